@@ -1,0 +1,371 @@
+"""What to expect of a customer who is alive: counts, discounting and spend.
+
+BG/NBD (Fader, Hardie & Lee 2005) with Gamma-Gamma (Fader & Hardie 2013). Given that
+she is alive at the cutoff, the future of a customer depends on her repeat purchase
+days x and her age T only, and her spend S on her own money only by the factor
+gamma + n z, with n = x + 1 purchase days of mean value z. P(alive) and that factor are
+closed form and left to SQL; everything else is tabulated here, in days:
+
+* count: N(t) arrivals are NegBin(r + x, (alpha + T) / (alpha + T + t)), each survived
+  with a probability of its own, so that P(N >= k | alive) =
+  B(a, b + x + k - 1) / B(a, b + x) * P(NegBin >= k);
+* spend of k purchases: S_k / (gamma + n z) ~ BetaPrime(p k, q + p n), so that
+  P(S_k <= s (gamma + n z)) = I_u(p k, q + p n) with u = s / (1 + s).
+
+Discounting is continuous: the integral of (1 + d)^(-t / 365) dE[N(t)].
+
+Grain: one row per stratum, cutoff date, frequency, age and horizon; all of it given
+alive at the cutoff. `ln_spend_qNN` is the log of a quantile of S / (gamma + n z) given
+alive and N >= 1, at the level 1 / (1 + exp(-z)), z = -6 + 0.2 NN, NN = 00 ... 60;
+between two levels interpolate linearly in z, beyond the ends extrapolate (both tails
+of ln S are straight in z).
+
+Relative error of a quantile so interpolated, over customers of all kinds: median 2e-4,
+99 % below 2e-3; of the tabulated quantiles themselves: 99 % below 6e-4.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.interpolate import CubicSpline
+from scipy.linalg import eigh_tridiagonal
+from scipy.special import betainc, betaincinv, expit, gammaln, logit
+
+LEVELS, FIRST_Z, STEP_Z = 61, -6.0, 0.2
+TOP_COUNT = 10
+KEYS = {
+    "stratum": "str",
+    "cutoff_date": "date",
+    "frequency": "int64",
+    "age_days": "int64",
+}
+SPEND = [f"ln_spend_q{j:02d}" for j in range(LEVELS)]
+MEASURES = [
+    "expected_purchases",
+    "discounted_purchases",
+    "probability_purchase",
+    *(f"probability_at_least_{k}" for k in range(2, TOP_COUNT + 1)),
+    *SPEND,
+]
+
+DROPOUT_NODES = 48  # quadrature over the dropout probability
+TIME_NODES = 5  # quadrature over time, between two horizons
+BLAS_ONE_THREAD = 262_144  # multiplications below which OpenBLAS uses one thread
+COUNT_TAIL = 1e-13  # purchase counts beyond this probability are left out
+SPEND_GRID = 0.3  # steps of the grids of spend and of counts, in units of the
+COUNT_GRID = 0.7  # standard deviation of ln S_k
+
+
+def beta_quadrature(a, b, nodes):
+    """Gauss quadrature for the density of Beta(a, b).
+
+    Golub & Welsch (1969) on the Jacobi polynomials of [0, 1]; the weights sum to one,
+    so that huge a and b do not overflow.
+
+    Returns:
+        Nodes and weights, each of shape (nodes,).
+    """
+    # Jacobi exponents on [-1, 1]: (1 - y)^c (1 + y)^d with p = (1 + y) / 2
+    c, d = b - 1, a - 1
+    k = np.arange(1, nodes)
+    s = 2 * k + c + d
+    centre = np.concatenate([[(d - c) / (c + d + 2)], (d * d - c * c) / (s * (s + 2))])
+    # for k = 1 the factor k + c + d cancels against s - 1
+    ratio = np.concatenate([[1.0], (k[1:] + c + d) / (s[1:] - 1)])
+    off = np.sqrt(4 * k * (k + c) * (k + d) * ratio / (s * s * (s + 1)))
+    points, vectors = eigh_tridiagonal((1 + centre) / 2, off / 2)
+    return np.maximum(points, 1e-300), vectors[0] ** 2
+
+
+def expected_purchases(x, age, times, params):
+    """E[N(t) | alive]: purchase days expected in the next t days.
+
+    Over the dropout probability p it is the mean of
+    (1 - (1 + p t / (alpha + age))^-(r + x)) / p, with p ~ Beta(a, b + x): smooth,
+    without the singularity of the closed form at a = 1.
+
+    Args:
+        x: repeat purchase days so far, a number.
+        age: days since the first purchase, shape (m,).
+        times: days ahead, shape (h,).
+        params: (r, alpha, a, b), alpha in days.
+
+    Returns:
+        Array of shape (m, h).
+    """
+    r, alpha, a, b = params
+    p, weight = beta_quadrature(a, b + x, DROPOUT_NODES)
+    ratio = np.divide.outer(np.asarray(times, float), alpha + np.asarray(age, float)).T
+    gone = -np.expm1(-(r + x) * np.log1p(ratio[..., None] * p))
+    return np.einsum("mhk,k->mh", gone, weight / p)
+
+
+def discounted_purchases(x, age, horizons, params, annual_rate):
+    """Discounted purchase days of the next h days, given alive, and plain ones.
+
+    By parts: v(h) E(h) + delta * integral of v E, with v(t) = exp(-delta t) and
+    delta = ln(1 + annual_rate) / 365.
+
+    Args:
+        x: repeat purchase days so far, a number.
+        age: days since the first purchase, shape (m,).
+        horizons: days ahead, shape (h,), increasing.
+        params: (r, alpha, a, b), alpha in days.
+        annual_rate: for example 0.10.
+
+    Returns:
+        Discounted and undiscounted expectation, each of shape (m, h).
+    """
+    delta = np.log1p(annual_rate) / 365
+    horizons = np.asarray(horizons, float)
+    nodes, weights = np.polynomial.legendre.leggauss(TIME_NODES)
+    width = np.diff(horizons, prepend=0.0)[:, None]
+    inner = horizons[:, None] + width * (nodes - 1) / 2
+    times = np.concatenate([horizons, inner.ravel()])
+    expected = expected_purchases(x, age, times, params)
+    present = expected * np.exp(-delta * times)
+    plain, inside = expected[:, : len(horizons)], present[:, len(horizons) :]
+    pieces = (inside * (width * weights / 2).ravel()).reshape(-1, *inner.shape).sum(2)
+    return present[:, : len(horizons)] + delta * pieces.cumsum(axis=1), plain
+
+
+def largest_count(size, chance, tail):
+    """A count k with P(NegBin(size, chance) >= k) < tail (Chernoff's bound)."""
+    k = np.geomspace(1, 1e7, 250)
+    bound = size * np.log((size + k) * chance / size) + k * np.log(
+        (size + k) * (1 - chance) / k
+    )
+    beyond = (k > size * (1 - chance) / chance) & (bound < np.log(tail))
+    return int(np.ceil(k[np.argmax(beyond)]))
+
+
+def survival(x, counts, a, b):
+    """P(alive to make a k-th further purchase), k = 1 ... counts, shape (counts,)."""
+    j = np.arange(counts - 1)
+    return np.concatenate([[1.0], np.cumprod((b + x + j) / (a + b + x + j))])
+
+
+def arrivals(x, age, horizon, counts, r, alpha):
+    """P(n arrivals in the horizon), dropout aside, n = 0 ... counts: NegBin.
+
+    Returns:
+        Array of shape (len(age), counts + 1).
+    """
+    n = np.arange(counts + 1)
+    start = np.asarray(age, float)[:, None] + alpha
+    log_p = gammaln(r + x + n) - gammaln(r + x) - gammaln(n + 1)
+    log_p = log_p + n * np.log(horizon / (start + horizon))
+    return np.exp(log_p - (r + x) * np.log1p(horizon / start))
+
+
+def spend_table(x, p, q, counts, top):
+    """P(ln(S_k / (gamma + n z)) <= y) on a grid of y, for k = 1 ... counts.
+
+    The grid follows the spread of ln S_k, about sqrt(1 / (p k) + 1 / (q + p n)); so do
+    the counts that are computed, the others are splined.
+
+    Args:
+        x: repeat purchase days so far, a number.
+        p: shape of Gamma-Gamma.
+        q: shape of Gamma-Gamma.
+        counts: largest k of the table.
+        top: the k beyond which too little probability lies to move a quantile.
+
+    Returns:
+        The grid, shape (g,), and the table, shape (counts, g).
+    """
+    second = q + p * (x + 1)
+    edge = expit(FIRST_Z)
+    low = logit(np.maximum(betaincinv(p, second, edge / 2), 1e-300))
+    high = logit(betaincinv(p * top, second, 1 - edge / 2))
+    fine = np.linspace(low, high, 500)
+    k = np.maximum(second * np.exp(fine) / p, 1)
+    spread = 1 / (p * k) + 1 / second
+    spread = np.sqrt(spread + np.where((k > 10) & (spread * k**2 > 1), 1 / k, 0))
+    steps = np.cumsum((fine[1] - fine[0]) / (SPEND_GRID * spread))
+    grid = np.interp(np.linspace(steps[0], steps[-1], int(steps[-1]) + 2), steps, fine)
+
+    computed = list(range(1, min(counts, 16) + 1))
+    while computed[-1] < counts:
+        k = computed[-1]
+        step = COUNT_GRID * k * np.sqrt(1 / (p * k) + 1 / second)
+        computed.append(min(k + max(1, int(step)), counts))
+    table = betainc(p * np.array(computed)[:, None], second, expit(grid))
+    if 3 < len(computed) < counts:
+        table = CubicSpline(np.log(computed), table)(np.log(np.arange(1, counts + 1)))
+    return grid, table
+
+
+def invert(grid, cdf):
+    """Points where the logit of a distribution function passes the levels.
+
+    Inverse interpolation by the cubic through four neighbours.
+
+    Args:
+        grid: increasing, shape (g,).
+        cdf: one distribution function per row, shape (m, g).
+
+    Returns:
+        Array of shape (m, LEVELS), increasing along each row.
+    """
+    z = logit(np.clip(cdf, 1e-12, 1 - 1e-12))
+    z = np.maximum.accumulate(z, axis=1)
+    z += 1e-12 * np.arange(len(grid))  # no ties
+    levels = FIRST_Z + STEP_Z * np.arange(LEVELS)
+    # one search for all rows: they are laid end to end, far apart
+    shift = 100.0 * np.arange(len(z))[:, None]
+    place = np.searchsorted((z + shift).ravel(), (levels + shift).ravel())
+    place = place.reshape(len(z), LEVELS) - len(grid) * np.arange(len(z))[:, None]
+    right = np.clip(place, 1, len(grid) - 1)
+    first = np.clip(right - 2, 0, len(grid) - 4)
+    rows = np.arange(len(z))[:, None]
+    zs = [z[rows, first + i] for i in range(4)]
+    ys = [grid[first + i] for i in range(4)]
+    for order in range(1, 4):  # Neville's scheme
+        for i in range(4 - order):
+            t = (levels - zs[i]) / (zs[i + order] - zs[i])
+            ys[i] = ys[i] + t * (ys[i + 1] - ys[i])
+    inside = np.clip(ys[0], grid[right - 1], grid[right])
+    return np.maximum.accumulate(inside, axis=1)
+
+
+def product(left, right):
+    """Matrix product in pieces small enough for one thread.
+
+    With two threads of BLAS on cores that others use as well, the whole product takes
+    up to ten times as long.
+    """
+    rows = max(1, BLAS_ONE_THREAD // right.size)
+    pieces = -(-len(left) // rows)
+    padded = np.zeros((pieces * rows, left.shape[1]))
+    padded[: len(left)] = left
+    out = padded.reshape(pieces, rows, -1) @ right
+    return out.reshape(pieces * rows, -1)[: len(left)]
+
+
+def outlook(x, age, horizons, bgnbd, gamma_gamma, annual_rate):
+    """All measures of customers with x repeat purchase days, given alive.
+
+    Args:
+        x: repeat purchase days so far, a number.
+        age: days since the first purchase, shape (m,).
+        horizons: days ahead, shape (h,), increasing.
+        bgnbd: (r, alpha, a, b), alpha in days.
+        gamma_gamma: (p, q), or None when value is not modelled.
+        annual_rate: discount rate a year.
+
+    Returns:
+        Array of shape (m, h, len(MEASURES)); the spend is NaN without `gamma_gamma`.
+    """
+    r, alpha, a, b = bgnbd
+    out = np.full((len(age), len(horizons), len(MEASURES)), np.nan)
+    out[..., 1], out[..., 0] = discounted_purchases(
+        x, age, horizons, bgnbd, annual_rate
+    )
+
+    def reach(horizon, tail):
+        chance = (alpha + np.min(age)) / (alpha + np.min(age) + horizon)
+        return max(largest_count(r + x, chance, tail), TOP_COUNT)
+
+    counts = reach(horizons[-1], COUNT_TAIL)
+    alive = survival(x, counts, a, b)
+    n = np.arange(counts + 1)
+    k = np.arange(1, TOP_COUNT + 1)
+    weights = np.where(n[:, None] >= k, alive[:TOP_COUNT], 0.0)
+    if gamma_gamma:
+        p, q = gamma_gamma
+        top = reach(horizons[-1], expit(FIRST_Z) / 2)
+        grid, table = spend_table(x, p, q, counts, top)
+        # of n arrivals, k < n are purchases if dropout follows the k-th
+        stops = -np.diff(alive, append=alive[-1])[:, None] * table
+        spend = alive[:, None] * table
+        spend[1:] += stops.cumsum(axis=0)[:-1]
+        spend = np.vstack([np.zeros(len(grid)), spend])
+        weights = np.hstack([weights, spend])
+    for i, horizon in enumerate(horizons):
+        counts = reach(horizon, COUNT_TAIL)
+        chance = product(
+            arrivals(x, age, horizon, counts, r, alpha), weights[: counts + 1]
+        )
+        # rounding must not leave a probability above one, or out of order
+        at_least = np.minimum.accumulate(np.minimum(chance[:, :TOP_COUNT], 1), axis=1)
+        out[:, i, 2 : 2 + TOP_COUNT] = at_least
+        if gamma_gamma:
+            given = chance[:, TOP_COUNT:] / chance[:, :1]
+            out[:, i, 2 + TOP_COUNT :] = invert(grid, given)
+    return out
+
+
+def outlooks(pairs, bgnbd, gamma_gamma, horizons, annual_rate):
+    """The outlook of every pair at every horizon.
+
+    Args:
+        pairs: frame with the columns of `KEYS`.
+        bgnbd: frame with stratum, cutoff_date, r, alpha, a, b.
+        gamma_gamma: frame with stratum, cutoff_date, p, q; strata may be missing.
+        horizons: days ahead, in any order.
+        annual_rate: discount rate a year.
+
+    Returns:
+        DataFrame: `KEYS`, horizon_days and `MEASURES`, sorted by the first five.
+
+    Raises:
+        KeyError: for a pair whose stratum and cutoff have no BG/NBD parameters.
+    """
+    horizons = np.unique(np.asarray(horizons, dtype="int64"))
+    types = {key: kind for key, kind in KEYS.items() if kind != "date"}
+    pairs = pairs[list(KEYS)].astype(types)
+    pairs["cutoff_date"] = dates(pairs["cutoff_date"])
+    pairs = pairs.sort_values(list(KEYS), ignore_index=True)
+    parameters = lookup(bgnbd, ["r", "alpha", "a", "b"])
+    values = lookup(gamma_gamma, ["p", "q"])
+    out = np.empty((len(pairs), len(horizons), len(MEASURES)))
+    for (*stratum, x), rows in pairs.groupby(["stratum", "cutoff_date", "frequency"]):
+        stratum = tuple(stratum)
+        out[rows.index] = outlook(
+            x,
+            rows["age_days"].to_numpy("float64"),
+            horizons.astype("float64"),
+            parameters[stratum],
+            values.get(stratum),
+            annual_rate,
+        )
+    frame = pairs.loc[pairs.index.repeat(len(horizons))].reset_index(drop=True)
+    frame["horizon_days"] = np.tile(horizons, len(pairs))
+    measures = pd.DataFrame(out.reshape(-1, len(MEASURES)), columns=MEASURES)
+    return typed(pd.concat([frame, measures], axis=1))
+
+
+def lookup(parameters, names):
+    """Dictionary (stratum, cutoff_date) -> tuple of numbers."""
+    keys = zip(parameters["stratum"], dates(parameters["cutoff_date"]), strict=True)
+    rows = parameters[names].astype("float64").itertuples(index=False, name=None)
+    return {(str(s), c): row for (s, c), row in zip(keys, rows, strict=True)}
+
+
+def dates(column):
+    return pd.to_datetime(column).dt.date
+
+
+def typed(frame):
+    """Without a row, text and dates need types of their own."""
+    text = {"stratum": "string", "cutoff_date": "date32[pyarrow]"}
+    return frame.astype(text) if frame.empty else frame
+
+
+def _to_pandas(relation):
+    if isinstance(relation, pd.DataFrame):
+        return relation
+    names = ("toPandas", "to_pandas", "df")  # PySpark, BigFrames, DuckDB
+    return next(getattr(relation, n)() for n in names if hasattr(type(relation), n))
+
+
+def model(dbt, session):
+    """Tabulate int_outlook__pairs with the parameters of their stratum and cutoff."""
+    dbt.config(materialized="table")
+    return outlooks(
+        _to_pandas(dbt.ref("int_outlook__pairs")),
+        _to_pandas(dbt.ref("int_bgnbd__parameters")),
+        _to_pandas(dbt.ref("int_gamma_gamma__parameters")),
+        dbt.config.meta_get("horizons", [30, 90, 180, 365]),
+        float(dbt.config.meta_get("annual_discount_rate", 0.10)),
+    )

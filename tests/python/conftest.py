@@ -1,0 +1,107 @@
+"""Fixtures: the Python models as modules, and CDNOW."""
+
+import importlib.util
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def load(name):
+    """A Python model as a module, without dbt."""
+    path = ROOT / "python_models" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def bgnbd():
+    return load("int_bgnbd__parameters")
+
+
+@pytest.fixture(scope="session")
+def gamma_gamma():
+    return load("int_gamma_gamma__parameters")
+
+
+@pytest.fixture(scope="session")
+def outlook():
+    return load("int_outlook")
+
+
+@pytest.fixture(scope="session")
+def cdnow():
+    """The 2,357 customers of Fader, Hardie & Lee (2005), in weeks."""
+    return pd.read_csv(ROOT / "tests" / "fixtures" / "cdnow_summary.csv")
+
+
+class FakeDbt:
+    """What `model()` uses of dbt: config, meta and ref."""
+
+    def __init__(self, relations, **meta):
+        self.relations, self.meta, self.config = relations, meta, self
+
+    def __call__(self, **_):
+        """Stand for dbt.config(...)."""
+
+    def meta_get(self, key, default=None):
+        """A variable, as dbt.config.meta_get gives it."""
+        return self.meta.get(key, default)
+
+    def ref(self, name):
+        """A relation, as dbt.ref gives it."""
+        return self.relations[name]
+
+
+@pytest.fixture(params=["pandas", "duckdb"])
+def fake_dbt(request):
+    """Factory of `FakeDbt` over pandas frames or over DuckDB relations."""
+    connection = duckdb.connect()
+
+    def make(frames, **meta):
+        if request.param == "duckdb":
+            frames = {name: connection.from_df(f) for name, f in frames.items()}
+        return FakeDbt(frames, **meta)
+
+    yield make
+    connection.close()
+
+
+@pytest.fixture
+def stored():
+    """Types a frame gets when DuckDB stores it, as {column: type}."""
+
+    def store(frame):
+        relation = duckdb.connect().from_df(frame)
+        return dict(zip(relation.columns, map(str, relation.types), strict=True))
+
+    return store
+
+
+@pytest.fixture(scope="session")
+def simulate():
+    """Histories of BG/NBD in continuous time: (x, t_x, T)."""
+
+    def histories(params, customers, seed=1, longest=730.0):
+        r, alpha, a, b = params
+        rng = np.random.default_rng(seed)
+        rate = rng.gamma(r, 1 / alpha, customers)
+        dropout = rng.beta(a, b, customers) if a else np.zeros(customers)
+        age = rng.uniform(30, longest, customers)
+        x, t_x, clock = (np.zeros(customers) for _ in range(3))
+        active = np.arange(customers)
+        while len(active):
+            clock[active] += rng.exponential(size=len(active)) / rate[active]
+            active = active[clock[active] <= age[active]]
+            x[active] += 1
+            t_x[active] = clock[active]
+            active = active[rng.random(len(active)) >= dropout[active]]
+        return x, t_x, age
+
+    return histories

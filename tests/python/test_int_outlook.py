@@ -1,0 +1,343 @@
+"""The outlook given alive: published numbers, lifetimes, bisection, simulation."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import betainc, betaln, expit, logit
+from scipy.stats import nbinom
+
+PAPER = (0.243, 4.414, 0.793, 2.426)  # Fader, Hardie & Lee (2005), weeks
+CDNOW = (0.25, 33, 0.72, 2.16)
+GROCERY = (1.4, 9.5, 0.07, 99)
+SPENDING = {CDNOW: (6.25, 3.74), GROCERY: (0.57, 3.7)}
+CUTOFF = dt.date(2024, 6, 30)
+
+
+def alive(x, t_x, age, params):
+    """P(alive), Fader, Hardie & Lee (2008); the product computes it in SQL."""
+    r, alpha, a, b = params
+    odds = a / (b + x - 1) * ((alpha + age) / (alpha + t_x)) ** (r + x) if x else 0
+    return 1 / (1 + odds)
+
+
+def counts(x, age, horizon, params):
+    """P(N >= k | alive), k = 1, 2 ..., term by term."""
+    r, alpha, a, b = params
+    chance = (alpha + age) / (alpha + age + horizon)
+    k = np.arange(1, int(nbinom.isf(1e-15, r + x, chance)) + 3)
+    stays = np.exp(betaln(a, b + x + k - 1) - betaln(a, b + x))
+    return stays * nbinom.sf(k - 1, r + x, chance)
+
+
+# --- published numbers --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("t", "x", "t_x", "age", "expected", "p_alive"),
+    [  # BTYD 2.4.3; the first is the spreadsheet's 1.226
+        (39, 2, 30.43, 38.86, 1.22602817, 0.72657857),
+        (2, 10, 35, 39, 0.39156921, 0.84260319),
+        (10, 15, 30, 39, 1.22132699, 0.37509189),
+        (52, 26, 30.86, 31, 25.75819594, 0.96891565),
+        (39, 0, 0, 38.86, 0.19509805, 1),
+        (39, 0, 0, 27, 0.25939538, 1),
+        (39, 1, 1.71, 38.86, 0.20318699, 0.21210099),
+        (39, 7, 29.43, 38.86, 3.33705327, 0.64175635),
+        (39, 29, 37.71, 38, 20.05294899, 0.96912952),
+        (39, 20, 10, 39, 0.00000008, 0.00000001),
+        (1, 3, 20, 39, 0.03438992, 0.46323539),
+        (104, 5, 35, 39, 6.65664982, 0.82998081),
+    ],
+)
+def test_expected_purchases_as_published(outlook, t, x, t_x, age, expected, p_alive):
+    given_alive = outlook.expected_purchases(x, [age], [t], PAPER)[0, 0]
+    assert alive(x, t_x, age, PAPER) == pytest.approx(p_alive, abs=6e-9)
+    assert alive(x, t_x, age, PAPER) * given_alive == pytest.approx(expected, abs=6e-9)
+
+
+def test_expected_purchases_of_a_new_customer(outlook):
+    weeks = [0.1429, 1, 3, 31.8571, 32, 39, 52, 78]
+    expected = [0.00782835, 0.05326789, 0.15086523, 1.04199606, 1.04524333]
+    expected += [1.19672319, 1.44605060, 1.86051906]
+    got = outlook.expected_purchases(0, [0], weeks, PAPER)[0]
+    assert got == pytest.approx(expected, rel=1e-6)
+
+
+def test_more_purchases_can_mean_fewer_to_come(outlook):
+    # the frequency paradox, BTYD at its own fit
+    params = (0.24259815, 4.4136842, 0.79298987, 2.4261667)
+    cases = {10: 0.34746027, 15: 0.042833957, 20: 0.004158986, 25: 0.00035837046}
+    for x, expected in cases.items():
+        given_alive = outlook.expected_purchases(x, [39], [52], params)[0, 0]
+        got = alive(x, 20, 39, params) * given_alive
+        assert got == pytest.approx(expected, rel=1e-7)
+
+
+def test_count_distribution_as_published(outlook):
+    def masses(weeks):
+        top = 60
+        at_least = outlook.arrivals(0, [0], weeks, 400, *PAPER[:2])[0, ::-1]
+        at_least = at_least.cumsum()[::-1][1:top] * outlook.survival(
+            0, top - 1, *PAPER[2:]
+        )
+        return -np.diff(np.concatenate([[1.0], at_least]))
+
+    expected = [0.57378635, 0.19939528, 0.08542976, 0.04586035, 0.02767145]
+    expected += [0.01796549, 0.01226898, 0.00869543]
+    assert masses(39)[:8] == pytest.approx(expected, abs=6e-9)
+    assert masses(2)[10] == pytest.approx(1.0786896e-7, rel=1e-6)
+    tail = [0.00199952145, 0.00151702363, 0.00116331501, 0.00090031479, 0.00070236377]
+    tail += [0.00055179024, 0.00043619128, 0.00034671714, 0.00027696126, 0.00022222605]
+    assert masses(30)[11:21] == pytest.approx(tail, rel=1e-7)
+    columns = outlook.outlook(0, np.zeros(1), np.array([39.0]), PAPER, None, 0.1)[0, 0]
+    at_least = columns[2 : 2 + outlook.TOP_COUNT]
+    assert 1 - at_least[0] == pytest.approx(expected[0], abs=6e-9)
+    assert -np.diff(at_least)[:7] == pytest.approx(expected[1:], abs=6e-9)
+
+
+# --- numerical accuracy -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [  # 40-digit 2F1; at a = 1 its limit; the last by adaptive quadrature
+        ((0.5, 40, 1, 3), (0.39111075, 0.60928531, 1.57320875)),
+        ((0.25, 30, 0.2, 0.3), (0.19574166, 0.93916928, 3.23576696)),
+        ((0.3, 20, 0.4, 0.6), (0.23663929, None, None)),
+    ],
+)
+def test_finite_where_the_closed_form_is_not(outlook, params, expected):
+    cases = [(0, 0, 365, 365), (3, 200, 365, 180), (20, 300, 365, 90)]
+    for (x, t_x, age, t), value in zip(cases, expected, strict=True):
+        given_alive = outlook.expected_purchases(x, [age], [t], params)[0, 0]
+        if value:
+            got = alive(x, t_x, age, params) * given_alive
+            assert got == pytest.approx(value, abs=6e-9)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        CDNOW,
+        GROCERY,
+        (0.8, 60, 0.6, 3),
+        (0.5, 40, 1, 3),
+        (0.5, 40, 1 + 1e-7, 3),
+        (0.25, 30, 0.2, 0.3),
+        (0.55, 13.4, 0.001, 0.039),
+        (1, 30, 1e3, 3e3),
+        (0.8, 60, 1e-4, 3),
+        (20, 100, 0.5, 5),
+    ],
+)
+def test_expectation_is_the_sum_of_its_counts(outlook, params):
+    for x in (0, 1, 7, 60, 300):
+        ages = np.array([x, 2.0 * x + 10, 730])
+        got = outlook.expected_purchases(x, ages, [7, 90, 365, 730], params)
+        for i, age in enumerate(ages):
+            for j, t in enumerate([7, 90, 365, 730]):
+                exact = counts(x, age, t, params).sum()
+                assert got[i, j] == pytest.approx(exact, rel=1e-10)
+
+
+@pytest.mark.parametrize("params", [CDNOW, (0.8, 60, 0.6, 3), GROCERY])
+def test_expectation_equals_lifetimes(bgnbd, outlook, params):
+    with bgnbd.contained():
+        from lifetimes import BetaGeoFitter
+    fitter = BetaGeoFitter()
+    fitter.params_ = dict(zip(("r", "alpha", "a", "b"), params, strict=True))
+    for x in (0, 1, 3, 20, 120, 300):
+        t_x, age = x * 1.2, x * 1.5 + 5
+        for t in (30, 90, 365, 730):
+            predict = fitter.conditional_expected_number_of_purchases_up_to_time
+            theirs = float(np.squeeze(predict(t, x, t_x, age)))
+            ours = outlook.expected_purchases(x, [age], [t], params)[0, 0]
+            assert alive(x, t_x, age, params) * ours == pytest.approx(theirs, rel=1e-6)
+
+
+@pytest.mark.parametrize("params", [CDNOW, GROCERY, (0.8, 60, 0.6, 3)])
+def test_discounting_equals_short_steps(outlook, params):
+    horizons = np.array([30.0, 90, 180, 365])
+    for x, age in [(0, 0), (0, 400), (3, 90), (40, 60), (150, 700)]:
+        got, plain = outlook.discounted_purchases(x, [age], horizons, params, 0.1)
+        edges = np.linspace(0, 365, 365 * 8 + 1)
+        expected = outlook.expected_purchases(x, [age], edges, params)[0]
+        middle = (edges[1:] + edges[:-1]) / 2
+        steps = np.cumsum(np.diff(expected) * 1.1 ** (-middle / 365))
+        ends = (horizons * 8).astype(int) - 1
+        assert got[0] == pytest.approx(steps[ends], rel=1e-6)
+        assert plain[0] == pytest.approx(expected[ends + 1], rel=1e-12)
+        # nothing to discount at a rate of zero
+        free, _ = outlook.discounted_purchases(x, [age], horizons, params, 0.0)
+        assert free == pytest.approx(plain, rel=1e-12)
+
+
+def test_one_pass_serves_many_horizons(outlook):
+    many = np.array([30.0, 90, 180, 365])
+    together = outlook.outlook(4, np.array([50.0, 300]), many, CDNOW, (6.25, 3.74), 0.1)
+    for i, horizon in enumerate(many):
+        alone = outlook.outlook(
+            4, np.array([50.0, 300]), np.array([horizon]), CDNOW, (6.25, 3.74), 0.1
+        )
+        end = 2 + outlook.TOP_COUNT
+        same = together[:, i : i + 1, :end]
+        assert alone[..., :end] == pytest.approx(same, rel=1e-6)
+        spend = together[:, i : i + 1, end:]
+        assert alone[..., end:] == pytest.approx(spend, abs=5e-4)
+
+
+# --- spend --------------------------------------------------------------------------
+
+
+def spend_cdf(y, x, age, horizon, params, p, q):
+    """P(ln scaled spend <= y | alive, N >= 1), term by term."""
+    at_least = counts(x, age, horizon, params)
+    mass = -np.diff(at_least, append=0) / at_least[0]
+    k = np.arange(1, len(mass) + 1)
+    keep = mass > 1e-15
+    return mass[keep] @ betainc(p * k[keep, None], q + p * (x + 1), expit(y))
+
+
+def exact_quantiles(z, *arguments):
+    low, high = np.full(len(z), -50.0), np.full(len(z), 15.0)
+    for _ in range(45):
+        middle = (low + high) / 2
+        below = spend_cdf(middle, *arguments) < expit(z)
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return (low + high) / 2
+
+
+CASES = [
+    (params, *SPENDING[params], x, age, horizon)
+    for params in (CDNOW, GROCERY)
+    for x, age, horizon in [(0, 0, 365), (0, 500, 30), (2, 90, 90), (8, 200, 365),
+                            (30, 100, 180), (150, 700, 90)]
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("params", "p", "q", "x", "age", "horizon"), CASES)
+def test_spend_quantiles_equal_bisection(outlook, params, p, q, x, age, horizon):
+    # ages beside it widen the grids, as in production
+    ages = np.array([age, 730.0])
+    horizons = np.array([30.0, 90, 180, 365])
+    table = outlook.outlook(x, ages, horizons, params, (p, q), 0.1)
+    nodes = table[0, list(horizons).index(horizon), 2 + outlook.TOP_COUNT :]
+    z = outlook.FIRST_Z + outlook.STEP_Z * np.arange(outlook.LEVELS)
+    some = slice(0, None, 6)
+    exact = exact_quantiles(z[some], x, age, horizon, params, p, q)
+    assert nodes[some] == pytest.approx(exact, abs=1e-3)
+    # as SQL reads it: overall levels of a customer who is alive with p_alive
+    reach = counts(x, age, horizon, params)[0]
+    levels = [1 - (1 - level) / (p_alive * reach)
+              for level in (0.1, 0.5, 0.9) for p_alive in (1, 0.7, 0.4)]  # fmt: skip
+    asked = logit(np.array([v for v in levels if v > 0.003]))
+    exact = exact_quantiles(asked, x, age, horizon, params, p, q)
+    assert np.interp(asked, z, nodes) == pytest.approx(exact, abs=4e-3)
+
+
+def test_against_simulated_futures(outlook):
+    """Counts and spend of 21 histories against 10^6 futures each."""
+    rng = np.random.default_rng(20240630)
+    futures = 1_000_000
+    regimes = [(CDNOW, 6.25, 3.74), (GROCERY, 0.57, 3.7), ((0.8, 60, 0.6, 3), 2, 2.5)]
+    histories = [(0, 0, 365), (0, 600, 90), (1, 40, 180), (3, 200, 30), (10, 90, 365),
+                 (25, 365, 90), (80, 300, 180)]  # fmt: skip
+    end = 2 + outlook.TOP_COUNT
+    z = outlook.FIRST_Z + outlook.STEP_Z * np.arange(outlook.LEVELS)
+    for params, p, q in regimes:
+        r, alpha, a, b = params
+        for x, age, horizon in histories:
+            row = outlook.outlook(
+                x, np.array([age, 730.0]), np.array([30.0, horizon + 0.001]), params,
+                (p, q), 0.1,
+            )[0, 1]  # fmt: skip
+            rate = rng.gamma(r + x, 1 / (alpha + age), futures)
+            until = rng.geometric(np.maximum(rng.beta(a, b + x, futures), 1e-12))
+            n = np.minimum(rng.poisson(rate * horizon), until)
+            error = n.std() / np.sqrt(futures)
+            assert abs(row[0] - n.mean()) < 4.5 * error + 1e-5 * n.mean()
+            for k in range(1, outlook.TOP_COUNT + 1):
+                chance = row[1 + k]
+                error = np.sqrt(chance * (1 - chance) / futures)
+                assert abs(chance - (n >= k).mean()) < 4.5 * error + 1e-5
+            bought = n[n > 0]
+            scale = rng.gamma(q + p * (x + 1), size=len(bought))
+            spend = np.sort(np.log(rng.gamma(p * bought) / scale))
+            share = np.searchsorted(spend, row[end:]) / len(spend)
+            error = np.sqrt(expit(z) * expit(-z) / len(spend))
+            assert np.all(
+                np.abs(share - expit(z)) < 4.5 * error + 5e-4 * expit(-abs(z))
+            )
+
+
+# --- the table ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def inputs():
+    """Two strata; only one has a value model."""
+    pairs = [("FR", 0, 40), ("DE", 12, 300), ("DE", 0, 0), ("DE", 0, 400), ("DE", 1, 9)]
+    pairs = pd.DataFrame(pairs, columns=["stratum", "frequency", "age_days"])
+    pairs["cutoff_date"] = pd.Timestamp(CUTOFF)
+    bgnbd = pd.DataFrame([("DE", *CDNOW), ("FR", *GROCERY)])
+    bgnbd.columns = ["stratum", "r", "alpha", "a", "b"]
+    bgnbd["cutoff_date"] = CUTOFF
+    spending = pd.DataFrame([("DE", 6.25, 3.74)], columns=["stratum", "p", "q"])
+    spending["cutoff_date"] = CUTOFF
+    return {
+        "int_outlook__pairs": pairs,
+        "int_bgnbd__parameters": bgnbd,
+        "int_gamma_gamma__parameters": spending,
+    }
+
+
+def test_model_gives_the_documented_table(outlook, inputs, fake_dbt, stored):
+    frame = outlook.model(fake_dbt(inputs, horizons=[365, 30]), None)
+    keys = [*outlook.KEYS, "horizon_days"]
+    assert list(frame.columns) == [*keys, *outlook.MEASURES]
+    assert frame["horizon_days"].tolist() == [30, 365] * 5
+    pd.testing.assert_frame_equal(frame, frame.sort_values(keys, ignore_index=True))
+    types = stored(frame)
+    assert types["cutoff_date"] == "DATE"
+    assert types["stratum"] == "VARCHAR"
+    assert {types[c] for c in ("frequency", "age_days", "horizon_days")} == {"BIGINT"}
+    assert {types[c] for c in outlook.MEASURES} == {"DOUBLE"}
+    # no value model, no spend
+    assert frame.loc[frame["stratum"] == "FR", outlook.SPEND].isna().all(axis=None)
+    assert frame.loc[frame["stratum"] == "DE", outlook.SPEND].notna().all(axis=None)
+    none = {n: f.iloc[:0] if "pairs" in n else f for n, f in inputs.items()}
+    empty = outlook.model(fake_dbt(none), None)
+    assert empty.empty
+    assert stored(empty) == types
+
+
+def test_what_must_always_be_true(outlook, inputs):
+    table = outlook.outlooks(*inputs.values(), [30, 90, 365], 0.1)
+    chances = table[[c for c in table if c.startswith("probability")]].to_numpy()
+    assert ((chances >= 0) & (chances <= 1)).all()
+    assert (np.diff(chances) <= 0).all()
+    assert (table["expected_purchases"] >= chances.sum(axis=1) - 1e-12).all()
+    assert (table["discounted_purchases"] < table["expected_purchases"]).all()
+    spend = table.loc[table["stratum"] == "DE", outlook.SPEND].to_numpy()
+    assert (np.diff(spend) > 0).all()
+    keys = ["stratum", "frequency", "age_days"]
+    growth = table.groupby(keys)["expected_purchases"].diff().dropna()
+    assert (growth > 0).all()
+
+
+def test_without_any_value_model(outlook, inputs, fake_dbt):
+    inputs["int_gamma_gamma__parameters"] = inputs["int_gamma_gamma__parameters"][:0]
+    frame = outlook.model(fake_dbt(inputs), None)
+    assert len(frame) == 20
+    assert frame[outlook.SPEND].isna().all(axis=None)
+    assert frame["expected_purchases"].notna().all()
+
+
+def test_a_pair_without_parameters_is_refused(outlook, inputs):
+    inputs["int_bgnbd__parameters"] = inputs["int_bgnbd__parameters"].query(
+        "stratum == 'DE'"
+    )
+    with pytest.raises(KeyError, match="FR"):
+        outlook.outlooks(*inputs.values(), [30], 0.1)
