@@ -1,0 +1,35 @@
+-- grain: one row per cutoff: the purchase-day value above which the model does not look
+-- A discrete percentile over the histogram of values: exact, and alike on every warehouse.
+with histogram as (
+
+    select
+        cutoff_date,
+        value_amount,
+        count(*) as purchase_days
+    from {{ ref('int_purchase_days__known') }}
+    where value_amount > 0
+    group by 1, 2
+
+),
+
+cumulated as (
+
+    select
+        cutoff_date,
+        value_amount,
+        sum(purchase_days) over (
+            partition by cutoff_date
+            order by value_amount
+            rows between unbounded preceding and current row
+        ) as purchase_days_up_to,
+        sum(purchase_days) over (partition by cutoff_date) as purchase_days
+    from histogram
+
+)
+
+select
+    cutoff_date,
+    min(value_amount) as value_cap
+from cumulated
+where purchase_days_up_to >= {{ var('clv_winsor_percentile') }} * purchase_days
+group by 1

@@ -1,0 +1,15 @@
+-- grain: one row per stratum, cutoff, number of purchase days and 5 % wide bin of mean value
+-- All Gamma-Gamma needs of the money, for any number of customers: within a bin of ln(value) the
+-- likelihood is expanded around the mean, which needs the variance too.
+select
+    stratum,
+    cutoff_date,
+    purchase_days,
+    cast(floor(ln(capped_mean_value) / 0.05) as {{ type_integer() }}) as value_bin,
+    count(*) as customers,
+    avg(ln(capped_mean_value)) as mean_ln_value,
+    avg(capped_mean_value) as mean_value,
+    var_pop(capped_mean_value) as variance_value
+from {{ ref('int_histories__observed') }}
+where capped_mean_value > 0
+group by 1, 2, 3, 4

@@ -1,0 +1,109 @@
+-- grain: one row per customer, with what is known of her apart from what she bought
+with as_of as (
+
+    select as_of_date
+    from {{ ref('int_as_of') }}
+
+),
+
+identities as (
+
+    select
+        identifier,
+        customer_id
+    from {{ ref('int_identities__resolved') }}
+
+),
+
+listed as (
+
+    select
+        coalesce(identities.customer_id, customers.user_id) as customer_id,
+        customers.user_id,
+        customers.account_id,
+        customers.country,
+        customers.device,
+        customers.acquisition_source,
+        {{ local_date('customers.signed_up_at') }} as signup_date
+    from {{ ref('stg_customers') }} as customers
+    cross join as_of
+    left join identities
+        on customers.user_id = identities.identifier
+    where
+        customers.user_id is not null
+        and (
+            customers.signed_up_at is null
+            or {{ local_date('customers.signed_up_at') }} <= as_of.as_of_date
+        )
+
+),
+
+-- Of several user ids the first to sign up speaks for the customer, then the smallest.
+ranked as (
+
+    select
+        *,
+        row_number() over (
+            partition by customer_id
+            order by
+                case when signup_date is null then 1 else 0 end,
+                signup_date,
+                user_id,
+                coalesce(account_id, ''),
+                coalesce(country, ''),
+                coalesce(acquisition_source, ''),
+                coalesce(device, '')
+        ) as position
+    from listed
+
+),
+
+first_seen as (
+
+    select
+        customer_id,
+        min(transaction_date) as first_transaction_date
+    from {{ ref('int_transactions__resolved') }}
+    where disposition in ('purchase', 'refund')
+    group by 1
+
+),
+
+-- The alphabetically first value of the first day: the same on every run and both warehouses.
+first_touch as (
+
+    select
+        transactions.customer_id,
+        min(first_seen.first_transaction_date) as first_transaction_date,
+        min(transactions.channel) as first_channel,
+        min(transactions.country) as first_country
+    from {{ ref('int_transactions__resolved') }} as transactions
+    inner join first_seen
+        on
+            transactions.customer_id = first_seen.customer_id
+            and transactions.transaction_date = first_seen.first_transaction_date
+    where transactions.disposition in ('purchase', 'refund')
+    group by 1
+
+)
+
+select
+    coalesce(first_touch.customer_id, ranked.customer_id) as customer_id,
+    ranked.account_id,
+    ranked.country,
+    ranked.device,
+    ranked.acquisition_source,
+    first_touch.first_channel,
+    first_touch.first_country,
+    ranked.signup_date,
+    first_touch.first_transaction_date,
+    -- When we first knew of her: the earlier of sign-up and first transaction.
+    case
+        when ranked.signup_date is null then first_touch.first_transaction_date
+        when first_touch.first_transaction_date is null then ranked.signup_date
+        else least(ranked.signup_date, first_touch.first_transaction_date)
+    end as first_seen_date
+from first_touch
+full outer join ranked
+    on first_touch.customer_id = ranked.customer_id
+where coalesce(ranked.position, 1) = 1

@@ -1,0 +1,50 @@
+-- grain: one row per stratum, cutoff, frequency and age: every horizon side by side, given alive
+with pairs as (
+
+    select *
+    from {{ ref('int_outlook__pairs') }}
+
+),
+
+outlook as (
+
+    select
+        stratum,
+        cutoff_date,
+        frequency,
+        age_days,
+        horizon_days,
+        expected_purchases,
+        discounted_purchases,
+        probability_purchase,
+        -- Null without a value model, and arrays may not hold nulls.
+        [
+            {%- for node in range(outlook_grid().nodes) %}
+            coalesce(ln_spend_q{{ '%02d' % node }}, 0.0){{ ',' if not loop.last }}
+            {%- endfor %}
+        ] as ln_spend_quantiles
+    from {{ ref('int_outlook') }}
+
+)
+
+select
+    pairs.stratum,
+    pairs.frequency,
+    pairs.age_days,
+    {%- for horizon in var('clv_horizons') %}
+    in_{{ horizon }}_days.expected_purchases as expected_purchases_{{ horizon }}d,
+    in_{{ horizon }}_days.discounted_purchases as discounted_purchases_{{ horizon }}d,
+    in_{{ horizon }}_days.probability_purchase as probability_purchase_{{ horizon }}d,
+    in_{{ horizon }}_days.ln_spend_quantiles as ln_spend_quantiles_{{ horizon }}d,
+    {%- endfor %}
+    pairs.cutoff_date
+from pairs
+{% for horizon in var('clv_horizons') %}
+inner join outlook as in_{{ horizon }}_days
+    on
+        pairs.stratum = in_{{ horizon }}_days.stratum
+        and pairs.cutoff_date = in_{{ horizon }}_days.cutoff_date
+        and pairs.frequency = in_{{ horizon }}_days.frequency
+        and pairs.age_days = in_{{ horizon }}_days.age_days
+        and in_{{ horizon }}_days.horizon_days = {{ horizon }}
+{%- endfor %}

@@ -1,0 +1,123 @@
+-- grain: one row per customer, purchase day and state of knowledge about that day
+-- A refund that comes later must not change what was known before it, so a day is one version
+-- from its purchase and one more from each refund: `known_from` up to before `known_until`.
+with sold as (
+
+    select
+        customer_id,
+        transaction_date as purchase_date,
+        -- A line without an order id is an order of its own.
+        count(distinct order_id)
+        + sum(case when order_id is null then line_count else 0 end) as order_count,
+        sum(revenue_amount) as revenue_amount,
+        sum(margin_amount) as margin_amount
+    from {{ ref('int_transactions__resolved') }}
+    where disposition = 'purchase'
+    group by 1, 2
+
+),
+
+refunded as (
+
+    select
+        customer_id,
+        purchase_date,
+        refund_date,
+        sum(case when completes_refund then 1 else 0 end) as order_count,
+        sum(revenue_amount) as revenue_amount,
+        sum(margin_amount) as margin_amount
+    from {{ ref('int_refunds__matched') }}
+    where is_matched
+    group by 1, 2, 3
+
+),
+
+first_refunds as (
+
+    select
+        customer_id,
+        purchase_date,
+        min(refund_date) as refund_date
+    from refunded
+    group by 1, 2
+
+),
+
+before_refunds as (
+
+    select
+        sold.customer_id,
+        sold.purchase_date,
+        sold.order_count,
+        sold.revenue_amount,
+        sold.margin_amount,
+        sold.purchase_date as known_from,
+        first_refunds.refund_date as known_until
+    from sold
+    left join first_refunds
+        on
+            sold.customer_id = first_refunds.customer_id
+            and sold.purchase_date = first_refunds.purchase_date
+    where
+        first_refunds.refund_date is null
+        or first_refunds.refund_date > sold.purchase_date
+
+),
+
+{%- set so_far %} over (
+            partition by refunded.customer_id, refunded.purchase_date
+            order by refunded.refund_date
+            rows between unbounded preceding and current row
+        )
+{%- endset %}
+
+after_refunds as (
+
+    select
+        sold.customer_id,
+        sold.purchase_date,
+        {%- for measure in ['order_count', 'revenue_amount', 'margin_amount'] %}
+        sold.{{ measure }} - sum(refunded.{{ measure }}){{ so_far }} as {{ measure }},
+        {%- endfor %}
+        refunded.refund_date as known_from,
+        lead(refunded.refund_date) over (
+            partition by refunded.customer_id, refunded.purchase_date
+            order by refunded.refund_date
+        ) as known_until
+    from refunded
+    inner join sold
+        on
+            refunded.customer_id = sold.customer_id
+            and refunded.purchase_date = sold.purchase_date
+
+),
+
+versions as (
+
+    select *
+    from before_refunds
+
+    union all
+
+    select *
+    from after_refunds
+
+)
+
+select
+    customer_id,
+    cast(order_count as {{ type_integer() }}) as order_count,
+    {{ as_money('revenue_amount') }} as revenue_amount,
+    {{ as_money('margin_amount') }} as margin_amount,
+    {%- if var('clv_value') == 'none' %}
+    cast(null as {{ type_money() }}) as value_amount,
+    order_count > 0 as is_purchase,
+    {%- else %}
+    {{ as_money(var('clv_value') ~ '_amount') }} as value_amount,
+    -- A day that brought nothing, or less, is no purchase.
+    revenue_amount > 0 as is_purchase,
+    {%- endif %}
+    purchase_date,
+    known_from,
+    known_until
+from versions

@@ -1,0 +1,156 @@
+-- grain: one row per customer, order (when known), purchase day reduced and refund day
+with lines as (
+
+    select
+        customer_id,
+        order_id,
+        disposition,
+        line_count,
+        transaction_date,
+        revenue_amount,
+        margin_amount
+    from {{ ref('int_transactions__resolved') }}
+    where disposition in ('purchase', 'refund')
+
+),
+
+refunds as (
+
+    select
+        customer_id,
+        order_id,
+        transaction_date as refund_date,
+        sum(line_count) as line_count,
+        -sum(revenue_amount) as revenue_amount,
+        -sum(margin_amount) as margin_amount
+    from lines
+    where disposition = 'refund'
+    group by 1, 2, 3
+
+),
+
+refunded_orders as (
+
+    select distinct
+        customer_id,
+        order_id
+    from refunds
+    where order_id is not null
+
+),
+
+-- An order spread over days counts as bought on its first.
+orders as (
+
+    select
+        lines.customer_id,
+        lines.order_id,
+        min(lines.transaction_date) as purchase_date,
+        sum(lines.revenue_amount) as revenue_amount
+    from lines
+    inner join refunded_orders
+        on
+            lines.customer_id = refunded_orders.customer_id
+            and lines.order_id = refunded_orders.order_id
+    where lines.disposition = 'purchase'
+    group by 1, 2
+
+),
+
+with_order as (
+
+    select
+        refunds.customer_id,
+        refunds.order_id,
+        refunds.refund_date,
+        refunds.line_count,
+        refunds.revenue_amount,
+        refunds.margin_amount,
+        orders.purchase_date,
+        orders.revenue_amount as order_amount
+    from refunds
+    left join orders
+        on
+            refunds.customer_id = orders.customer_id
+            and refunds.order_id = orders.order_id
+            and refunds.refund_date >= orders.purchase_date
+
+),
+
+-- Without an order of its own a refund reduces the latest purchase day that is not after it.
+orphan_days as (
+
+    select distinct
+        customer_id,
+        refund_date
+    from with_order
+    where purchase_date is null
+
+),
+
+latest_days as (
+
+    select
+        orphan_days.customer_id,
+        orphan_days.refund_date,
+        max(lines.transaction_date) as purchase_date
+    from orphan_days
+    inner join lines
+        on
+            orphan_days.customer_id = lines.customer_id
+            and orphan_days.refund_date >= lines.transaction_date
+    where lines.disposition = 'purchase'
+    group by 1, 2
+
+),
+
+placed as (
+
+    select
+        with_order.customer_id,
+        with_order.order_id,
+        with_order.refund_date,
+        with_order.line_count,
+        with_order.revenue_amount,
+        with_order.margin_amount,
+        with_order.order_amount,
+        coalesce(with_order.purchase_date, latest_days.purchase_date) as purchase_date
+    from with_order
+    left join latest_days
+        on
+            with_order.customer_id = latest_days.customer_id
+            and with_order.refund_date = latest_days.refund_date
+            and with_order.purchase_date is null
+
+),
+
+refunded_so_far as (
+
+    select
+        *,
+        sum(revenue_amount) over (
+            partition by customer_id, order_id, purchase_date
+            order by refund_date
+            rows between unbounded preceding and current row
+        ) as refunded_amount
+    from placed
+
+)
+
+select
+    {{ surrogate_key(['customer_id', 'order_id', 'refund_date']) }} as refund_id,
+    customer_id,
+    order_id,
+    cast(line_count as {{ type_integer() }}) as line_count,
+    revenue_amount,
+    margin_amount,
+    -- The refund that brings a known order to nothing: from then on it was no purchase.
+    coalesce(
+        refunded_amount >= order_amount
+        and refunded_amount - revenue_amount < order_amount,
+        false
+    ) as completes_refund,
+    purchase_date is not null as is_matched,
+    purchase_date,
+    refund_date
+from refunded_so_far

@@ -1,0 +1,190 @@
+-- grain: one row per distinct transaction line: whose it is, what it is worth and whether it counts
+{%- set line_columns = [
+    'user_id', 'order_id', 'sku', 'category', 'channel', 'country', 'currency', 'amount',
+    'variable_cost', 'discount_amount', 'is_refund', 'transacted_at',
+] %}
+with as_of as (
+
+    select as_of_date
+    from {{ ref('int_as_of') }}
+
+),
+
+-- Identical lines become one row that remembers how often it came.
+lines as (
+
+    select
+        {{ line_columns | join(',\n        ') }},
+        count(*) as copies
+    from {{ ref('stg_transactions') }}
+    group by {{ range(1, line_columns | length + 1) | join(', ') }}
+
+),
+
+counted as (
+
+    select
+        *,
+        {%- if var('clv_duplicates') == 'none' %}
+        copies as line_count,
+        {%- elif var('clv_duplicates') == 'rows' %}
+        1 as line_count,
+        {%- else %}
+        case when order_id is null then copies else 1 end as line_count,
+        {%- endif %}
+        {{ local_date('transacted_at') }} as transaction_date,
+        -- A negative amount is a refund, whatever the flag says.
+        coalesce(is_refund, false) or coalesce(amount, 0) < 0 as is_returned
+    from lines
+
+),
+
+rates as (
+
+    select *
+    from {{ ref('int_currency_rates__dated') }}
+
+),
+
+identities as (
+
+    select
+        identifier,
+        customer_id
+    from {{ ref('int_identities__resolved') }}
+
+),
+
+{%- for dimension in ['category', 'channel', 'country'] %}
+
+{{ dimension }}_margins as (
+
+    select
+        key,
+        margin_rate
+    from {{ ref('margin_rates') }}
+    where dimension = '{{ dimension }}'
+
+),
+{%- endfor %}
+
+-- Amounts in the project's currency; refunds negative, whatever sign they came with.
+converted as (
+
+    select
+        counted.user_id,
+        coalesce(identities.customer_id, counted.user_id) as customer_id,
+        counted.order_id,
+        counted.sku,
+        counted.category,
+        counted.channel,
+        counted.country,
+        counted.currency,
+        counted.amount as delivered_amount,
+        counted.variable_cost as delivered_variable_cost,
+        counted.discount_amount as delivered_discount_amount,
+        counted.is_refund as is_flagged_refund,
+        counted.is_returned,
+        counted.line_count,
+        counted.copies - counted.line_count as duplicate_count,
+        counted.transaction_date,
+        counted.transacted_at,
+        case
+            when counted.user_id is null then 'no_user'
+            when counted.transaction_date > as_of.as_of_date then 'after_as_of'
+            when counted.is_returned then 'refund'
+            else 'purchase'
+        end as disposition,
+        case
+            when counted.currency is null then 1
+            when counted.currency = '{{ var("clv_currency") }}' then 1
+            else rates.rate
+        end as currency_rate,
+        case when counted.is_returned then -1 else 1 end * abs(counted.amount)
+            as amount,
+        case when counted.is_returned then -1 else 1 end * abs(counted.variable_cost)
+            as variable_cost,
+        case when counted.is_returned then -1 else 1 end
+        * coalesce(abs(counted.discount_amount), 0) as discount_amount,
+        coalesce(
+            category_margins.margin_rate,
+            channel_margins.margin_rate,
+            country_margins.margin_rate,
+            {{ var('clv_margin_rate') }}
+        ) as margin_rate
+    from counted
+    cross join as_of
+    left join identities
+        on counted.user_id = identities.identifier
+    left join rates
+        on
+            counted.currency = rates.currency
+            and counted.transaction_date >= rates.valid_from
+            and (
+                rates.valid_until is null
+                or counted.transaction_date < rates.valid_until
+            )
+    {%- for dimension in ['category', 'channel', 'country'] %}
+    left join {{ dimension }}_margins
+        on counted.{{ dimension }} = {{ dimension }}_margins.key
+    {%- endfor %}
+
+),
+
+priced as (
+
+    select
+        {%- for money in ['amount', 'variable_cost', 'discount_amount'] %}
+        case
+            when currency_rate = 1 then {{ money }}
+            else {{ as_money(money ~ ' * currency_rate') }}
+        end as unit_{{ money }},
+        {%- endfor %}
+        *
+    from converted
+
+),
+
+valued as (
+
+    select
+        *,
+        case
+            when unit_variable_cost is not null then unit_amount - unit_variable_cost
+            when margin_rate = 1 then unit_amount
+            else {{ as_money('unit_amount * margin_rate') }}
+        end as unit_margin
+    from priced
+
+)
+
+select
+    -- Everything delivered in the line, in forms that every warehouse writes alike.
+    {{ surrogate_key([
+        'user_id', 'order_id', 'sku', 'category', 'channel', 'country', 'currency',
+        'cast(delivered_amount * 10000 as ' ~ type_integer() ~ ')',
+        'cast(delivered_variable_cost * 10000 as ' ~ type_integer() ~ ')',
+        'cast(delivered_discount_amount * 10000 as ' ~ type_integer() ~ ')',
+        'is_flagged_refund',
+        epoch_micros('transacted_at'),
+    ]) }} as transaction_id,
+    user_id,
+    customer_id,
+    order_id,
+    sku,
+    category,
+    channel,
+    country,
+    currency,
+    disposition,
+    line_count,
+    duplicate_count,
+    delivered_amount,
+    {{ as_money('unit_amount * line_count') }} as revenue_amount,
+    {{ as_money('unit_margin * line_count') }} as margin_amount,
+    {{ as_money('unit_discount_amount * line_count') }} as discount_amount,
+    {{ as_money('unit_amount * duplicate_count') }} as duplicate_amount,
+    is_returned as is_refund,
+    transaction_date,
+    transacted_at
+from valued

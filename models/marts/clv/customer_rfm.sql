@@ -1,0 +1,19 @@
+-- grain: one row per customer who has bought
+select
+    customers.customer_id,
+    customers.as_of_date,
+    customers.days_since_last_purchase,
+    customers.purchase_days,
+    customers.value_amount,
+    scores.recency_score,
+    scores.frequency_score,
+    scores.monetary_score,
+    scores.frequency_monetary_score,
+    segments.segment
+from {{ ref('int_customers__current') }} as customers
+inner join {{ ref('int_customers__rfm_scored') }} as scores
+    on customers.customer_id = scores.customer_id
+left join {{ ref('rfm_segments') }} as segments
+    on
+        scores.recency_score = segments.recency_score
+        and scores.frequency_monetary_score = segments.frequency_monetary_score

@@ -1,0 +1,20 @@
+-- grain: one row per distinct transaction line of a known customer, sale or refund
+select
+    transaction_id,
+    customer_id,
+    order_id,
+    sku,
+    category,
+    channel,
+    country,
+    currency as delivered_currency,
+    delivered_amount,
+    line_count,
+    revenue_amount,
+    margin_amount,
+    discount_amount,
+    is_refund,
+    transaction_date,
+    transacted_at
+from {{ ref('int_transactions__resolved') }}
+where disposition in ('purchase', 'refund')

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Build the project: load the input, run every seed, model, snapshot and test, sum up.
+#
+# usage: scripts/build.sh [options]
+#
+#   --input DIR      your transactions.parquet, .csv or .csv.gz and, if you have them,
+#                    customers, identities, events, ad_spend, campaign_assignments,
+#                    consents, customer_status; default: the demo, the CDNOW orders
+#                    in seeds/demo
+#   --as-of DATE     every number is as of this day; default: the last transaction's
+#   --value KIND     margin, revenue, or none for visits without a price
+#   --vars YAML      other variables of dbt_project.yml, e.g. '{clv_strata: [country]}'
+#   --full-refresh   rebuild incremental tables from nothing
+#   --fast           no tests
+#   --target NAME    output of profiles.yml; default: CLV_TARGET, else duckdb
+#   --help           this text
+#
+# On DuckDB the tables go to the file CLV_DUCKDB_PATH, default clv.duckdb here. On
+# BigQuery the inputs are tables of the warehouse and nothing is loaded.
+set -euo pipefail
+
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+input="" as_of="" value="" vars="" target="${CLV_TARGET:-duckdb}"
+dbt_options=()
+while (($#)); do
+    case "$1" in
+        --help | -h) usage "${BASH_SOURCE[0]}" && exit ;;
+        --full-refresh) dbt_options+=(--full-refresh) && shift && continue ;;
+        --fast)
+            dbt_options+=(--exclude-resource-type test --exclude-resource-type unit_test)
+            shift && continue
+            ;;
+        --input | --as-of | --value | --vars | --target) ;;
+        *) fail "There is no option $1: scripts/build.sh --help lists them." ;;
+    esac
+    [[ -n "${2:-}" ]] || fail "$1 needs a value: scripts/build.sh --help says which."
+    case "$1" in
+        --input) input="$2" ;;
+        --as-of) as_of="$2" ;;
+        --value) value="$2" ;;
+        --vars) vars="$2" ;;
+        --target) target="$2" ;;
+    esac
+    shift 2
+done
+
+# Paths count from where the caller stands; everything after runs in the project.
+database="$(absolute "${CLV_DUCKDB_PATH:-$clv_root/clv.duckdb}")"
+[[ -z "$input" ]] || input="$(absolute "$input")"
+export CLV_DUCKDB_PATH="$database"
+cd "$clv_root"
+ensure_environment
+
+vars="$(python scripts/merge_vars.py --vars "$vars" --as-of "$as_of" --value "$value")"
+
+if [[ "$target" == duckdb ]]; then
+    mkdir -p "$(dirname "$database")"
+    value="$(python scripts/merge_vars.py --vars "$vars" --get clv_value)"
+    python scripts/load_input.py --input "${input:-seeds/demo}" --value "$value"
+elif [[ -n "$input" ]]; then
+    fail "--input loads into DuckDB only: target $target reads the tables of its warehouse."
+fi
+
+# One line per seed, model and snapshot, and every fault; the log keeps all.
+quiet=' START (sql|seed|snapshot|test|unit_test|hook)| PASS | SKIP (test|unit_test)|^[0-9:]+ *$'
+dbt --no-use-colors build --target "$target" --vars "$vars" \
+    ${dbt_options[@]+"${dbt_options[@]}"} \
+    | grep --line-buffered -vE "$quiet" \
+    || fail "The build failed: the lines above say where, ${DBT_LOG_PATH:-logs}/dbt.log all."
+
+if [[ "$target" == duckdb ]]; then
+    python scripts/summarize.py --database "$database"
+fi

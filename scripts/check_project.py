@@ -1,0 +1,336 @@
+"""Check the rules of the project that no linter knows.
+
+usage: check_project.py [--manifest PATH] [--database PATH]
+
+Reads dbt's manifest (target/manifest.json of the last parse) and the files of the
+project; with --database also the built tables. Prints a line per violation, as
+`rule: file: sentence`, and exits with 1 when there is one.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import yaml
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+# Folder of a model → what its name starts with. Marts are what BI sees: plain names.
+PREFIXES = {
+    "models/staging/": "stg_",
+    "models/intermediate/": "int_",
+    "python_models/": "int_",
+    "models/export/": "export_",
+    "models/marts/": "",
+}
+CONTRACTED = ("models/marts/", "models/export/")
+
+TOP_LEVEL = {
+    "dbt_project.yml",
+    "models",
+    "macros",
+    "seeds",
+    "tests",
+    "python_models",
+    "scripts",
+    "README.md",
+    "pyproject.toml",
+    "requirements.lock",
+    "profiles.yml",
+    ".sqlfluff",
+    ".sqlfluffignore",
+    ".pre-commit-config.yaml",
+    ".editorconfig",
+    ".gitignore",
+    ".github",
+    ".ci",
+    "LICENSE",
+    "CHANGELOG.md",
+}
+
+MACHINE_PATH = re.compile(r"(?<!\w)(?:\.\.)?/(?:home|root|Users|work|shared)/")
+GRAIN = re.compile(
+    r"\s*(\{\{\s*config\(.*?\)\s*\}\}\s*)?-- grain: one row per \w", re.DOTALL
+)
+RELATION = re.compile(r"\b(?:from|join)\s+[\"`]?\w+[\"`]?\s*\.\s*[\"`]?\w+", re.I)
+NOT_A_RELATION = re.compile(r"(\bdistinct|\bextract\s*\(\s*\w+)\s*$", re.I)
+NOISE = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}|--[^\n]*|/\*.*?\*/", re.DOTALL)
+MACRO = re.compile(r"\{%-?\s*(?:macro|test)\s+(\w+)\s*\(")
+IMPLEMENTATION = re.compile(r"(?:default|duckdb|bigquery|pal)__")
+TARGET_TYPE = re.compile(r"\btarget\s*\.\s*type\b")
+VARIABLE = re.compile(r"\bvar\(\s*['\"](\w+)['\"]")
+
+
+class Violation(NamedTuple):
+    """One line of the report."""
+
+    rule: str
+    file: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.file}: {self.sentence}"
+
+
+def nodes(manifest: dict, *kinds: str) -> Iterator[dict]:
+    """Yield the project's own nodes of these resource types."""
+    project = manifest["metadata"]["project_name"]
+    for node in manifest["nodes"].values():
+        if node["resource_type"] in kinds and node["package_name"] == project:
+            yield node
+
+
+def is_singular(node: dict) -> bool:
+    return node["resource_type"] == "test" and not node.get("test_metadata")
+
+
+def check_names(manifest: dict) -> Iterator[Violation]:
+    for node in nodes(manifest, "model"):
+        file, name = node["original_file_path"], node["name"]
+        folder = next((each for each in PREFIXES if file.startswith(each)), None)
+        if folder is None:
+            known = ", ".join(PREFIXES)
+            yield Violation("name", file, f"models live in {known}")
+        elif folder != "models/marts/":
+            if not name.startswith(PREFIXES[folder]):
+                wanted = PREFIXES[folder]
+                yield Violation("name", file, f"{name} must start with {wanted}")
+        elif name.startswith(tuple(filter(None, PREFIXES.values()))):
+            yield Violation("name", file, f"{name} is a mart and takes no prefix")
+    for node in filter(is_singular, nodes(manifest, "test")):
+        if not node["name"].startswith("assert_"):
+            sentence = f"the test {node['name']} must be named assert_<what is true>"
+            yield Violation("name", node["original_file_path"], sentence)
+
+
+def check_descriptions(manifest: dict) -> Iterator[Violation]:
+    for node in nodes(manifest, "model", "seed", "snapshot"):
+        file, name = node["original_file_path"], node["name"]
+        text = node["description"].strip()
+        if not text:
+            yield Violation("description", file, f"{name} has no description")
+        elif node["resource_type"] == "model" and not text.startswith("One row per"):
+            sentence = f"the description of {name} must start with 'One row per'"
+            yield Violation("description", file, sentence)
+        if not node["columns"]:
+            yield Violation("description", file, f"{name} lists no columns")
+        for column in node["columns"].values():
+            if not column["description"].strip():
+                sentence = f"{name}.{column['name']} has no description"
+                yield Violation("description", file, sentence)
+
+
+def check_grain(manifest: dict) -> Iterator[Violation]:
+    for node in nodes(manifest, "model"):
+        if node["language"] == "sql" and not GRAIN.match(node["raw_code"]):
+            sentence = "the first line must be '-- grain: one row per ...'"
+            yield Violation("grain", node["original_file_path"], sentence)
+
+
+def check_keys(manifest: dict) -> Iterator[Violation]:
+    tested: dict[str, set[tuple[str, str]]] = {}
+    for test in nodes(manifest, "test"):
+        if test.get("test_metadata"):
+            kind, column = test["test_metadata"]["name"], test.get("column_name") or ""
+            tested.setdefault(test["attached_node"], set()).add((kind, column.lower()))
+    for node in nodes(manifest, "model"):
+        # What is delivered may come twice; it gets its key where it is counted.
+        if node["original_file_path"].startswith("models/staging/"):
+            continue
+        tests = tested.get(node["unique_id"], set())
+        unique = {column for kind, column in tests if kind == "unique"}
+        filled = {column for kind, column in tests if kind == "not_null"}
+        if not unique & filled and ("unique_combination", "") not in tests:
+            sentence = (
+                f"{node['name']} has no tested key: unique and not_null on one column, "
+                "or unique_combination"
+            )
+            yield Violation("key", node["original_file_path"], sentence)
+
+
+def check_contracts(manifest: dict) -> Iterator[Violation]:
+    for node in nodes(manifest, "model"):
+        file, contract = node["original_file_path"], node["config"].get("contract", {})
+        if file.startswith(CONTRACTED) and not contract.get("enforced"):
+            yield Violation("contract", file, f"{node['name']} enforces no contract")
+
+
+def check_sources(manifest: dict) -> Iterator[Violation]:
+    for node in nodes(manifest, "model", "snapshot"):
+        file = node["original_file_path"]
+        for parent in node["depends_on"]["nodes"]:
+            if parent.startswith("source.") and not file.startswith("models/staging/"):
+                table = parent.rsplit(".", 1)[-1]
+                sentence = f"{node['name']} reads the source {table}: only staging may"
+                yield Violation("source", file, sentence)
+
+
+def check_relations(manifest: dict) -> Iterator[Violation]:
+    for node in nodes(manifest, "model", "test", "snapshot"):
+        if node.get("language") != "sql" or node.get("test_metadata"):
+            continue
+        # What Jinja writes is no name, so `from {{ ref() }}` passes.
+        code = NOISE.sub(" () ", node["raw_code"])
+        for found in RELATION.finditer(code):
+            if not NOT_A_RELATION.search(code[: found.start()]):
+                sentence = f"'{found.group()}' is a fixed relation: use ref or source"
+                yield Violation("relation", node["original_file_path"], sentence)
+
+
+def check_adapters(files: dict[str, str]) -> Iterator[Violation]:
+    for file, text in files.items():
+        if not file.startswith(("models/", "tests/")) or file.endswith(".py"):
+            continue
+        for number, each in enumerate(text.splitlines(), 1):
+            # A yml file knows no macros: the type of a column may differ there.
+            if TARGET_TYPE.search(each) and "data_type:" not in each:
+                sentence = f"line {number}: target.type belongs in macros/adapters"
+                yield Violation("adapter", file, sentence)
+
+
+def check_macros(files: dict[str, str]) -> Iterator[Violation]:
+    for file, text in files.items():
+        if not file.startswith(("macros/", "tests/generic/")):
+            continue
+        for found in MACRO.finditer(text):
+            described = text[: found.start()].rstrip().endswith("#}")
+            if not described and not IMPLEMENTATION.match(found.group(1)):
+                sentence = f"no comment {{# ... #}} stands above {found.group(1)}"
+                yield Violation("macro", file, sentence)
+
+
+def check_variables(files: dict[str, str]) -> Iterator[Violation]:
+    declared = set(yaml.safe_load(files["dbt_project.yml"]).get("vars", {}))
+    folders = ("models/", "macros/", "python_models/", "seeds/", "tests/")
+    texts = {
+        file: text
+        for file, text in files.items()
+        if file.startswith(folders) and not file.startswith("tests/python/")
+    }
+    for file, text in texts.items():
+        for name in sorted(set(VARIABLE.findall(text)) - declared):
+            sentence = f"the variable {name} is not declared in dbt_project.yml"
+            yield Violation("variable", file, sentence)
+    everything = "\n".join(texts.values())
+    for name in sorted(declared):
+        if not re.search(rf"['\"]{name}['\"]", everything):
+            yield Violation("variable", "dbt_project.yml", f"nothing reads {name}")
+
+
+def check_files(files: dict[str, str]) -> Iterator[Violation]:
+    for entry in sorted({file.split("/")[0] for file in files} - TOP_LEVEL):
+        yield Violation("layout", entry, "does not belong at the top of the project")
+    for file, text in files.items():
+        for number, line in enumerate(text.splitlines(), 1):
+            if MACHINE_PATH.search(line):
+                sentence = f"line {number} names a path of one machine"
+                yield Violation("path", file, sentence)
+    if "://" in files.get("requirements.lock", ""):
+        yield Violation("path", "requirements.lock", "names the address of a registry")
+
+
+def check_built(
+    manifest: dict, built: dict[tuple[str, str], list[str]]
+) -> Iterator[Violation]:
+    """Compare the documented columns with those of the built relations."""
+    for node in nodes(manifest, "model", "seed", "snapshot"):
+        file, name = node["original_file_path"], node["name"]
+        if node["config"].get("materialized") == "ephemeral":
+            continue
+        columns = built.get((node["schema"].lower(), node["alias"].lower()))
+        if columns is None:
+            yield Violation("columns", file, f"{name} is not in the built database")
+            continue
+        documented = {column.lower() for column in node["columns"]}
+        if missing := [column for column in columns if column not in documented]:
+            sentence = f"{name} has undocumented columns: {', '.join(missing)}"
+            yield Violation("columns", file, sentence)
+        if extra := sorted(documented - set(columns)):
+            sentence = f"{name} documents columns it has not: {', '.join(extra)}"
+            yield Violation("columns", file, sentence)
+
+
+def check_manifest(manifest: dict) -> list[Violation]:
+    rules = (
+        check_names,
+        check_descriptions,
+        check_grain,
+        check_keys,
+        check_contracts,
+        check_sources,
+        check_relations,
+    )
+    return [violation for rule in rules for violation in rule(manifest)]
+
+
+def check_texts(files: dict[str, str]) -> list[Violation]:
+    rules = (check_adapters, check_macros, check_variables, check_files)
+    return [violation for rule in rules for violation in rule(files)]
+
+
+def project_files(root: Path) -> dict[str, str]:
+    """Read the text of every file of the project, by path: what git keeps or would."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode == 0:
+        names: Iterable[str] = listed.stdout.splitlines()
+    else:  # no repository, or no git: the folders that belong to the project
+        names = (
+            path.relative_to(root).as_posix()
+            for top in TOP_LEVEL
+            for path in [root / top, *(root / top).rglob("*")]
+            if "__pycache__" not in path.parts
+        )
+    texts = {}
+    for name in sorted(names):
+        if (path := root / name).is_file():
+            texts[name] = path.read_text(encoding="utf-8", errors="replace")
+    return texts
+
+
+def built_columns(database: Path) -> dict[tuple[str, str], list[str]]:
+    """List the columns of every relation of a DuckDB file, by schema and name."""
+    with duckdb.connect(str(database), read_only=True) as connection:
+        rows = connection.execute(
+            "select lower(table_schema), lower(table_name), lower(column_name) "
+            "from information_schema.columns order by ordinal_position"
+        ).fetchall()
+    built: dict[tuple[str, str], list[str]] = {}
+    for schema, table, column in rows:
+        built.setdefault((schema, table), []).append(column)
+    return built
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    target = PROJECT / os.environ.get("DBT_TARGET_PATH", "target")
+    parser.add_argument("--manifest", type=Path, default=target / "manifest.json")
+    parser.add_argument("--database", type=Path)
+    options = parser.parse_args(arguments)
+    manifest = json.loads(options.manifest.read_text(encoding="utf-8"))
+    violations = check_manifest(manifest) + check_texts(project_files(PROJECT))
+    if options.database:
+        violations += check_built(manifest, built_columns(options.database))
+    for violation in violations:
+        print(violation)
+    models = sum(1 for _ in nodes(manifest, "model"))
+    print(f"{models} models checked, {len(violations)} violations")
+    return 1 if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+# Shared by build.sh and test.sh: the environment they run in. Source it, do not run it.
+
+clv_root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+
+fail() {
+    echo "$*" >&2
+    exit 2
+}
+
+# The comment at the head of a script, which is its help.
+usage() {
+    sed -n '2,/^[^#]/{s/^# \{0,1\}//;/^set /!p;}' "$1"
+}
+
+absolute() {
+    [[ "$1" == /* ]] && echo "$1" || echo "$PWD/$1"
+}
+
+# A Python that the lock supports, whatever its name.
+find_python() {
+    local candidate
+    for candidate in python3.11 python3.12 python3 python; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' \
+            2> /dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    fail "clv needs Python 3.11 or 3.12: none of python3.11, python3.12 and python3 is one."
+}
+
+# The uv installer: the one on PATH, else fetched from PyPI into .venv/uv with pip, which
+# comes from the Python itself or from a throw-away environment.
+find_uv() {
+    local python="$1" own="$clv_root/.venv/uv" pip
+    if command -v uv > /dev/null && uv --version > /dev/null 2>&1; then
+        echo uv
+        return
+    fi
+    if [[ ! -x "$own/bin/uv" ]]; then
+        if "$python" -m pip --version > /dev/null 2>&1; then
+            pip="$python"
+        elif "$python" -m venv "$own/pip" > /dev/null 2>&1; then
+            pip="$own/pip/bin/python"
+        else
+            rm -rf "$own"
+            fail "clv installs itself with uv, or with pip or venv of $python to fetch it, and" \
+                "finds none of them: install one (on Debian or Ubuntu: apt install python3-venv)."
+        fi
+        "$pip" -m pip install -qq --disable-pip-version-check --target "$own" uv >&2 \
+            || fail "uv could not be fetched from PyPI: see the lines above."
+    fi
+    echo "$own/bin/uv"
+}
+
+# Make .venv hold exactly what requirements.lock says; nothing to do when it already does.
+ensure_environment() {
+    local lock="$clv_root/requirements.lock" venv="$clv_root/.venv" python uv
+    if ! cmp -s "$lock" "$venv/installed.lock" || [[ ! -x "$venv/bin/dbt" ]]; then
+        echo "Installing requirements.lock into .venv (a minute or two the first time)"
+        # The certificates of the machine, as pip and curl use them; patience on slow lines.
+        export UV_NATIVE_TLS="${UV_NATIVE_TLS:-true}" UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-120}"
+        python="$(find_python)"
+        uv="$(find_uv "$python")"
+        if [[ ! -x "$venv/bin/python" ]]; then
+            "$uv" venv --quiet --allow-existing --python "$python" "$venv"
+        fi
+        "$uv" pip sync --quiet --require-hashes --python "$venv/bin/python" "$lock" \
+            || fail "requirements.lock could not be installed: see the lines above."
+        cp "$lock" "$venv/installed.lock"
+    fi
+    # dbt starts in half the time once its modules are kept compiled.
+    unset PYTHONDONTWRITEBYTECODE
+    export PATH="$venv/bin:$PATH"
+    export DBT_PROFILES_DIR="$clv_root" DO_NOT_TRACK=1 PYTHONUTF8=1
+}

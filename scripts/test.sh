@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Run every check, in order, and stop at the first that fails.
+#
+# usage: scripts/test.sh
+#
+# Builds the demo into a scratch folder; clv.duckdb and target/ stay as they are.
+set -euo pipefail
+
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+if (($#)); then
+    usage "${BASH_SOURCE[0]}"
+    [[ "$1" == --help || "$1" == -h ]] && exit
+    exit 2
+fi
+
+cd "$clv_root"
+ensure_environment
+
+scratch="$(mktemp -d)"
+trap 'rm -rf "$scratch"' EXIT
+unset CLV_TARGET
+export CLV_DUCKDB_PATH="$scratch/clv.duckdb"
+export DBT_LOG_PATH="$scratch/logs" DBT_TARGET_PATH="$scratch/target"
+python_files=(python_models scripts tests/python)
+
+# gate NAME COMMAND...: run a command under a heading, and say how long it took.
+gate() {
+    local name="$1" start=$SECONDS
+    shift
+    echo "== $name"
+    if ! "$@"; then
+        echo "== FAILED after $((SECONDS - start)) s: $name" >&2
+        exit 1
+    fi
+    echo "   $((SECONDS - start)) s"
+}
+
+lint_python() {
+    ruff check --quiet "${python_files[@]}" && ruff format --quiet --check "${python_files[@]}"
+}
+
+# Python 3.11 warns of a semaphore that sqlfluff leaves behind when it uses two processes.
+lint_sql() {
+    PYTHONWARNINGS=ignore sqlfluff lint --disable-progress-bar --processes 2 models tests
+}
+
+# The JSON schemas behind dbt's deprecations are checked for BigQuery only.
+parse_for_bigquery() {
+    dbt --quiet parse --no-partial-parse --target bigquery_offline \
+        --target-path "$scratch/bigquery" --warn-error-options '{"error": ["Deprecations"]}'
+}
+
+build_demo() {
+    scripts/build.sh --input seeds/demo
+}
+
+# The copy keeps its name, which is the database that its views read.
+rebuild_and_compare() {
+    mkdir "$scratch/first" \
+        && cp "$CLV_DUCKDB_PATH" "$scratch/first/" \
+        && { scripts/build.sh --fast > "$scratch/second.log" || { cat "$scratch/second.log" && false; }; } \
+        && python scripts/compare_builds.py "$scratch/first/clv.duckdb" "$CLV_DUCKDB_PATH"
+}
+
+gate "Python: ruff" lint_python
+gate "dbt: the project parses for BigQuery, nothing deprecated" parse_for_bigquery
+gate "dbt: the demo builds and its tests pass" build_demo
+gate "dbt: a second build changes no mart" rebuild_and_compare
+gate "project rules" python scripts/check_project.py --database "$CLV_DUCKDB_PATH"
+gate "SQL: sqlfluff" lint_sql
+gate "Python: pytest" python -m pytest tests/python
+echo "All checks passed in $SECONDS s."

@@ -1,0 +1,11 @@
+{# The columns together identify a row, and none of them is null. #}
+{% test unique_combination(model, columns) %}
+select
+    {{ columns | join(', ') }},
+    count(*) as copies
+from {{ model }}
+group by {{ range(1, columns | length + 1) | join(', ') }}
+having
+    count(*) > 1
+    or {{ columns | join(' is null or ') }} is null
+{% endtest %}

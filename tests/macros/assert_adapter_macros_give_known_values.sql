@@ -1,0 +1,47 @@
+-- Every adapter macro on values with known answers: the same table runs on each warehouse.
+{%- set day = "cast('2024-02-28' as date)" %}
+{%- set instant = "cast('1970-01-02 00:00:01' as timestamp)" %}
+{%- set cases = [
+    ('add_days over a leap day', add_days(day, 2), "cast('2024-03-01' as date)"),
+    ('add_days backwards', add_days(day, -59), "cast('2023-12-31' as date)"),
+    ('add_months', add_months("cast('2024-01-01' as date)", 13), "cast('2025-02-01' as date)"),
+    ('days_between', days_between("cast('2024-01-01' as date)", day), '58'),
+    ('days_between backwards', days_between(day, "cast('2024-01-01' as date)"), '-58'),
+    ('month_start', month_start(day), "cast('2024-02-01' as date)"),
+    (
+        'months_between counts calendar months',
+        months_between("cast('2023-12-31' as date)", day), '2'
+    ),
+    ('local_date', local_date(instant), "cast('1970-01-02' as date)"),
+    ('epoch_micros', epoch_micros(instant), '86401000000'),
+    ('as_money rounds half away from zero', as_money("'10.00005'"), '10.0001'),
+    ('as_money of a refund', as_money("'-10.00005'"), '-10.0001'),
+    ('array_at counts from 0', array_at('[10, 20, 30]', 1), '20'),
+    ('safe_cast_to of nonsense', "coalesce(" ~ safe_cast_to("'abc'", 'date') ~ ", " ~ day ~ ")", day),
+    (
+        'safe_cast_to of a number', safe_cast_to("'12.5'", type_double()), '12.5'
+    ),
+    (
+        'number_series has both ends',
+        '(select count(*) * 100 + max(number) from ' ~ number_series(3) ~ ' as series)', '403'
+    ),
+    (
+        'surrogate_key tells null from empty text',
+        "case when " ~ surrogate_key(['cast(null as string)']) ~ " = "
+        ~ surrogate_key(["''"]) ~ " then 1 else 0 end", '0'
+    ),
+] %}
+with cases as (
+
+    {% for name, actual, expected in cases -%}
+    select
+        '{{ name }}' as macro_case,
+        {{ actual }} = {{ expected }} as is_right
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
+
+)
+
+select macro_case
+from cases
+where not coalesce(is_right, false)

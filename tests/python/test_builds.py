@@ -1,0 +1,581 @@
+"""Whole builds on DuckDB: published numbers, every optional input, leakage, faults."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from scipy.special import betainc
+from scipy.stats import nbinom
+
+BIN = Path(sys.executable).parent
+CUTOFF = pd.Timestamp("1997-09-30")
+
+
+class Build:
+    """A copy of the project with one warehouse file, to load, run and look into."""
+
+    def __init__(self, folder, seeds=()):
+        self.folder = folder
+        self.database = folder / "warehouse.duckdb"
+        for name in ("models", "macros", "seeds", "tests", "python_models"):
+            shutil.copytree(ROOT / name, folder / name)
+        for name in ("dbt_project.yml", "profiles.yml"):
+            shutil.copy(ROOT / name, folder / name)
+        for name, text in dict(seeds).items():
+            (folder / "seeds" / "reference" / f"{name}.csv").write_text(text)
+
+    def load(self, **inputs):
+        """Load frames as the input tables."""
+        source = self.folder / "input"
+        shutil.rmtree(source, ignore_errors=True)
+        source.mkdir()
+        for name, frame in inputs.items():
+            frame.to_parquet(source / f"{name}.parquet", index=False)
+        self.call(BIN / "python", ROOT / "scripts" / "load_input.py", "--input", source)
+        return self
+
+    def build(self, *options, tests=False, may_fail=False, **variables):
+        """Run `dbt build`, with data tests or without; return what it printed."""
+        skipped = ["unit_test"] + ([] if tests else ["test"])
+        return self.call(
+            BIN / "dbt",
+            "--no-use-colors",
+            "build",
+            *options,
+            *(f"--exclude-resource-type={kind}" for kind in skipped),
+            "--vars",
+            json.dumps(variables),
+            may_fail=may_fail,
+        )
+
+    def call(self, *command, may_fail=False):
+        """Run a command on this project and this file only."""
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("DBT_", "CLV_"))
+        }
+        done = subprocess.run(
+            [str(part) for part in command],
+            cwd=self.folder,
+            env=environment
+            | {
+                "CLV_DUCKDB_PATH": str(self.database),
+                "DBT_PROFILES_DIR": str(self.folder),
+                "DBT_TARGET_PATH": str(self.folder / "target"),
+                "DBT_LOG_PATH": str(self.folder / "logs"),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert may_fail or done.returncode == 0, done.stdout[-4000:] + done.stderr
+        self.exit_code = done.returncode
+        return done.stdout + done.stderr
+
+    def read(self, query):
+        """Rows of a query as a frame."""
+        with duckdb.connect(str(self.database), read_only=True) as connection:
+            return connection.sql(query).df()
+
+
+@pytest.fixture(scope="module")
+def log():
+    """The demo's transactions."""
+    path = ROOT / "seeds" / "demo" / "transactions.csv.gz"
+    return pd.read_csv(path, dtype={"user_id": str}, parse_dates=["ts"])
+
+
+@pytest.fixture(scope="module")
+def sample(log):
+    """The published 1/10 sample of it, customers numbered as published."""
+    ids = pd.read_csv(ROOT / "tests/fixtures/cdnow_sample_ids.csv", dtype=str)
+    return log.merge(ids).assign(user_id=lambda d: d["sample_id"])
+
+
+HOLDOUT = {"clv_horizons": [30, 90, 180, 273, 365], "clv_backtest_days": [273]}
+
+
+@pytest.fixture(scope="module")
+def published(sample, tmp_path_factory):
+    """The calibration period of the sample; orders of nothing count, as published."""
+    build = Build(tmp_path_factory.mktemp("published"))
+    build.load(transactions=sample[sample["ts"] <= CUTOFF])
+    build.build("--select", "+int_predictions__scored", clv_value="none", **HOLDOUT)
+    return build
+
+
+@pytest.fixture(scope="module")
+def holdout(log, tmp_path_factory):
+    """All of CDNOW, with the calibration period's end as a backtest cutoff."""
+    build = Build(tmp_path_factory.mktemp("holdout")).load(transactions=log)
+    build.build("--select", "+cohort_clv", clv_discount_rate=0, **HOLDOUT)
+    return build
+
+
+# -- Published numbers, from the transaction log through SQL and the fit
+
+
+def test_the_fit_of_the_sample_is_the_published_one(published):
+    fit = published.read("from clv_intermediate.int_bgnbd__parameters").iloc[0]
+    histories = published.read(
+        "select sum(customers) n, sum(customers * frequency) x "
+        "from clv_intermediate.int_histories__compressed"
+    ).iloc[0]
+    assert (histories["n"], histories["x"]) == (2357, 2457)
+    # the test suite of CLVTools 0.12.1, on unrounded weeks
+    weeks = [fit["r"], fit["alpha"] / 7, fit["a"], fit["b"]]
+    assert weeks == pytest.approx([0.2425945, 4.4136019, 0.7929199, 2.4258881], 1e-5)
+    in_weeks = fit["log_likelihood"] + histories["x"] * np.log(7)
+    assert in_weeks == pytest.approx(-9582.4292, abs=5e-5)
+    assert not fit["is_flagged"]
+
+
+def test_single_customers_have_the_published_expectation(published):
+    # CLVTools 0.12.1, BG/NBD on unrounded weeks, 39 weeks ahead
+    theirs = pd.DataFrame(
+        {
+            "customer_id": ["1", "10", "100"],
+            "expected_purchases": [1.22599333, 0.19479357, 0.62685178],
+            "probability_alive": [0.72661975, 1, 0.64699130],
+        }
+    ).set_index("customer_id")
+    ours = published.read(
+        "select customer_id, expected_purchases_273d as expected_purchases, "
+        "probability_alive from clv_intermediate.int_predictions__scored "
+        "where customer_id in ('1', '10', '100')"
+    ).set_index("customer_id")
+    # its optimum and ours agree to about five digits
+    pd.testing.assert_frame_equal(ours.sort_index(), theirs.sort_index(), rtol=5e-5)
+
+
+@pytest.mark.parametrize(("level", "name"), [(0.1, "p10"), (0.5, "p50"), (0.9, "p90")])
+def test_the_quantiles_sql_interpolates_have_their_level(holdout, level, name):
+    rows = holdout.read(
+        f"""
+        select
+            frequency as x, age_days as age, purchase_days as n,
+            gamma + purchase_days * capped_mean_value as scale,
+            probability_alive, r, alpha, a, b, p, q,
+            clv_273d_{name} / clv_273d * expected_purchases_273d * expected_value
+                as spend
+        from clv_intermediate.int_predictions__scored
+        inner join clv_intermediate.int_histories__observed
+            using (customer_id, cutoff_date)
+        inner join clv_intermediate.int_bgnbd__parameters using (stratum, cutoff_date)
+        inner join (
+            select stratum, cutoff_date, p, q, gamma
+            from clv_intermediate.int_gamma_gamma__parameters
+        ) using (stratum, cutoff_date)
+        where clv_273d_{name} > 0
+        order by hash(customer_id)
+        limit 300
+        """
+    )
+    # P(spend <= s) = 1 - sum over k of P(N = k) P(S_k > s), term by term
+    survival = np.zeros(len(rows))
+    r, alpha, a, b, p, q = (
+        rows[key].to_numpy() for key in ["r", "alpha", "a", "b", "p", "q"]
+    )
+    x, age, n = (rows[key].to_numpy() for key in ["x", "age", "n"])
+    alive = np.ones(len(rows))
+    success = (alpha + age) / (alpha + age + 273)
+    at_least = [alive * nbinom.sf(0, r + x, success)]
+    for k in range(1, 400):
+        alive = alive * (b + x + k - 1) / (a + b + x + k - 1)
+        at_least.append(alive * nbinom.sf(k, r + x, success))
+    at_least = np.array(at_least)
+    counts = at_least[:-1] - at_least[1:]
+    share = rows["spend"] / rows["scale"]
+    for k, probability in enumerate(counts, start=1):
+        survival += probability * (1 - betainc(p * k, q + p * n, share / (1 + share)))
+    reached = 1 - rows["probability_alive"] * survival
+    assert len(rows) > 20
+    assert np.abs(reached - level).max() < 2e-3
+
+
+# -- Every optional input, with everything that goes wrong in real logs
+
+
+def rich_inputs():
+    """A small shop with refunds, currencies, shared identities and bad lines."""
+    rng = np.random.default_rng(11)
+    start, last_day, lines = pd.Timestamp("2023-01-01 12:00"), 545, []
+    for customer in range(900):
+        # BG/NBD and Gamma-Gamma, so that the fits have something to find
+        rate, dropout = rng.gamma(0.8) / 40, rng.beta(0.8, 2.5)
+        level = 20 / rng.gamma(4)
+        day, order = rng.uniform(0, 400), 0
+        while day <= last_day:
+            for line in range(rng.integers(1, 4)):
+                amount = round(float(level * rng.gamma(6)), 2) + 0.01
+                lines.append(
+                    {
+                        # several user ids for one person
+                        "user_id": f"u{customer:03d}{'b' if order % 2 else 'a'}",
+                        "order_id": f"o{customer}-{order}" if customer % 5 else None,
+                        "ts": start + pd.Timedelta(days=int(day)),
+                        "amount": amount,
+                        "sku": f"s{line}",
+                        "currency": ["USD", "EUR", None][customer % 3],
+                        "channel": ["web", "store"][customer % 7 > 3],
+                        "category": ["toys", "books", None][line % 3],
+                        "is_refund": False,
+                        "variable_cost": round(amount * 0.4, 2) if line else None,
+                    }
+                )
+            if rng.random() < dropout * (order > 0):
+                break
+            day, order = day + rng.exponential(1 / rate), order + 1
+    sales = pd.DataFrame(lines)
+    back = sales.sample(frac=0.12, random_state=1).assign(is_refund=True)
+    back["ts"] += pd.to_timedelta(rng.integers(0, 90, len(back)), unit="D")
+    back["order_id"] = back["order_id"].where(rng.random(len(back)) < 0.7)
+    half = rng.random(len(back)) < 0.5
+    back["amount"] = np.where(half, -back["amount"], back["amount"])
+    strays = sales.head(6).assign(user_id=None)
+    early = sales.head(1).assign(user_id="nobody", is_refund=True, order_id=None)
+    repeated = sales[sales["order_id"].notna()].head(40)
+    log = pd.concat([sales, back, strays, early, repeated], ignore_index=True)
+    log = log[log["ts"] < "2024-07-01"]
+    people = sales["user_id"].str[:4].unique()
+    buyers = pd.DataFrame({"user_id": [f"{each}a" for each in people]})
+    buyers["signup_ts"] = pd.Timestamp("2022-12-01")
+    buyers["country"] = ["DE", "US"] * (len(buyers) // 2)
+    buyers["account_id"] = [f"acc{k // 4}" for k in range(len(buyers))]
+    prospects = pd.DataFrame({"user_id": [f"p{k}" for k in range(150)]})
+    prospects["signup_ts"] = pd.Timestamp("2023-02-01")
+    prospects["country"] = "DE"
+    return {
+        "transactions": log,
+        "customers": pd.concat([buyers, prospects], ignore_index=True),
+        # the link goes over a shared device for some
+        "identities": pd.DataFrame(
+            [
+                pair
+                for number, each in enumerate(people)
+                for pair in (
+                    [(f"{each}a", f"{each}b")]
+                    if number % 2
+                    else [(f"{each}a", f"device{each}"), (f"{each}b", f"device{each}")]
+                )
+            ]
+            + [(f"{each}a", "till") for each in people],
+            columns=["user_id", "other_id"],
+        ),
+        "events": pd.DataFrame(
+            {
+                "user_id": ["u000a"],
+                "ts": pd.Timestamp("2024-01-01"),
+                "event_name": "visit",
+            }
+        ),
+        "ad_spend": pd.DataFrame(
+            {
+                "channel": ["web"],
+                "spend_date": pd.Timestamp("2024-01-01"),
+                "spend": [99.5],
+            }
+        ),
+        "campaign_assignments": pd.DataFrame(
+            {
+                "campaign_id": ["c1"],
+                "user_id": ["u000a"],
+                "arm": ["control"],
+                "assigned_at": pd.Timestamp("2024-01-01"),
+            }
+        ),
+        "consents": pd.DataFrame(
+            {"user_id": ["u000a"], "channel": ["email"], "is_granted": [True]}
+        ),
+        "customer_status": pd.DataFrame(
+            {
+                "user_id": ["u001b", "u001b"],
+                "status": ["Fraud", "Closed"],
+                "effective_at": pd.to_datetime(["2024-01-01", "2024-02-01"]),
+            }
+        ),
+    }
+
+
+SEEDS = {
+    "currency_rates": "currency,valid_from,rate\n"
+    "EUR,2023-01-01,1.1\nEUR,2024-01-01,1.25\n",
+    "margin_rates": "dimension,key,margin_rate\ncategory,toys,0.5\nchannel,web,0.25\n",
+}
+RICH = {
+    "clv_strata": ["first_channel", "country"],
+    "clv_min_stratum_customers": 210,
+    "clv_backtest_days": [182],
+    "clv_prior_strength": 50,
+}
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return rich_inputs()
+
+
+@pytest.fixture(scope="module")
+def rich(inputs, tmp_path_factory):
+    """All of it, built with all its tests."""
+    build = Build(tmp_path_factory.mktemp("rich"), SEEDS).load(**inputs)
+    build.build(tests=True, **RICH)
+    return build
+
+
+def test_revenue_is_what_a_reader_of_the_log_would_add_up(rich, inputs):
+    log = inputs["transactions"]
+    log = log[log["user_id"].notna()]
+    named = log["order_id"].notna()
+    log = pd.concat([log[named].drop_duplicates(), log[~named]])
+    rate = np.where(log["ts"] < "2024-01-01", 1.1, 1.25)
+    amount = log["amount"].abs() * np.where(log["is_refund"], -1, 1)
+    amount = (amount * np.where(log["currency"] == "EUR", rate, 1)).round(4)
+    expected = amount[log["user_id"] != "nobody"].sum()
+    found = rich.read("select sum(revenue_amount) as total from clv.customers")
+    assert found["total"][0] == pytest.approx(expected, abs=0.01)
+    set_aside = rich.read("from clv.revenue_reconciliation").set_index("disposition")
+    counts = set_aside["line_count"]
+    assert counts["no_user"] == 6
+    assert counts["duplicate"] == 40
+    assert counts["unmatched_refund"] == 1
+    assert counts.sum() == len(inputs["transactions"])
+
+
+def test_user_ids_of_one_person_are_one_customer_and_a_till_links_nobody(rich, inputs):
+    log = inputs["transactions"]["user_id"].dropna()
+    people = log[log != "nobody"].str[:4].nunique()
+    found = rich.read("select customer_id from clv.customers")["customer_id"]
+    # and 150 prospects, and the one who only ever returned something
+    assert len(found) == people + 151
+    assert found.str.startswith("u").sum() == people
+    assert not found.str.endswith("b").any()
+
+
+def test_a_later_status_replaces_an_earlier_one(rich):
+    found = rich.read("select customer_id, status from clv.customers where status > ''")
+    assert found.to_numpy().tolist() == [["u001a", "closed"]]
+
+
+def test_prospects_have_the_prior_of_their_country(rich):
+    found = rich.read(
+        "select * from clv.customer_lifetime_value where clv_source = 'cohort_prior'"
+    )
+    assert len(found) >= 151
+    assert found["first_purchase_date"].isna().all()
+    assert found["clv_365d"].notna().all()
+
+
+def test_small_strata_inherit_their_parent(rich):
+    found = rich.read(
+        "select stratum, fitted_stratum, method from clv.model_parameters "
+        "where is_production"
+    )
+    fitted = found.set_index("stratum")["fitted_stratum"].to_dict()
+    assert fitted == {
+        "web|DE": "web|DE",
+        "web|US": "web|US",
+        "store|DE": "store",
+        "store|US": "store",
+    }
+    assert set(found.loc[found["stratum"].str[:3] == "web", "method"]) == {"mle"}
+
+
+def test_refunds_after_a_cutoff_do_not_reach_back(rich, inputs, tmp_path):
+    cutoff = pd.Timestamp("2023-12-31")
+    log = inputs["transactions"]
+    assert (log["is_refund"] & (log["ts"] > cutoff)).sum() > 20
+    kept = log[log["ts"] < cutoff + pd.Timedelta(days=1)]
+    build = Build(tmp_path, SEEDS).load(**(inputs | {"transactions": kept}))
+    build.build(**(RICH | {"clv_as_of_date": str(cutoff.date())}))
+    for relation in ("int_histories__observed", "int_predictions__scored"):
+        first, second = (
+            each.read(
+                f"from clv_intermediate.{relation} "
+                f"where cutoff_date = '{cutoff.date()}' order by customer_id"
+            )
+            for each in (rich, build)
+        )
+        assert len(first) > 300
+        pd.testing.assert_frame_equal(first, second, rtol=1e-9)
+
+
+# -- Holdout on all of CDNOW
+
+
+def test_the_holdout_of_cdnow_is_as_the_readme_says(holdout):
+    """Fitted to 1997-09-30, then 39 weeks; printed with pytest -s."""
+    coverage = holdout.read(
+        """
+        with scored as (
+            select
+                frequency, clv_273d_p10 as p10, clv_273d_p90 as p90,
+                cast(value_273d as double) as spend,
+                1 - probability_purchase_273d as no_purchase
+            from clv_intermediate.int_predictions__scored
+            inner join clv_intermediate.int_histories__observed
+                using (customer_id, cutoff_date)
+            inner join clv_intermediate.int_histories__held_out
+                using (customer_id, cutoff_date)
+        )
+        select
+            count(*) as customers,
+            avg(case when frequency > 0 then cast(spend between p10 and p90 as int) end)
+                as repeat_buyers,
+            avg(case when p10 > 0 then cast(spend between p10 and p90 as int) end)
+                as both_ends_positive,
+            -- no spend falls anywhere within its probability, so it is shared out
+            avg(
+                case
+                    when spend > 0 then cast(spend between p10 and p90 as int)
+                    else greatest(least(no_purchase, 0.9) - 0.1, 0) / no_purchase
+                end
+            ) as everyone
+        from scored
+        """
+    ).iloc[0]
+    totals = (
+        holdout.read(
+            """
+        select
+            sum(value_to_date_amount) as before, sum(expected_value) as expected,
+            sum(realised_value_amount) as realised,
+            sum(expected_purchases) as expected_purchases,
+            sum(realised_purchases) as realised_purchases
+        from clv.cohort_clv
+        where horizon_days = 273 and is_matured
+        """
+        )
+        .astype(float)
+        .iloc[0]
+    )
+    print(coverage, totals, sep="\n")
+    assert coverage["customers"] == 23500
+    for group in ("repeat_buyers", "both_ends_positive", "everyone"):
+        assert 0.78 <= coverage[group] <= 0.84
+    assert totals["realised"] == pytest.approx(776_870.70)
+    # Revenue from the first order on, the published tracking measure, is within 10 %.
+    cumulative = (totals["before"] + totals["expected"]) / (
+        totals["before"] + totals["realised"]
+    )
+    assert abs(cumulative - 1) < 0.10
+    # The holdout alone holds December, and BG/NBD knows no season.
+    assert -0.21 < totals["expected"] / totals["realised"] - 1 < -0.17
+
+
+# -- Faults
+
+
+OPTIONAL = (
+    *("currency", "channel", "sku", "country", "is_refund", "variable_cost"),
+    *("order_id", "category", "discount_amount"),
+)
+WITHOUT_OPTIONAL = {"clv_input_columns": {"transactions": dict.fromkeys(OPTIONAL)}}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A build whose marts must survive what is done to it."""
+    build = Build(tmp_path_factory.mktemp("small"))
+    rng = np.random.default_rng(3)
+    days = pd.to_timedelta(rng.integers(0, 300, 900), unit="D")
+    log = pd.DataFrame(
+        {
+            "user_id": rng.integers(0, 300, 900).astype(str),
+            "ts": pd.Timestamp("2024-01-01") + days,
+            "amount": rng.lognormal(3, 0.5, 900).round(2),
+        }
+    )
+    build.load(transactions=log)
+    build.build("--select", "+customer_lifetime_value", **WITHOUT_OPTIONAL)
+    return build
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            "create table {raw} as select '7' as user_id, 'soon' as ts, 1.5 as amount",
+            "clv: transactions.ts cannot be read as timestamp in 1 rows; "
+            'the first: user 7: "soon"',
+        ),
+        (
+            "create table {raw} as select '7' as user_id, date '2024-01-01' as ts, "
+            "'dear' as amount",
+            "clv: transactions.amount cannot be read as decimal(18, 4) in 1 rows; "
+            'the first: user 7: "dear"',
+        ),
+        (
+            "create table {raw} as select '7' as user_id, date '2024-01-01' as ts, "
+            "null::decimal as amount",
+            "clv: transactions.amount is null in 1 rows; the first: user 7; "
+            "set var clv_value to none if there are no amounts.",
+        ),
+        (
+            "create table {raw} as select '7' as user_id, 1.5 as amount",
+            "clv: transactions.ts does not exist in",
+        ),
+        (
+            "create table {raw} as select '7' as user_id, date '2024-01-01' as ts, "
+            "1.5 as amount limit 0",
+            "clv: transactions is empty",
+        ),
+    ],
+)
+def test_a_bad_warehouse_table_stops_the_build_with_a_sentence(small, change, sentence):
+    before = small.read("from clv.customer_lifetime_value order by customer_id")
+    with duckdb.connect(str(small.database)) as connection:
+        connection.execute("drop table clv_raw.transactions")
+        connection.execute(change.format(raw="clv_raw.transactions"))
+    printed = small.build(may_fail=True, **WITHOUT_OPTIONAL)
+    assert small.exit_code != 0
+    assert sentence in " ".join(printed.split())
+    after = small.read("from clv.customer_lifetime_value order by customer_id")
+    pd.testing.assert_frame_equal(before, after)
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        (
+            {"clv_value": "profit"},
+            "var 'clv_value' must be one of margin, revenue, none; it is \"profit\"",
+        ),
+        ({"clv_horizons": [30, 90]}, "var 'clv_horizons' must be a list of whole days"),
+    ],
+)
+def test_a_bad_variable_stops_the_build_with_a_sentence(small, variables, sentence):
+    printed = small.build(may_fail=True, **variables)
+    assert small.exit_code != 0
+    assert sentence in " ".join(printed.split())
+
+
+# -- One list, two places
+
+
+def test_the_grid_of_the_outlook_is_the_one_sql_looks_up(outlook):
+    macro = (ROOT / "macros" / "clv" / "outlook_grid.sql").read_text()
+    nodes, first, step = outlook.LEVELS, outlook.FIRST_Z, outlook.STEP_Z
+    assert f"'nodes': {nodes}, 'first': {first}, 'step': {step}" in macro
+
+
+def test_loader_and_dbt_agree_on_the_input_contract():
+    sys.path.insert(0, str(ROOT / "scripts"))
+    from load_input import CONTRACT
+
+    macro = (ROOT / "macros" / "checks" / "check_inputs.sql").read_text()
+    body = macro.split("do return({")[1].split("}) -%}")[0]
+    for table, columns in CONTRACT.items():
+        listed = body.split(f"'{table}': {{")[1].split("}")[0]
+        assert [
+            part.split("'")[1] for part in listed.split(",") if "'" in part
+        ] == list(columns)
