@@ -482,10 +482,15 @@ def _to_pandas(relation):
     return next(getattr(relation, n)() for n in names if hasattr(type(relation), n))
 
 
+def _from_pandas(frame, session):
+    # BigFrames wants a frame of its own back; the others take pandas
+    return session.read_pandas(frame) if hasattr(session, "read_pandas") else frame
+
+
 def model(dbt, session):
     """Fit every stratum and cutoff of int_values__compressed."""
     dbt.config(materialized="table")
     min_customers = int(dbt.config.meta_get("min_stratum_customers", 1000))
     engine = dbt.config.meta_get("fit_engine", "own")
     values = _to_pandas(dbt.ref("int_values__compressed"))
-    return fit_all(values, min_customers, engine)
+    return _from_pandas(fit_all(values, min_customers, engine), session)

@@ -359,13 +359,19 @@ def _to_pandas(relation):
     return next(getattr(relation, n)() for n in names if hasattr(type(relation), n))
 
 
+def _from_pandas(frame, session):
+    # BigFrames wants a frame of its own back; the others take pandas
+    return session.read_pandas(frame) if hasattr(session, "read_pandas") else frame
+
+
 def model(dbt, session):
     """Tabulate int_outlook__pairs with the parameters of their stratum and cutoff."""
     dbt.config(materialized="table")
-    return outlooks(
+    frame = outlooks(
         _to_pandas(dbt.ref("int_outlook__pairs")),
         _to_pandas(dbt.ref("int_bgnbd__parameters")),
         _to_pandas(dbt.ref("int_gamma_gamma__parameters")),
         dbt.config.meta_get("horizons", [30, 90, 180, 365]),
         float(dbt.config.meta_get("annual_discount_rate", 0.10)),
     )
+    return _from_pandas(frame, session)

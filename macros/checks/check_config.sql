@@ -20,6 +20,7 @@
             'clv_winsor_percentile': (0.995, 1, '0.999'),
             'clv_prior_strength': (0, 1000000, '100'),
             'clv_min_stratum_customers': (1, 100000000, '1000'),
+            'clv_fit_max_customers': (1000, 100000000, '5000000'),
             'clv_min_history_days': (1, 3650, '84'),
             'clv_identity_hops': (1, 20, '6'),
             'clv_identity_max_users': (2, 100000, '10'),

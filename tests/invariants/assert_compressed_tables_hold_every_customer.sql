@@ -1,11 +1,11 @@
--- What the fits read stands for every customer: compression loses nobody.
+-- What the fits read stands for every customer in the sample: compression loses nobody.
 with histories as (
 
     select
         cutoff_date,
         count(*) as customers,
         sum(case when capped_mean_value > 0 then 1 else 0 end) as valued_customers
-    from {{ ref('int_histories__observed') }}
+    from {{ ref('int_histories__sampled') }}
     group by 1
 
 ),

@@ -16,6 +16,7 @@
     ('epoch_micros', epoch_micros(instant), '86401000000'),
     ('as_money rounds half away from zero', as_money("'10.00005'"), '10.0001'),
     ('as_money of a refund', as_money("'-10.00005'"), '-10.0001'),
+    ('hash_bucket', hash_bucket("'abc'", 100), '72'),
     ('array_at counts from 0', array_at('[10, 20, 30]', 1), '20'),
     ('safe_cast_to of nonsense', "coalesce(" ~ safe_cast_to("'abc'", 'date') ~ ", " ~ day ~ ")", day),
     (

@@ -6,5 +6,5 @@ select
     recency_days,
     age_days,
     count(*) as customers
-from {{ ref('int_histories__observed') }}
+from {{ ref('int_histories__sampled') }}
 group by 1, 2, 3, 4, 5

@@ -10,6 +10,6 @@ select
     avg(ln(capped_mean_value)) as mean_ln_value,
     avg(capped_mean_value) as mean_value,
     var_pop(capped_mean_value) as variance_value
-from {{ ref('int_histories__observed') }}
+from {{ ref('int_histories__sampled') }}
 where capped_mean_value > 0
 group by 1, 2, 3, 4

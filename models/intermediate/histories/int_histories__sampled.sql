@@ -1,0 +1,31 @@
+-- grain: one row per customer and cutoff that the fits read
+-- Parameters need no more than some millions of customers, and a fit has one worker: beyond that
+-- many a stable hash picks them, the same ones at every run.
+with histories as (
+
+    select *
+    from {{ ref('int_histories__observed') }}
+
+),
+
+sizes as (
+
+    select
+        cutoff_date,
+        count(*) as customers
+    from histories
+    group by 1
+
+)
+
+select histories.*
+from histories
+inner join sizes
+    on histories.cutoff_date = sizes.cutoff_date
+where
+    case
+        when sizes.customers <= {{ var('clv_fit_max_customers') }} then true
+        else
+            {{ hash_bucket('histories.customer_id', 100000) }}
+            < 100000.0 * {{ var('clv_fit_max_customers') }} / sizes.customers
+    end
