@@ -18,7 +18,15 @@ sizes as (
 
 )
 
-select histories.*
+select
+    histories.customer_id,
+    histories.stratum,
+    histories.purchase_days,
+    histories.frequency,
+    histories.recency_days,
+    histories.age_days,
+    histories.capped_mean_value,
+    histories.cutoff_date
 from histories
 inner join sizes
     on histories.cutoff_date = sizes.cutoff_date
