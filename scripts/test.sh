@@ -69,5 +69,6 @@ gate "dbt: the demo builds and its tests pass" build_demo
 gate "dbt: a second build changes no mart" rebuild_and_compare
 gate "project rules" python scripts/check_project.py --database "$CLV_DUCKDB_PATH"
 gate "SQL: sqlfluff" lint_sql
+gate "BigQuery: every statement passes Google's analyzer" python scripts/check_bigquery.py
 gate "Python: pytest" python -m pytest tests/python
 echo "All checks passed in $SECONDS s."

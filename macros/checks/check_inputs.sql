@@ -104,8 +104,8 @@
     {%- set key = user if 'user_id' in input_contract()[input] else 'channel' -%}
     {%- set bad = run_query(
         'select cast(' ~ key ~ ' as ' ~ type_text() ~ ') as row_key, cast(' ~ value ~ ' as '
-        ~ type_text() ~ ') as bad_value, count(*) over () as bad_rows from ' ~ relation
-        ~ ' where ' ~ fault ~ ' order by 1, 2 limit 3'
+        ~ type_text() ~ ') as bad_value, (select count(*) from ' ~ relation ~ ' where ' ~ fault
+        ~ ') as bad_rows from ' ~ relation ~ ' where ' ~ fault ~ ' order by 1, 2 limit 3'
     ) -%}
     {%- if bad.rows | length > 0 -%}
         {%- set examples = [] -%}

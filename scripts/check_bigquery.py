@@ -1,0 +1,585 @@
+"""Have Google's analyzer read every statement that a build sends to BigQuery.
+
+usage: check_bigquery.py [--project-dir DIR] [--target-path DIR] [--variant NAME]
+
+Runs `dbt build` in this process against a BigQuery that knows names and types only and
+needs neither an account nor a network. It takes the place of Google's client library
+below dbt-bigquery, gives each statement to the analyzer (see googlesql.py), keeps the
+columns that come out, and answers with empty tables. So what is analysed is what dbt
+would send, in its order: hooks and the checks of the input, seeds, models as the
+`create` that dbt writes around them, with their contracts, unit tests with their
+fixtures as rows, data tests, incremental runs and snapshots, which are built twice.
+
+The types of sources are those of load_input.py; of Python models, those of the frame
+that the model's own function returns for empty tables. A variant is another set of
+variables, so that every branch of the Jinja is read; see VARIANTS.
+
+What a build must not cost is checked on the resolved statements: no `select *` from a
+source, no cross join and no window over everything where the number of rows grows with
+customers, nothing that depends on the day it runs, and BigQuery's limits on partitions
+and clusters, which the analyzer does not know.
+
+Prints a line per fault, as `node: file:line:column: sentence | the line`, lines counted
+in the SQL as compiled, and exits with 1 when there is one.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import pyarrow as pa
+from dbt.adapters.bigquery import connections, impl
+from dbt.cli.main import dbtRunner
+from dbt_common.events.contextvars import get_node_info
+from google.api_core.exceptions import BadRequest, NotFound
+from google.cloud.bigquery import Row, SchemaField, Table
+from googlesql import GoogleSql, Node, Resolved, SqlError, type_name, type_pb2
+from load_input import CONTRACT
+
+PROJECT = Path(__file__).resolve().parent.parent
+TARGET = "bigquery_offline"
+
+# Together they take every branch of the Jinja. In one of them every column of a source
+# is text, as some loaders deliver it: then check_inputs looks for what cannot be cast.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "visits": {
+        "clv_value": "none",
+        "clv_strata": ["country", "first_channel"],
+        "clv_customer_grain": "account",
+        "clv_duplicates": "rows",
+        "clv_time_zone": "Europe/Berlin",
+        "clv_as_of_date": "2024-12-31",
+    },
+    "transactions alone": {
+        "clv_value": "revenue",
+        "clv_duplicates": "none",
+        "clv_input_tables": dict.fromkeys(CONTRACT) | {"transactions": "transactions"},
+    },
+}
+TEXT_SOURCES = "visits"
+
+# What load_input.py calls a type → BigQuery's name of it.
+TYPES = {
+    "varchar": "STRING",
+    "bigint": "INT64",
+    "boolean": "BOOL",
+    "decimal(18, 4)": "NUMERIC",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP",
+}
+ARROW = {
+    "STRING": pa.string(),
+    "INT64": pa.int64(),
+    "FLOAT64": pa.float64(),
+    "BOOL": pa.bool_(),
+    "NUMERIC": pa.decimal128(38, 9),
+    "DATE": pa.date32(),
+    "TIMESTAMP": pa.timestamp("us", "UTC"),
+}
+
+# Relations whose rows do not grow with customers or transactions: one row, or one per
+# cutoff, stratum, month, currency, category or segment.
+BOUNDED = {
+    "int_as_of",
+    "int_cutoffs",
+    "int_bgnbd__parameters",
+    "int_gamma_gamma__parameters",
+    "int_rfm__cut_points",
+    "model_parameters",
+    "revenue_reconciliation",
+    "cohorts",
+    "cohort_clv",
+    "currency_rates",
+    "margin_rates",
+    "rfm_segments",
+}
+MAXIMUM_CLUSTER_COLUMNS = 4
+
+QUOTED = re.compile(r"--[^\n]*|#[^\n]*|/\*.*?\*/|'(?:[^'\\]|\\.)*'", re.DOTALL)
+STAR = re.compile(r"(?:\bselect|\bdistinct|,|\.)\s*\*", re.IGNORECASE)
+# What dbt writes around a query: options, with parentheses two levels deep, and false.
+AROUND = re.compile(
+    r"\boptions\s*\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
+    r"|\bfalse and current_timestamp\(\) = current_timestamp\(\)",
+    re.IGNORECASE,
+)
+CLOCK = re.compile(r"\bcurrent_(?:date|time|timestamp|datetime)\b", re.IGNORECASE)
+
+
+class Fault(NamedTuple):
+    """One line of the report."""
+
+    node: str
+    file: str
+    position: tuple[int, int] | None
+    sentence: str
+    line: str = ""
+
+    def __str__(self) -> str:
+        where = self.file
+        if self.position:
+            where += f":{self.position[0]}:{self.position[1]}"
+        text = f"{self.node}: {where}: {' '.join(self.sentence.split())}"
+        return f"{text} | {self.line}" if self.line else text
+
+
+# --- what a statement must not cost --------------------------------------------------
+
+
+def grows(scan: Node, entries: dict[str, Node]) -> bool:
+    """Return whether the rows of a scan can grow with customers or transactions.
+
+    Args:
+        scan: the resolved scan.
+        entries: CTEs of the statement by name.
+    """
+    if scan.name == "TableScan":
+        name = scan.get("table")[0].get("full_name")[0].decode()
+        return name.rsplit(".", 1)[-1] not in BOUNDED
+    if scan.name == "WithRefScan":
+        return grows(entries[scan.get("with_query_name")[0].decode()], entries)
+    if scan.name == "AggregateScan" and not scan.get("group_by_list"):
+        return False
+    # Other children are columns and expressions.
+    inputs = ("Scan", "ScanBase", "SetOperationItem")
+    return any(
+        grows(one, entries) for one in scan.children() if one.name.endswith(inputs)
+    )
+
+
+def cost_faults(resolved: Resolved) -> Iterator[str]:
+    """Joins and windows whose work is more than their input, or in one worker."""
+    nodes = list(resolved.statement.walk())
+    entries = {
+        node.get("with_query_name")[0].decode(): node.get("with_subquery")[0]
+        for node in nodes
+        if node.name == "WithEntry"
+    }
+    for node in nodes:
+        if node.name == "JoinScan" and not node.get("join_expr"):
+            sides = (node.get("left_scan")[0], node.get("right_scan")[0])
+            if all(grows(side, entries) for side in sides):
+                yield "a cross join of two relations that grow with customers"
+        if node.name == "AnalyticScan" and grows(node.get("input_scan")[0], entries):
+            for group in node.get("function_group_list"):
+                if not group.get("partition_by"):
+                    yield "a window without partition by over rows that grow"
+
+
+def text_faults(
+    sql: str, unique_id: str, sources: set[str], tables: list[str]
+) -> Iterator[str]:
+    code = AROUND.sub(" ", QUOTED.sub(" ", sql))
+    if STAR.search(code) and (read := sources.intersection(tables)):
+        yield f"select * in a statement that reads the source {min(read)}"
+    # A snapshot says when it saw a row.
+    if not unique_id.startswith("snapshot.") and (found := CLOCK.search(code)):
+        yield f"{found.group()}: the result would depend on the day it runs"
+
+
+def layout_faults(sql: str, columns: dict[str, str]) -> Iterator[str]:
+    """BigQuery's limits on the partition and the clusters of a table."""
+    head = re.split(r"\b(?:options\s*\(|as\s*\()", sql, maxsplit=1, flags=re.I)[0]
+    found = re.search(r"partition by\s+`?(\w+)`?\s*(?:\n|$|cluster)", head, re.I)
+    if found and columns.get(found[1]) != "DATE":
+        yield f"partitioned by {found[1]}, a {columns.get(found[1])}, not a DATE"
+    if found := re.search(r"cluster by\s+([\w`, ]+)", head, re.I):
+        names = re.findall(r"\w+", found[1])
+        if len(names) > MAXIMUM_CLUSTER_COLUMNS:
+            yield f"{len(names)} cluster columns: {MAXIMUM_CLUSTER_COLUMNS} at most"
+
+
+# --- a BigQuery of names and types --------------------------------------------------
+
+
+class Answer(list):
+    """Rows as the client library gives them."""
+
+    def __init__(self, columns: list[tuple[str, str]]):
+        self.schema = [SchemaField(name, kind) for name, kind in columns]
+        self.total_rows = 0
+        # Counts and flags, as data tests ask for: nothing was found.
+        if columns and all(kind in ("INT64", "BOOL") for _, kind in columns):
+            index = {name: number for number, (name, _) in enumerate(columns)}
+            self.append(Row([0 if k == "INT64" else False for _, k in columns], index))
+
+
+class Warehouse:
+    """What dbt-bigquery uses of google.cloud.bigquery.Client.
+
+    Attributes:
+        google: the analyzer, with the columns of every relation there is.
+        faults: what was found.
+        statements: (node, SQL) of everything that was sent.
+    """
+
+    def __init__(self, google: GoogleSql, root: Path, target_path: Path):
+        self.google, self.root, self.target_path = google, root, target_path
+        google.tables = {}
+        self.views: set[str] = set()
+        self.sources: set[str] = set()
+        self.faults: list[Fault] = []
+        self.statements: list[tuple[str, str]] = []
+        self.nodes: dict[str, Any] = {}
+
+    # What the project sends.
+
+    def check(self, sql: str, unique_id: str = "") -> Resolved:
+        """Analyse a statement as that node's, and do what it says.
+
+        Raises:
+            SqlError: the first thing that is wrong with it.
+        """
+        self.statements.append((unique_id, sql))
+        try:
+            resolved = self.google.analyze(sql)
+        except SqlError as error:
+            self.faults.append(self.fault(sql, unique_id, error))
+            raise
+        statement = resolved.statement
+        path = b".".join(statement.get("name_path")).decode()
+        kind = statement.name
+        sentences: list[str] = []
+        if kind in ("QueryStmt", "CreateTableAsSelectStmt", "CreateViewStmt"):
+            sentences += text_faults(sql, unique_id, self.sources, resolved.tables)
+            # A hook that counts what is wrong with the input keeps no other rows.
+            if not unique_id.startswith("operation."):
+                sentences += cost_faults(resolved)
+        if kind in ("CreateTableAsSelectStmt", "CreateViewStmt"):
+            columns = defined_columns(statement) or dict(resolved.columns)
+            self.google.tables[path] = columns
+            self.views.discard(path)
+            if kind == "CreateViewStmt":
+                self.views.add(path)
+            else:
+                sentences += layout_faults(sql, columns)
+        elif kind == "CreateTableStmt":
+            self.google.tables[path] = defined_columns(statement)
+        elif kind == "DropStmt":
+            self.google.tables.pop(path, None)
+        for sentence in sentences:
+            self.faults.append(self.fault(sql, unique_id, SqlError(sentence)))
+        return resolved
+
+    def fault(self, sql: str, unique_id: str, error: SqlError) -> Fault:
+        """Say where in the compiled file an error is; else where in the statement."""
+        node = self.nodes.get(unique_id)
+        file = node.original_file_path if node else "a statement of dbt"
+        name = node.name if node else unique_id
+        if not error.position:
+            return Fault(name, file, None, error.message)
+        line, column = error.position
+        text = sql.splitlines()[line - 1].strip() if line else ""
+        compiled = self.target_path / (getattr(node, "compiled_path", None) or "")
+        compiled = self.root / compiled
+        if node and compiled.is_file():
+            text_of_file = compiled.read_text()
+            code = text_of_file.strip()
+            blank = text_of_file.partition(code)[0].count("\n")
+            before, found, _ = sql.partition(code)
+            skipped = before.count("\n")
+            if found and skipped < line <= skipped + code.count("\n") + 1:
+                if line == skipped + 1:
+                    column -= len(before) - before.rfind("\n") - 1
+                line -= skipped - blank
+        return Fault(name, file, (line, column), error.message, text)
+
+    def run_python_model(self, model: dict) -> None:
+        """Keep the columns of what the model returns for empty tables."""
+        name = model["alias"]
+        path = self.root / model["original_file_path"]
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        config = model["config"]
+
+        def setting(key: str, default: Any = None) -> Any:
+            return config.get("meta", {}).get(key, config.get(key, default))
+
+        def frame(*names: str) -> Any:
+            found = next(t for t in self.google.tables if t.endswith(f".{names[-1]}"))
+            columns = self.google.tables[found].items()
+            fields = [(column, ARROW[kind]) for column, kind in columns]
+            return pa.schema(fields).empty_table().to_pandas()
+
+        class Config:
+            get = staticmethod(setting)
+            meta_get = staticmethod(setting)
+
+            def __call__(self, **_: Any) -> None:
+                """Stand for dbt.config(...)."""
+
+        dbt = SimpleNamespace(config=Config(), ref=frame, source=frame)
+        returned = pa.Schema.from_pandas(module.model(dbt, None), preserve_index=False)
+        relation = f"{model['database']}.{model['schema']}.{name}"
+        self.google.tables[relation] = {f.name: bigquery_type(f) for f in returned}
+
+    # What dbt-bigquery calls.
+
+    def query(self, query: str, **_: Any) -> SimpleNamespace:
+        """Run a statement: its columns, and no row unless it only counts."""
+        unique_id = get_node_info().get("unique_id", "")
+        try:
+            resolved = self.check(query, unique_id)
+        except SqlError as error:
+            raise BadRequest(str(error), errors=[{"message": str(error)}]) from None
+        kind = resolved.statement.name
+        rows = Answer(resolved.columns if kind == "QueryStmt" else [])
+        return SimpleNamespace(
+            statement_type={
+                "QueryStmt": "SELECT",
+                "CreateTableAsSelectStmt": "CREATE_TABLE_AS_SELECT",
+                "CreateViewStmt": "CREATE_VIEW",
+                "MergeStmt": "MERGE",
+                "InsertStmt": "INSERT",
+            }.get(kind, kind),
+            destination=self._table(
+                "example-project.clv.answer", dict(resolved.columns)
+            ),
+            total_bytes_processed=0,
+            total_bytes_billed=0,
+            slot_millis=0,
+            num_dml_affected_rows=0,
+            location=None,
+            job_id=None,
+            project=None,
+            result=lambda **_: rows,
+        )
+
+    def get_table(self, table: Any, **_: Any) -> Table:
+        """Return the columns of a relation."""
+        if isinstance(table, Table):
+            return table
+        name = f"{table.project}.{table.dataset_id}.{table.table_id}"
+        if name not in self.google.tables:
+            raise NotFound(name)
+        return self._table(name, self.google.tables[name])
+
+    def _table(self, name: str, columns: dict[str, str]) -> Table:
+        fields = []
+        for column, kind in columns.items():
+            plain = kind.removeprefix("ARRAY<").removesuffix(">")
+            mode = "NULLABLE" if plain == kind else "REPEATED"
+            fields.append({"name": column, "type": plain, "mode": mode})
+        project, dataset, table = name.split(".")
+        return Table.from_api_repr(
+            {
+                "tableReference": {
+                    "projectId": project,
+                    "datasetId": dataset,
+                    "tableId": table,
+                },
+                "type": "VIEW" if name in self.views else "TABLE",
+                "schema": {"fields": fields},
+                "numRows": "0",
+            }
+        )
+
+    def list_tables(self, dataset: Any, **_: Any) -> list[Table]:
+        """Return the relations of a dataset."""
+        start = f"{dataset.project}.{dataset.dataset_id}."
+        tables = self.google.tables.items()
+        return [self._table(name, c) for name, c in tables if name.startswith(start)]
+
+    def list_datasets(self, **_: Any) -> list[SimpleNamespace]:
+        """Return the datasets that hold something."""
+        names = {name.split(".")[1] for name in self.google.tables}
+        return [SimpleNamespace(dataset_id=name) for name in sorted(names)]
+
+    def list_routines(self, *_: Any, **__: Any) -> list:
+        """Return no function."""
+        return []
+
+    def get_routine(self, routine: Any, **_: Any) -> None:
+        """Find no function."""
+        raise NotFound(str(routine))
+
+    def delete_table(self, table: Any, **_: Any) -> None:
+        """Forget a relation."""
+        self.google.tables.pop(
+            f"{table.project}.{table.dataset_id}.{table.table_id}", None
+        )
+
+    def update_table(self, table: Any, *_: Any, **__: Any) -> Any:
+        """Take a description as written."""
+        return table
+
+    def load_table_from_file(
+        self, _: Any, table: Any, job_config: Any, **__: Any
+    ) -> SimpleNamespace:
+        """Keep the columns of a seed."""
+        name = f"{table.project}.{table.dataset_id}.{table.table_id}"
+        fields = job_config.schema
+        self.google.tables[name] = {f.name: f.field_type.upper() for f in fields}
+        done = SimpleNamespace(state="DONE", error_result=None)
+        return SimpleNamespace(result=lambda **_: done)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def defined_columns(statement: Node) -> dict[str, str]:
+    """Return the columns of a `create table` that says them."""
+    columns = {}
+    for column in statement.get("column_definition_list"):
+        kind = type_pb2.TypeProto.FromString(column.get("type")[0].data)
+        columns[column.get("name")[0].decode()] = type_name(kind)
+    return columns
+
+
+def bigquery_type(field: pa.Field) -> str:
+    """Return the type that a column of a frame has in BigQuery."""
+    if pa.types.is_integer(field.type):
+        return "INT64"
+    if pa.types.is_floating(field.type):
+        return "FLOAT64"
+    return next(name for name, kind in ARROW.items() if kind == field.type)
+
+
+# --- a build ------------------------------------------------------------------------
+
+
+def build(
+    warehouse: Warehouse,
+    variables: dict[str, Any],
+    text: bool = False,
+    selection: tuple[str, ...] = (),
+) -> int:
+    """Run `dbt build` in the warehouse; its faults say what is wrong.
+
+    Args:
+        warehouse: an empty one.
+        variables: those that differ from dbt_project.yml.
+        text: whether every column of the sources is text.
+        selection: options of `dbt build` that say what to build; everything.
+
+    Returns:
+        How many nodes were skipped because of a fault before them.
+    """
+    options = [
+        "--quiet",
+        "--log-level=none",
+        "--log-level-file=none",
+        "--no-partial-parse",
+        "--no-write-json",
+        f"--target={TARGET}",
+        f"--project-dir={warehouse.root}",
+        f"--profiles-dir={warehouse.root}",
+        f"--target-path={warehouse.target_path}",
+        f"--log-path={warehouse.target_path}",
+        f"--vars={json.dumps(variables)}",
+    ]
+    parsed = dbtRunner().invoke(["parse", *options])
+    if not parsed.success:
+        sentence = str(parsed.exception)
+        warehouse.faults.append(Fault("dbt parse", "dbt_project.yml", None, sentence))
+        return 0
+    manifest = parsed.result
+    warehouse.nodes = {**manifest.nodes, **manifest.unit_tests}
+    tables = (variables.get("clv_input_tables") or dict.fromkeys(CONTRACT, "")).items()
+    absent = {name for name, table in tables if table is None}
+    for source in manifest.sources.values():
+        if source.name not in absent:
+            name = f"{source.database}.{source.schema}.{source.identifier}"
+            columns = CONTRACT[source.name].items()
+            warehouse.google.tables[name] = {
+                column: "STRING" if text else TYPES[kind] for column, kind in columns
+            }
+            warehouse.sources.add(name)
+
+    def submit(_: Any, parsed_model: dict, __: str) -> impl.BigQueryAdapterResponse:
+        warehouse.run_python_model(parsed_model)
+        return impl.BigQueryAdapterResponse(_message="OK")
+
+    changing = any(
+        node.resource_type == "snapshot" or node.config.materialized == "incremental"
+        for node in manifest.nodes.values()
+    )
+    skipped = 0
+    with (
+        patch.object(connections, "create_bigquery_client", lambda _: warehouse),
+        patch.object(impl.BigQueryAdapter, "submit_python_job", submit),
+    ):
+        for _ in range(2 if changing else 1):
+            built = dbtRunner(manifest=manifest).invoke(["build", *options, *selection])
+            skipped += collect(warehouse, built)
+            if warehouse.faults:
+                break
+    if not warehouse.faults and not selection:
+        warehouse.faults += unseen(warehouse)
+    return skipped
+
+
+def unseen(warehouse: Warehouse) -> Iterator[Fault]:
+    """Yield the nodes of which no statement was analysed: there should be none."""
+    seen = {unique_id for unique_id, _ in warehouse.statements}
+    for unique_id, node in warehouse.nodes.items():
+        silent = (
+            node.resource_type == "operation"
+            or getattr(node, "language", "sql") == "python"
+            or getattr(node.config, "materialized", "") == "ephemeral"
+        )
+        if not silent and unique_id not in seen:
+            file = node.original_file_path
+            yield Fault(node.name, file, None, "dbt sent no statement of it")
+
+
+def collect(warehouse: Warehouse, built: Any) -> int:
+    """Add what dbt itself refused, such as a broken contract; count what it skipped."""
+    known = {fault.node for fault in warehouse.faults}
+    results = getattr(built.result, "results", None) or []
+    for result in results:
+        if result.status in ("error", "fail", "runtime error"):
+            node = result.node
+            if node.name not in known:
+                known.add(node.name)
+                sentence = result.message or "failed"
+                file = node.original_file_path
+                warehouse.faults.append(Fault(node.name, file, None, sentence))
+    if not built.success and not known:
+        sentence = str(built.exception or "the build failed")
+        warehouse.faults.append(Fault("dbt build", "dbt_project.yml", None, sentence))
+    return sum(result.status == "skipped" for result in results)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--project-dir", type=Path, default=PROJECT)
+    parser.add_argument(
+        "--target-path", type=Path, help="keep the compiled SQL here, by variant"
+    )
+    parser.add_argument("--variant", action="append", choices=list(VARIANTS))
+    options = parser.parse_args(arguments)
+    google = GoogleSql()
+    statements = faults = skipped = 0
+    with contextlib.ExitStack() as stack:
+        scratch = options.target_path or Path(
+            stack.enter_context(tempfile.TemporaryDirectory())
+        )
+        for name in options.variant or VARIANTS:
+            target = scratch.resolve() / name.replace(" ", "_")
+            warehouse = Warehouse(google, options.project_dir.resolve(), target)
+            skipped += build(warehouse, VARIANTS[name], name == TEXT_SOURCES)
+            for fault in warehouse.faults:
+                print(f"{name}: {fault}")
+            statements += len(warehouse.statements)
+            faults += len(warehouse.faults)
+    rest = f", {skipped} nodes skipped after them" if skipped else ""
+    print(f"{statements} statements analysed, {faults} faults{rest}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
