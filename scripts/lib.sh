@@ -1,4 +1,4 @@
-# Shared by build.sh and test.sh: the environment they run in. Source it, do not run it.
+# Shared by build.sh and test.sh: the environments they run in. Source it, do not run it.
 
 clv_root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
@@ -53,13 +53,14 @@ find_uv() {
     echo "$own/bin/uv"
 }
 
+# The certificates of the machine, as pip and curl use them; patience on slow lines.
+export UV_NATIVE_TLS="${UV_NATIVE_TLS:-true}" UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-120}"
+
 # Make .venv hold exactly what requirements.lock says; nothing to do when it already does.
 ensure_environment() {
     local lock="$clv_root/requirements.lock" venv="$clv_root/.venv" python uv
     if ! cmp -s "$lock" "$venv/installed.lock" || [[ ! -x "$venv/bin/dbt" ]]; then
         echo "Installing requirements.lock into .venv (a minute or two the first time)"
-        # The certificates of the machine, as pip and curl use them; patience on slow lines.
-        export UV_NATIVE_TLS="${UV_NATIVE_TLS:-true}" UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-120}"
         python="$(find_python)"
         uv="$(find_uv "$python")"
         if [[ ! -x "$venv/bin/python" ]]; then
@@ -73,4 +74,38 @@ ensure_environment() {
     unset PYTHONDONTWRITEBYTECODE
     export PATH="$venv/bin:$PATH"
     export DBT_PROFILES_DIR="$clv_root" DO_NOT_TRACK=1 PYTHONUTF8=1
+}
+
+# A Python 3.13, which the emulator needs: on PATH, among pyenv's versions, or through uv, which
+# installs one where there is none.
+find_python_3_13() {
+    local uv="$1" candidate
+    for candidate in python3.13 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' \
+            2> /dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    "$uv" python find --quiet --no-python-downloads 3.13 2> /dev/null && return
+    "$uv" python install --quiet 3.13 2> /dev/null \
+        && "$uv" python find --quiet --no-python-downloads 3.13 2> /dev/null
+}
+
+# Make .venv/emulator hold exactly what scripts/emulator_requirements.lock says; 1 where no
+# Python 3.13 can be had. After ensure_environment.
+ensure_emulator() {
+    local lock="$clv_root/scripts/emulator_requirements.lock" venv="$clv_root/.venv/emulator"
+    local python uv
+    if cmp -s "$lock" "$venv/installed.lock" && [[ -x "$venv/bin/python" ]]; then
+        return
+    fi
+    uv="$(find_uv "$(find_python)")"
+    python="$(find_python_3_13 "$uv")" || return 1
+    echo "Installing the emulator into .venv/emulator (half a gigabyte, the first time)"
+    rm -rf "$venv"
+    "$uv" venv --quiet --python "$python" "$venv" \
+        && "$uv" pip sync --quiet --require-hashes --python "$venv/bin/python" "$lock" \
+        || fail "scripts/emulator_requirements.lock could not be installed: see the lines above."
+    cp "$lock" "$venv/installed.lock"
 }

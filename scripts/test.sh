@@ -71,4 +71,6 @@ gate "project rules" python scripts/check_project.py --database "$CLV_DUCKDB_PAT
 gate "SQL: sqlfluff" lint_sql
 gate "BigQuery: every statement passes Google's analyzer" python scripts/check_bigquery.py
 gate "Python: pytest" python -m pytest tests/python
+gate "BigQuery: the emulator builds twice, every mart equals DuckDB's" \
+    scripts/build.sh --target emulator --against "$CLV_DUCKDB_PATH"
 echo "All checks passed in $SECONDS s."

@@ -1,0 +1,241 @@
+"""Build on a BigQuery emulator, twice, and compare every mart with DuckDB's.
+
+usage: build_emulator.py --input DIR --server PYTHON [--vars JSON] [--value KIND]
+                         [--against FILE] [--fast]
+
+PYTHON is that of the emulator's own environment (emulator_requirements.lock). Starts
+the emulator on this machine, loads DIR with google-cloud-bigquery, runs the whole
+`dbt build` with dbt-bigquery, again, and on DuckDB, unless FILE holds that build
+already. Exits with 1 when the second build changed a mart or DuckDB's differs. The
+emulator is stopped whatever happens; its log is emulator.log beside dbt's.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import compare_builds
+import compare_warehouses
+import duckdb
+from load_bigquery import open_client, push
+from load_input import PROJECT, SCHEMA, InputFaultError, first_sentence, load
+
+NAME, LOCATION, MARTS = "clv-emulator", "US", "clv"
+TOLERANCE = 1e-9
+START_SECONDS, BUILD_SECONDS = 120, 1800
+# Lines of dbt that say nothing new.
+QUIET = re.compile(
+    r" START | PASS | SKIP (test|unit_test)|^[0-9:]* *$|pal adapter: |UserWarning"
+    r"|warnings\.warn|Detected columns with numeric type"
+)
+TESTS = ("--exclude-resource-type=test", "--exclude-resource-type=unit_test")
+
+
+class BuildError(Exception):
+    """What went wrong, in one sentence."""
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+@contextlib.contextmanager
+def step(name: str):
+    """Say what is done, and how long it took."""
+    say(f"-- {name}")
+    start = time.monotonic()
+    yield
+    say(f"   {time.monotonic() - start:.0f} s")
+
+
+def free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+@contextlib.contextmanager
+def emulator(python: Path, scratch: Path, log: Path):
+    """Run the emulator: yields its process and its address, and stops it."""
+    home = scratch / "home"
+    home.mkdir()
+    ports = free_ports(2)
+    endpoint = f"http://127.0.0.1:{ports[0]}"
+    command = [
+        *(python, "-P", PROJECT / "scripts" / "emulator_server.py"),
+        *("--host", "127.0.0.1", "--port", ports[0], "--grpc-port", ports[1]),
+        *("--project", NAME, "--data-dir", scratch / "data"),
+    ]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.PIPE,  # it ends when this is closed, even by a crash here
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "HOME": str(home)},
+            cwd=scratch,
+        )
+        try:
+            wait_for(process, f"{endpoint}/bigquery/v2/projects/{NAME}/datasets", log)
+            yield process, endpoint
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdin.close()
+
+
+def wait_for(process, address: str, log: Path) -> None:
+    """Return once the emulator answers: dbt would wait for it without an end."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    last = "\n".join(log.read_text().splitlines()[-15:])
+    raise BuildError(f"the emulator did not start; {log} ends:\n{last}")
+
+
+def dbt_build(target: str, options: list[str], scratch: Path, server, **variables):
+    """Run `dbt build` and print what matters of it, as it comes."""
+    environment = {
+        **os.environ,
+        **variables,
+        "DBT_TARGET_PATH": str(scratch / f"target_{target}"),
+        # dbt-pal runs what dbt-bigquery writes for this one.
+        "CLV_BIGQUERY_SUBMISSION_METHOD": "serverless",
+    }
+    process = subprocess.Popen(
+        ["dbt", "--no-use-colors", "build", "--target", target, *options],
+        cwd=PROJECT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+    def watch():
+        deadline = time.monotonic() + BUILD_SECONDS
+        while process.poll() is None:
+            if server.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+            time.sleep(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        for line in process.stdout:
+            if not QUIET.search(line.rstrip("\n")):
+                say(line.rstrip("\n"))
+        process.wait()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    if server.poll() is not None:
+        raise BuildError("the emulator stopped in the middle of it")
+    if process.returncode:
+        raise BuildError(f"the build on {target} failed: the lines above say why")
+
+
+def run(options: argparse.Namespace, scratch: Path) -> bool:
+    """Do everything; return whether all marts agree."""
+    log = Path(os.environ.get("DBT_LOG_PATH") or PROJECT / "logs") / "emulator.log"
+    database = scratch / "clv.duckdb"
+    reference = options.against or database
+    build = ["--vars", options.vars]
+    build_with_tests = [*build, *(TESTS if options.fast else ())]
+    with contextlib.ExitStack() as stack:
+        with step("check the input"):
+            say("\n".join(load(options.input, database, options.value)))
+        with step("start the emulator"):
+            server, endpoint = stack.enter_context(
+                emulator(options.server, scratch, log)
+            )
+        with step("load the input into it"):
+            client = open_client(NAME, LOCATION, endpoint)
+            push(client, database, SCHEMA, LOCATION)
+        for times in ("first", "second"):
+            with step(f"dbt build on the emulator, the {times} time"):
+                dbt_build(
+                    "emulator_pal",
+                    build_with_tests,
+                    scratch,
+                    server,
+                    CLV_BIGQUERY_ENDPOINT=endpoint,
+                )
+                compare_warehouses.download(client, MARTS, scratch / f"{times}.duckdb")
+        if not options.against:
+            with step("dbt build on DuckDB"):
+                dbt_build(
+                    "duckdb",
+                    [*build, *TESTS],
+                    scratch,
+                    server,
+                    CLV_DUCKDB_PATH=str(database),
+                )
+    first, second = scratch / "first.duckdb", scratch / "second.duckdb"
+    say("-- the second build against the first")
+    changes = compare_builds.compare(first, second, MARTS, TOLERANCE)
+    say("\n".join(f"CHANGED: {line}" for line in changes) or "no mart changed")
+    say("-- the emulator's marts against DuckDB's")
+    found = compare_warehouses.compare(reference, second, MARTS, TOLERANCE)
+    for comparison in found:
+        say(str(comparison))
+    return not changes and not any(each.differences for each in found)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--input", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--server", type=Path, required=True, metavar="PYTHON")
+    parser.add_argument("--vars", default="{}", metavar="JSON")
+    parser.add_argument("--value", choices=["margin", "revenue", "none"])
+    parser.add_argument("--against", type=Path, metavar="FILE")
+    parser.add_argument("--fast", action="store_true", help="no tests")
+    options = parser.parse_args(arguments)
+    # End as by Ctrl-C, so that the emulator is stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1")))
+    start = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory(prefix="clv_emulator_") as scratch:
+            equal = run(options, Path(scratch))
+    except (InputFaultError, duckdb.Error) as error:
+        print(f"Input not loaded: {first_sentence(error)}.", file=sys.stderr)
+        return 2
+    except BuildError as error:
+        print(f"Emulator: {error}.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    seconds = time.monotonic() - start
+    say(f"Emulator: {'all marts are equal' if equal else 'FAILED'} in {seconds:.0f} s.")
+    return 0 if equal else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

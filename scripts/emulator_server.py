@@ -1,0 +1,154 @@
+"""Serve local-bigquery 0.4.0 on this machine, without a network, for dbt-bigquery.
+
+usage: emulator_server.py --host H --port P --grpc-port G --project NAME --data-dir DIR
+
+Runs in the environment of emulator_requirements.lock (Python 3.13), with HOME in a
+scratch folder, as DuckDB installs its extensions there. Ends with its parent: when
+standard input, a pipe that the parent holds, is closed. Five things of local-bigquery
+are adapted, so its version is pinned.
+"""
+
+import collections
+import importlib.resources
+import os
+import sys
+import threading
+
+import duckdb
+import sqlglot
+from sqlglot import exp
+
+# 1. DuckDB would fetch these from its own site; here they come from their wheels. The
+# time zone, which needs one of its extensions, is set once they are there.
+EXTENSIONS = {
+    name: importlib.resources.files(f"duckdb_extension_{name}")
+    / "extensions"
+    / f"v{duckdb.__version__}"
+    / f"{name}.duckdb_extension"
+    for name in ("ducklake", "spatial")
+}
+connect_plainly = duckdb.connect
+
+
+def connect(*arguments, config=None, **options):
+    config = dict(config or {})
+    time_zone = config.pop("TimeZone", None)
+    connection = connect_plainly(*arguments, config=config, **options)
+    for name, path in EXTENSIONS.items():
+        connection.execute(f"install '{path}'")
+        connection.execute(f"load {name}")
+    if time_zone:
+        connection.execute(f"set global TimeZone = '{time_zone}'")
+    return connection
+
+
+duckdb.connect = connect
+
+from local_bigquery.catalog import tables  # noqa: E402 (it keeps duckdb.connect)
+from local_bigquery.engine import database  # noqa: E402
+from local_bigquery.jobs import query  # noqa: E402
+from local_bigquery.models import TableReference  # noqa: E402
+from local_bigquery.sql import script  # noqa: E402
+
+# 2. BigQuery names the table made by CREATE TABLE AS SELECT as the destination of the
+# job, and dbt-bigquery counts its rows there; local-bigquery names none.
+# 3. It keeps the result of every query as a table, for ever, and gets slower with each.
+# The client reads a result at once, so only the latest are kept.
+execute_plainly = query.execute
+results = collections.deque()
+KEPT = 50
+
+
+def execute(*arguments, **options):
+    statistics, children, destination = execute_plainly(*arguments, **options)
+    made = getattr(statistics, "ddlTargetTable", None)
+    if (
+        destination is None
+        and made
+        and statistics.statementType == "CREATE_TABLE_AS_SELECT"
+    ):
+        destination = TableReference.model_validate(made, from_attributes=True)
+    if destination and destination.datasetId == tables.RESULTS:
+        results.append(tables.name(*tables.reference(destination)))
+        if len(results) > KEPT:
+            database.execute(f"drop table if exists {results.popleft()}")
+    return statistics, children, destination
+
+
+query.execute = execute
+
+# 4. SET (a, b) = (SELECT AS STRUCT x, y FROM ...), which begins the script of dbt's
+# insert_overwrite: each variable is set by itself.
+set_plainly = script.Interpreter.set
+
+
+def set_variables(self, statement):
+    tree = sqlglot.parse_one(statement.text, dialect=script.BigQueryDialect)
+    for item in tree.expressions:
+        target, value = item.this.this, item.this.expression
+        select = value.unnest() if value is not None else None
+        if (
+            isinstance(target, exp.Paren | exp.Tuple)
+            and isinstance(select, exp.Select)
+            and str(select.args.get("kind") or "").upper() == "STRUCT"
+        ):
+            single = isinstance(target, exp.Paren)
+            variables = [target.this] if single else target.expressions
+            for position, variable in enumerate(variables):
+                part = select.copy()
+                part.set("kind", None)
+                part.set("expressions", [select.expressions[position].copy()])
+                self.assign(self.variable(variable.name), exp.Subquery(this=part))
+            return None
+    return set_plainly(self, statement)
+
+
+script.Interpreter.set = set_variables
+
+# 5. Every statement asks several times what a table is, and duckdb_tables() looks at
+# all, past results included: half of a build's time. DuckLake's own tables know it.
+LISTING = """
+    select table_name, 'TABLE', coalesce(record_count, 0)
+    from {0}.ducklake_table as tables
+    inner join {0}.ducklake_schema as schemas using (schema_id)
+    left join {0}.ducklake_table_stats using (table_id)
+    where tables.end_snapshot is null and schemas.end_snapshot is null
+        and schema_name = $1 and table_name = coalesce($2, table_name)
+    union all
+    select view_name, 'VIEW', 0
+    from {0}.ducklake_view as views
+    inner join {0}.ducklake_schema as schemas using (schema_id)
+    where views.end_snapshot is null and schemas.end_snapshot is null
+        and schema_name = $1 and view_name = coalesce($2, view_name)
+    order by 1
+"""
+list_plainly = database.objects
+
+
+def list_objects(project_id, dataset_id, table_id=None):
+    if project_id != "emulator":
+        metadata = database.quote(f"__ducklake_metadata_{project_id}")
+        return database.fetch(LISTING.format(metadata), [dataset_id, table_id])
+    if table_id is None:
+        return list_plainly(project_id, dataset_id)
+    name = database.quote(project_id, dataset_id, table_id)
+    try:
+        [(rows,)] = database.fetch(f"select count(*) from {name}")
+    except duckdb.CatalogException:
+        return []
+    return [(table_id, "TABLE", rows)]
+
+
+database.objects = list_objects
+
+
+def end_with_parent():
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    from local_bigquery.cli import main
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    main()

@@ -1,0 +1,122 @@
+"""Load a folder of input files into a dataset of BigQuery.
+
+usage: load_bigquery.py --input DIR --project NAME [--dataset clv_raw] [--location EU]
+                        [--value KIND] [--endpoint URL]
+
+The folder is read and checked as by load_input.py, in a scratch file, and nothing is
+loaded before all of it is found good. Each table is then replaced by one load job,
+which costs nothing. Logs in as gcloud does; with --endpoint, an emulator, not at all.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import duckdb
+from google.api_core.exceptions import GoogleAPICallError
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import bigquery
+from load_input import (
+    CONTRACT,
+    COUNT,
+    DATE,
+    FLAG,
+    MONEY,
+    SCHEMA,
+    TEXT,
+    TIMESTAMP,
+    InputFaultError,
+    first_sentence,
+    load,
+)
+
+SECONDS = 600  # for one load job
+
+BIGQUERY_TYPES = {
+    TEXT: "STRING",
+    COUNT: "INT64",
+    FLAG: "BOOL",
+    MONEY: "NUMERIC",
+    DATE: "DATE",
+    TIMESTAMP: "TIMESTAMP",
+}
+
+
+def open_client(project: str, location: str, endpoint: str = "") -> bigquery.Client:
+    """A client of BigQuery or, with an endpoint, of an emulator."""
+    if not endpoint:
+        return bigquery.Client(project=project, location=location)
+    return bigquery.Client(
+        project=project,
+        location=location,
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": endpoint},
+    )
+
+
+def push(client: bigquery.Client, database: Path, dataset: str, location: str) -> None:
+    """Replace the input tables of a dataset by those of a DuckDB file."""
+    target = bigquery.Dataset(f"{client.project}.{dataset}")
+    target.location = location
+    client.create_dataset(target, exists_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        duckdb.connect(str(database), read_only=True) as connection,
+    ):
+        # Times are in UTC: as such BigQuery takes them for instants.
+        connection.execute("set TimeZone = 'UTC'")
+        for table, columns in CONTRACT.items():
+            path = Path(folder) / f"{table}.parquet"
+            selected = ", ".join(
+                f"cast({name} as timestamptz) as {name}" if kind == TIMESTAMP else name
+                for name, kind in columns.items()
+            )
+            connection.execute(
+                f"copy (select {selected} from {SCHEMA}.{table}) "
+                f"to '{path}' (format parquet)"
+            )
+            job = bigquery.LoadJobConfig(
+                source_format=bigquery.SourceFormat.PARQUET,
+                write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
+                schema=[
+                    bigquery.SchemaField(name, BIGQUERY_TYPES[kind])
+                    for name, kind in columns.items()
+                ],
+            )
+            with path.open("rb") as file:
+                client.load_table_from_file(
+                    file, f"{client.project}.{dataset}.{table}", job_config=job
+                ).result(timeout=SECONDS)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--input", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--project", required=True, metavar="NAME")
+    parser.add_argument("--dataset", default=SCHEMA, metavar="NAME")
+    parser.add_argument("--location", default="EU")
+    parser.add_argument("--value", choices=["margin", "revenue", "none"])
+    parser.add_argument("--endpoint", default="", metavar="URL")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        database = Path(folder) / "input.duckdb"
+        try:
+            lines = load(options.input, database, options.value)
+            client = open_client(options.project, options.location, options.endpoint)
+            push(client, database, options.dataset, options.location)
+        except (InputFaultError, duckdb.Error) as error:
+            print(f"Input not loaded: {first_sentence(error)}.", file=sys.stderr)
+            return 2
+        except (GoogleAPICallError, GoogleAuthError) as error:
+            print(f"BigQuery refused the input: {error}", file=sys.stderr)
+            return 2
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
