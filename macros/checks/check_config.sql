@@ -6,6 +6,7 @@
             'clv_duplicates': ['order_lines', 'rows', 'none'],
             'clv_customer_grain': ['customer', 'account'],
             'clv_fit_engine': ['own', 'lifetimes'],
+            'clv_run': ['full', 'daily'],
         } -%}
         {%- for name, allowed in choices.items() -%}
             {%- do require(
@@ -22,6 +23,9 @@
             'clv_min_stratum_customers': (1, 100000000, '1000'),
             'clv_fit_max_customers': (1000, 100000000, '5000000'),
             'clv_min_history_days': (1, 3650, '84'),
+            'clv_lookback_days': (0, 365, '7'),
+            'clv_refund_days': (0, 3650, '180'),
+            'clv_days_between_full_runs': (1, 365, '35'),
             'clv_identity_hops': (1, 20, '6'),
             'clv_identity_max_users': (2, 100000, '10'),
         } -%}
@@ -38,6 +42,12 @@
             as_of is none or modules.re.fullmatch('\d{4}-\d{2}-\d{2}', as_of | string),
             'clv_as_of_date',
             'must be a date such as 2024-12-31, or null for the last loaded transaction date'
+        ) -%}
+
+        {%- do require(
+            not is_daily() or as_of is not none,
+            'clv_as_of_date',
+            'must be given for a daily run: partitions are pruned by dates known before it starts'
         ) -%}
 
         {%- set horizons = var('clv_horizons') -%}

@@ -1,4 +1,4 @@
--- grain: one row per cutoff: the as-of date, and the backtest cutoffs before it
+-- grain: one row per cutoff: the as-of date and, but for a daily run, the backtest cutoffs before it
 with as_of as (
 
     select
@@ -16,7 +16,7 @@ candidates as (
         first_transaction_date,
         true as is_production
     from as_of
-    {%- for days in var('clv_backtest_days') %}
+    {%- for days in var('clv_backtest_days') if not is_daily() %}
 
     union all
 

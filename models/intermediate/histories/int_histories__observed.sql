@@ -1,10 +1,31 @@
 -- grain: one row per customer and cutoff: what she had bought by then
-with known as (
+with to_date as (
 
-    select *
-    from {{ ref('int_purchase_days__known') }}
+    select
+        purchases.customer_id,
+        cutoffs.cutoff_date,
+        purchases.purchase_days,
+        purchases.order_count,
+        purchases.value_amount,
+        purchases.capped_value_amount,
+        purchases.first_purchase_date,
+        purchases.last_purchase_date
+    from {{ ref('int_purchases__to_date') }} as purchases
+    inner join {{ ref('int_cutoffs') }} as cutoffs
+        on cutoffs.is_production
+    where purchases.purchase_days > 0
 
 ),
+
+{%- if is_daily() %}
+
+summed as (
+
+    select *
+    from to_date
+
+),
+{%- else %}
 
 caps as (
 
@@ -13,28 +34,40 @@ caps as (
 
 ),
 
-summed as (
+at_backtests as (
 
     select
         known.customer_id,
         known.cutoff_date,
-        count(*) as purchase_days,
-        sum(known.order_count) as order_count,
-        sum(known.value_amount) as value_amount,
-        sum(
-            case
-                when known.value_amount > caps.value_cap then caps.value_cap
-                else known.value_amount
-            end
-        ) as capped_value_amount,
-        min(known.purchase_date) as first_purchase_date,
-        max(known.purchase_date) as last_purchase_date
-    from known
+        {{ purchase_sums('known', 'caps.value_cap') | indent(4) }}
+    from {{ ref('int_purchase_days__known') }} as known
     left join caps
         on known.cutoff_date = caps.cutoff_date
+    where not known.is_production
     group by 1, 2
 
 ),
+
+summed as (
+
+    select *
+    from to_date
+
+    union all
+
+    select
+        customer_id,
+        cutoff_date,
+        purchase_days,
+        order_count,
+        value_amount,
+        capped_value_amount,
+        first_purchase_date,
+        last_purchase_date
+    from at_backtests
+
+),
+{%- endif %}
 
 {%- if var('clv_strata') %}
 

@@ -58,32 +58,40 @@ ranked as (
 
 ),
 
-first_seen as (
+-- Settled transactions are not read again.
+touches as (
 
-    select
-        customer_id,
-        min(transaction_date) as first_transaction_date
-    from {{ ref('int_transactions__resolved') }}
-    where disposition in ('purchase', 'refund')
-    group by 1
+    select *
+    from {{ ref('int_first_touches__settled') }}
 
-),
-
--- The alphabetically first value of the first day: the same on every run and both warehouses.
-first_touch as (
+    union all
 
     select
         transactions.customer_id,
-        min(first_seen.first_transaction_date) as first_transaction_date,
-        min(transactions.channel) as first_channel,
-        min(transactions.country) as first_country
+        transactions.transaction_date,
+        min(transactions.channel) as channel,
+        min(transactions.country) as country
     from {{ ref('int_transactions__resolved') }} as transactions
-    inner join first_seen
-        on
-            transactions.customer_id = first_seen.customer_id
-            and transactions.transaction_date = first_seen.first_transaction_date
-    where transactions.disposition in ('purchase', 'refund')
-    group by 1
+    inner join {{ ref('int_settled_until') }} as settled
+        on transactions.transaction_date >= settled.settled_until
+    where
+        transactions.disposition in ('purchase', 'refund')
+        {%- if is_daily() %}
+        and {{ since('transactions.transaction_date', daily_window().settled_from) }}
+        {%- endif %}
+    group by 1, 2
+
+),
+
+first_touch as (
+
+    select
+        customer_id,
+        transaction_date as first_transaction_date,
+        channel as first_channel,
+        country as first_country
+    from touches
+    qualify row_number() over (partition by customer_id order by transaction_date) = 1
 
 )
 

@@ -5,5 +5,10 @@ select
     {%- else %}
     cast('{{ var("clv_as_of_date") }}' as date) as as_of_date,
     {%- endif %}
+    {%- if is_daily() %}
+    -- Backtest cutoffs need it, and a daily run has none.
+    cast(null as date) as first_transaction_date
+    {%- else %}
     min({{ local_date('transacted_at') }}) as first_transaction_date
 from {{ ref('stg_transactions') }}
+    {%- endif %}

@@ -1,6 +1,7 @@
 -- grain: one row per customer, purchase day and state of knowledge about that day
 -- A refund that comes later must not change what was known before it, so a day is one version
 -- from its purchase and one more from each refund: `known_from` up to before `known_until`.
+{{ config(**replace_months('purchase_date', daily_window().days_from)) }}
 with sold as (
 
     select
@@ -12,7 +13,11 @@ with sold as (
         sum(revenue_amount) as revenue_amount,
         sum(margin_amount) as margin_amount
     from {{ ref('int_transactions__resolved') }}
-    where disposition = 'purchase'
+    where
+        disposition = 'purchase'
+        {%- if is_daily() %}
+        and {{ since('transaction_date', daily_window().days_from) }}
+        {%- endif %}
     group by 1, 2
 
 ),
@@ -27,7 +32,12 @@ refunded as (
         sum(revenue_amount) as revenue_amount,
         sum(margin_amount) as margin_amount
     from {{ ref('int_refunds__matched') }}
-    where is_matched
+    where
+        is_matched
+        {%- if is_daily() %}
+        and {{ since('refund_date', daily_window().days_from) }}
+        and {{ since('purchase_date', daily_window().days_from) }}
+        {%- endif %}
     group by 1, 2, 3
 
 ),

@@ -1,4 +1,11 @@
 -- grain: one row per customer, order (when known), purchase day reduced and refund day
+{{ config(**replace_months('refund_date', daily_window().lines_from)) }}
+{#- What a refund can have come from: not later than it, nor more than clv_refund_days earlier. #}
+{%- set within_reach -%}
+    lines.transaction_date <= refunds.refund_date
+            and lines.transaction_date
+            >= {{ add_days('refunds.refund_date', -var('clv_refund_days')) }}
+{%- endset %}
 with lines as (
 
     select
@@ -10,7 +17,11 @@ with lines as (
         revenue_amount,
         margin_amount
     from {{ ref('int_transactions__resolved') }}
-    where disposition in ('purchase', 'refund')
+    where
+        disposition in ('purchase', 'refund')
+        {%- if is_daily() %}
+        and {{ since('transaction_date', daily_window().reach_from) }}
+        {%- endif %}
 
 ),
 
@@ -29,34 +40,7 @@ refunds as (
 
 ),
 
-refunded_orders as (
-
-    select distinct
-        customer_id,
-        order_id
-    from refunds
-    where order_id is not null
-
-),
-
 -- An order spread over days counts as bought on its first.
-orders as (
-
-    select
-        lines.customer_id,
-        lines.order_id,
-        min(lines.transaction_date) as purchase_date,
-        sum(lines.revenue_amount) as revenue_amount
-    from lines
-    inner join refunded_orders
-        on
-            lines.customer_id = refunded_orders.customer_id
-            and lines.order_id = refunded_orders.order_id
-    where lines.disposition = 'purchase'
-    group by 1, 2
-
-),
-
 with_order as (
 
     select
@@ -66,40 +50,33 @@ with_order as (
         refunds.line_count,
         refunds.revenue_amount,
         refunds.margin_amount,
-        orders.purchase_date,
-        orders.revenue_amount as order_amount
+        min(lines.transaction_date) as purchase_date,
+        sum(lines.revenue_amount) as order_amount
     from refunds
-    left join orders
+    left join lines
         on
-            refunds.customer_id = orders.customer_id
-            and refunds.order_id = orders.order_id
-            and refunds.refund_date >= orders.purchase_date
+            refunds.customer_id = lines.customer_id
+            and refunds.order_id = lines.order_id
+            and lines.disposition = 'purchase'
+            and {{ within_reach }}
+    group by 1, 2, 3, 4, 5, 6
 
 ),
 
 -- Without an order of its own a refund reduces the latest purchase day that is not after it.
 orphan_days as (
 
-    select distinct
-        customer_id,
-        refund_date
-    from with_order
-    where purchase_date is null
-
-),
-
-latest_days as (
-
     select
-        orphan_days.customer_id,
-        orphan_days.refund_date,
+        refunds.customer_id,
+        refunds.refund_date,
         max(lines.transaction_date) as purchase_date
-    from orphan_days
+    from with_order as refunds
     inner join lines
         on
-            orphan_days.customer_id = lines.customer_id
-            and orphan_days.refund_date >= lines.transaction_date
-    where lines.disposition = 'purchase'
+            refunds.customer_id = lines.customer_id
+            and lines.disposition = 'purchase'
+            and {{ within_reach }}
+    where refunds.purchase_date is null
     group by 1, 2
 
 ),
@@ -114,12 +91,12 @@ placed as (
         with_order.revenue_amount,
         with_order.margin_amount,
         with_order.order_amount,
-        coalesce(with_order.purchase_date, latest_days.purchase_date) as purchase_date
+        coalesce(with_order.purchase_date, orphan_days.purchase_date) as purchase_date
     from with_order
-    left join latest_days
+    left join orphan_days
         on
-            with_order.customer_id = latest_days.customer_id
-            and with_order.refund_date = latest_days.refund_date
+            with_order.customer_id = orphan_days.customer_id
+            and with_order.refund_date = orphan_days.refund_date
             and with_order.purchase_date is null
 
 ),
@@ -154,3 +131,6 @@ select
     purchase_date,
     refund_date
 from refunded_so_far
+{%- if is_daily() %}
+where {{ since('refund_date', daily_window().lines_from) }}
+{%- endif %}

@@ -1,4 +1,5 @@
 -- grain: one row per distinct transaction line: whose it is, what it is worth and whether it counts
+{{ config(**replace_months('transaction_date', daily_window().lines_from)) }}
 {%- set line_columns = [
     'user_id', 'order_id', 'sku', 'category', 'channel', 'country', 'currency', 'amount',
     'variable_cost', 'discount_amount', 'is_refund', 'transacted_at',
@@ -17,6 +18,14 @@ lines as (
         {{ line_columns | join(',\n        ') }},
         count(*) as copies
     from {{ ref('stg_transactions') }}
+    {%- if is_daily() %}
+    {%- set window = daily_window() %}
+    where
+        -- Two days earlier, for any time zone; the local day decides.
+        transacted_at >= timestamp '{{ window.lines_from - modules.datetime.timedelta(2) }}'
+        and {{ since(local_date('transacted_at'), window.lines_from) }}
+        and {{ local_date('transacted_at') }} < date '{{ window.until }}'
+    {%- endif %}
     group by {{ range(1, line_columns | length + 1) | join(', ') }}
 
 ),

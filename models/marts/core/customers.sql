@@ -15,17 +15,8 @@ as_of as (
 
 bought as (
 
-    select
-        customer_id,
-        sum(case when is_purchase then 1 else 0 end) as purchase_days,
-        sum(case when is_purchase then order_count else 0 end) as order_count,
-        sum(revenue_amount) as revenue_amount,
-        sum(margin_amount) as margin_amount,
-        min(case when is_purchase then purchase_date end) as first_purchase_date,
-        max(case when is_purchase then purchase_date end) as last_purchase_date
-    from {{ ref('int_purchase_days') }}
-    where known_until is null
-    group by 1
+    select *
+    from {{ ref('int_purchases__to_date') }}
 
 ),
 

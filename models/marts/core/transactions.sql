@@ -1,4 +1,5 @@
 -- grain: one row per distinct transaction line of a known customer, sale or refund
+{{ config(**replace_months('transaction_date', daily_window().lines_from)) }}
 select
     transaction_id,
     customer_id,
@@ -17,4 +18,8 @@ select
     transaction_date,
     transacted_at
 from {{ ref('int_transactions__resolved') }}
-where disposition in ('purchase', 'refund')
+where
+    disposition in ('purchase', 'refund')
+    {%- if is_daily() %}
+    and {{ since('transaction_date', daily_window().lines_from) }}
+    {%- endif %}

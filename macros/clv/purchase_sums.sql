@@ -1,0 +1,21 @@
+{#
+    What one customer's purchase days add up to. Sums of sums of disjoint days are sums again, so
+    that settled days need not be read again. `cap` is the value the model does not look beyond.
+#}
+{% macro purchase_sums(days, cap) -%}
+    count(case when {{ days }}.is_purchase then 1 end) as purchase_days,
+    sum(case when {{ days }}.is_purchase then {{ days }}.order_count else 0 end)
+        as order_count,
+    sum(case when {{ days }}.is_purchase then {{ days }}.value_amount end) as value_amount,
+    sum(
+        case
+            when not {{ days }}.is_purchase then null
+            when {{ days }}.value_amount > {{ cap }} then {{ cap }}
+            else {{ days }}.value_amount
+        end
+    ) as capped_value_amount,
+    min(case when {{ days }}.is_purchase then {{ days }}.purchase_date end)
+        as first_purchase_date,
+    max(case when {{ days }}.is_purchase then {{ days }}.purchase_date end)
+        as last_purchase_date
+{%- endmacro %}

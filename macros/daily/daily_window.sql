@@ -1,0 +1,37 @@
+{# Whether this run scores on incremental history (var clv_run: daily) instead of rebuilding all. #}
+{% macro is_daily() %}
+    {{- return(var('clv_run') == 'daily') -}}
+{% endmacro %}
+
+{#
+    The first days that a daily run reads or writes, as dates of Python, all known before it starts:
+    a warehouse prunes partitions by literals only.
+
+    lines_from      lines from here on are read again and replace those of the last run
+    reach_from      orders that a refund dated from lines_from on can reach, and the refunds of
+                    those orders
+    days_from       purchase days that such a refund can change; replaced as well
+    settled_from    the earliest that purchase days can have been settled by the last full run
+    until           the day after the last month that is written
+#}
+{% macro daily_window() %}
+    {%- set as_of = modules.datetime.date.fromisoformat(
+        (var('clv_as_of_date') or '1970-01-01') | string
+    ) -%}
+    {%- set days = modules.datetime.timedelta -%}
+    {%- set refund_days = days(var('clv_refund_days')) -%}
+    {%- set lines_from = (as_of - days(var('clv_lookback_days'))).replace(day=1) -%}
+    {%- set days_from = (lines_from - refund_days).replace(day=1) -%}
+    {%- do return({
+        'lines_from': lines_from,
+        'reach_from': lines_from - refund_days - refund_days,
+        'days_from': days_from,
+        'settled_from': (days_from - days(var('clv_days_between_full_runs'))).replace(day=1),
+        'until': (as_of.replace(day=1) + days(32)).replace(day=1),
+    }) -%}
+{% endmacro %}
+
+{# A filter that a warehouse prunes partitions by. #}
+{% macro since(column, first_day) -%}
+    {{ column }} >= date '{{ first_day }}'
+{%- endmacro %}

@@ -1,0 +1,22 @@
+-- grain: one row per customer with purchase days before the settled day: what they add up to
+with caps as (
+
+    select value_caps.value_cap
+    from {{ ref('int_value_caps') }} as value_caps
+    inner join {{ ref('int_settled_until') }} as settled
+        on value_caps.cutoff_date = settled.as_of_date
+
+)
+
+select
+    purchase_days.customer_id,
+    sum(purchase_days.revenue_amount) as revenue_amount,
+    sum(purchase_days.margin_amount) as margin_amount,
+    {{ purchase_sums('purchase_days', 'caps.value_cap') }}
+from {{ ref('int_purchase_days') }} as purchase_days
+inner join {{ ref('int_settled_until') }} as settled
+    on purchase_days.purchase_date < settled.settled_until
+left join caps
+    on purchase_days.is_purchase
+where purchase_days.known_until is null
+group by 1

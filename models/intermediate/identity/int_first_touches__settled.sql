@@ -1,0 +1,24 @@
+-- grain: one row per customer with a transaction before the settled day: her first
+-- The alphabetically first value of the day: the same on every run and both warehouses.
+with touches as (
+
+    select
+        transactions.customer_id,
+        transactions.transaction_date,
+        min(transactions.channel) as channel,
+        min(transactions.country) as country
+    from {{ ref('int_transactions__resolved') }} as transactions
+    inner join {{ ref('int_settled_until') }} as settled
+        on transactions.transaction_date < settled.settled_until
+    where transactions.disposition in ('purchase', 'refund')
+    group by 1, 2
+
+)
+
+select
+    customer_id,
+    transaction_date,
+    channel,
+    country
+from touches
+qualify row_number() over (partition by customer_id order by transaction_date) = 1
