@@ -17,7 +17,9 @@ variables, so that every branch of the Jinja is read; see VARIANTS.
 What a build must not cost is checked on the resolved statements: no `select *` from a
 source, no cross join and no window over everything where the number of rows grows with
 customers, nothing that depends on the day it runs, and BigQuery's limits on partitions
-and clusters, which the analyzer does not know.
+and clusters, which the analyzer does not know. After the default variant comes a daily
+run (selector daily_scoring): none of its statements, tests and hooks included, may read
+a table that grows with the log without a date, known before it runs, to start from.
 
 Prints a line per fault, as `node: file:line:column: sentence | the line`, lines counted
 in the SQL as compiled, and exits with 1 when there is one.
@@ -105,7 +107,28 @@ BOUNDED = {
 }
 MAXIMUM_CLUSTER_COLUMNS = 4
 
-QUOTED = re.compile(r"--[^\n]*|#[^\n]*|/\*.*?\*/|'(?:[^'\\]|\\.)*'", re.DOTALL)
+# A daily run, after a full one of the same variables.
+DAILY = {"clv_run": "daily", "clv_as_of_date": "2024-12-31"}
+DAILY_SELECTION = ("--selector", "daily_scoring")
+# Relations that grow with the log → the column their partitions are pruned by.
+HISTORY = {
+    "clv_raw.transactions": "ts",
+    "clv_raw.events": "ts",
+    "clv_staging.stg_transactions": "transacted_at",
+    "clv_staging.stg_events": "occurred_at",
+    "clv_intermediate.int_transactions__resolved": "transaction_date",
+    "clv_intermediate.int_refunds__matched": "refund_date",
+    "clv_intermediate.int_purchase_days": "purchase_date",
+    "clv_intermediate.int_purchase_days__known": "purchase_date",
+    "clv.transactions": "transaction_date",
+}
+
+QUOTED = re.compile(
+    r"--[^\n]*|#[^\n]*|/\*.*?\*/"
+    r'|"{3}(?:[^\\]|\\.)*?"{3}|"(?:[^"\\]|\\.)*"'
+    r"|'(?:[^'\\]|\\.)*'",
+    re.DOTALL,
+)
 STAR = re.compile(r"(?:\bselect|\bdistinct|,|\.)\s*\*", re.IGNORECASE)
 # What dbt writes around a query: options, with parentheses two levels deep, and false.
 AROUND = re.compile(
@@ -187,6 +210,35 @@ def text_faults(
         yield f"{found.group()}: the result would depend on the day it runs"
 
 
+def statements(script: str) -> Iterator[str]:
+    """Yield the statements of a script, each on the lines where it stands there."""
+    code = QUOTED.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), script)
+    start = 0
+    for end in [found.start() for found in re.finditer(";", code)] + [len(script)]:
+        if code[start:end].strip():
+            yield "\n" * script.count("\n", 0, start) + script[start:end]
+        start = end + 1
+
+
+def history_faults(sql: str, resolved: Resolved) -> Iterator[str]:
+    """Reads of a table that grows with the log, but for those that start at a date."""
+    scans: dict[str, int] = {}
+    for node in resolved.statement.walk():
+        # Without a column, as in `select 1 ... limit 1`, nothing is read.
+        if node.name == "TableScan" and node.get("column_list"):
+            name = node.get("table")[0].get("full_name")[0].decode()
+            name = name.partition(".")[2]
+            scans[name] = scans.get(name, 0) + 1
+    if resolved.statement.name == "MergeStmt":
+        # The table merged into: `when not matched by source` names its partitions.
+        target = re.search(r"\bmerge\s+into\s+([\w`.-]+)", sql, re.IGNORECASE)[1]
+        scans[target.replace("`", "").partition(".")[2]] -= 1
+    for name in HISTORY.keys() & scans.keys():
+        column = rf"\b{HISTORY[name]}\b(?: as \w+\))? >= (?:date|timestamp) '[\d-]+'"
+        if scans[name] > len(re.findall(column, sql)):
+            yield f"a daily run reads all of {name}: no first {HISTORY[name]} is given"
+
+
 def layout_faults(sql: str, columns: dict[str, str]) -> Iterator[str]:
     """BigQuery's limits on the partition and the clusters of a table."""
     head = re.split(r"\b(?:options\s*\(|as\s*\()", sql, maxsplit=1, flags=re.I)[0]
@@ -231,6 +283,7 @@ class Warehouse:
         self.faults: list[Fault] = []
         self.statements: list[tuple[str, str]] = []
         self.nodes: dict[str, Any] = {}
+        self.is_daily = False
 
     # What the project sends.
 
@@ -250,6 +303,8 @@ class Warehouse:
         path = b".".join(statement.get("name_path")).decode()
         kind = statement.name
         sentences: list[str] = []
+        if self.is_daily:
+            sentences += history_faults(sql, resolved)
         if kind in ("QueryStmt", "CreateTableAsSelectStmt", "CreateViewStmt"):
             sentences += text_faults(sql, unique_id, self.sources, resolved.tables)
             # A hook that counts what is wrong with the input keeps no other rows.
@@ -330,7 +385,8 @@ class Warehouse:
         """Run a statement: its columns, and no row unless it only counts."""
         unique_id = get_node_info().get("unique_id", "")
         try:
-            resolved = self.check(query, unique_id)
+            for statement in statements(query):
+                resolved = self.check(statement, unique_id)
         except SqlError as error:
             raise BadRequest(str(error), errors=[{"message": str(error)}]) from None
         kind = resolved.statement.name
@@ -458,7 +514,7 @@ def build(
     """Run `dbt build` in the warehouse; its faults say what is wrong.
 
     Args:
-        warehouse: an empty one.
+        warehouse: an empty one, or for a daily run one that holds a full one.
         variables: those that differ from dbt_project.yml.
         text: whether every column of the sources is text.
         selection: options of `dbt build` that say what to build; everything.
@@ -485,6 +541,7 @@ def build(
         warehouse.faults.append(Fault("dbt parse", "dbt_project.yml", None, sentence))
         return 0
     manifest = parsed.result
+    warehouse.is_daily = variables.get("clv_run") == "daily"
     warehouse.nodes = {**manifest.nodes, **manifest.unit_tests}
     tables = (variables.get("clv_input_tables") or dict.fromkeys(CONTRACT, "")).items()
     absent = {name for name, table in tables if table is None}
@@ -572,6 +629,8 @@ def main(arguments: list[str] | None = None) -> int:
             target = scratch.resolve() / name.replace(" ", "_")
             warehouse = Warehouse(google, options.project_dir.resolve(), target)
             skipped += build(warehouse, VARIANTS[name], name == TEXT_SOURCES)
+            if name == "default" and not warehouse.faults:
+                skipped += build(warehouse, DAILY, selection=DAILY_SELECTION)
             for fault in warehouse.faults:
                 print(f"{name}: {fault}")
             statements += len(warehouse.statements)

@@ -12,7 +12,7 @@
                 ~ ' does not exist. ' ~ full_run
             ) -%}
         {%- endif -%}
-        {%- set last = run_query('select as_of_date, settled_until from ' ~ declared).rows[0] -%}
+        {%- for last in run_query('select as_of_date, settled_until from ' ~ declared).rows -%}
         {%- if last[0] | string > var('clv_as_of_date') | string -%}
             {%- do exceptions.raise_compiler_error(
                 'clv: a daily run as of ' ~ var('clv_as_of_date') ~ ' cannot follow the full run as of '
@@ -25,5 +25,6 @@
                 ~ var('clv_days_between_full_runs') ~ '. ' ~ full_run
             ) -%}
         {%- endif -%}
+        {%- endfor -%}
     {%- endif -%}
 {% endmacro %}

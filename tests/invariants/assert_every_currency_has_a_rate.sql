@@ -6,5 +6,10 @@ select
     max(transaction_date) as last_day,
     count(*) as lines
 from {{ ref('int_transactions__resolved') }}
-where delivered_amount is not null and revenue_amount is null
+where
+    delivered_amount is not null
+    and revenue_amount is null
+    {%- if is_daily() %}
+    and {{ since('transaction_date', daily_window().lines_from) }}
+    {%- endif %}
 group by 1

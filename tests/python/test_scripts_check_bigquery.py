@@ -374,6 +374,49 @@ def test_a_planted_fault_is_found(warehouse, name):
     assert faults[0].file.endswith(f"{model}.sql")
 
 
+@pytest.fixture
+def daily(warehouse):
+    """Return the warehouse, as if its statements were those of a daily run."""
+    warehouse.is_daily = True
+    yield warehouse
+    warehouse.is_daily = False
+
+
+@pytest.mark.parametrize(
+    ("model", "table"),
+    [
+        (RESOLVED, "clv_staging.stg_transactions"),
+        ("int_refunds__matched", "clv_intermediate.int_transactions__resolved"),
+        (DAYS, "clv_intermediate.int_transactions__resolved"),
+        (DAYS, "clv_intermediate.int_refunds__matched"),
+        ("int_purchases__to_date", "clv_intermediate.int_purchase_days"),
+        ("transactions", "clv_intermediate.int_transactions__resolved"),
+        (COHORTS, "clv_intermediate.int_purchase_days"),
+    ],
+)
+def test_a_daily_run_may_not_read_all_of_the_history(daily, model, table):
+    found = [str(fault) for fault in faults_of(daily, model, statement(daily, model))]
+    assert any(f"a daily run reads all of {table}" in fault for fault in found)
+
+
+def test_a_daily_run_may_read_the_history_from_a_date_on(daily):
+    sql = statement(daily, "transactions").replace(
+        "disposition in", "transaction_date >= date '2024-01-01' and disposition in"
+    )
+    assert faults_of(daily, "transactions", sql) == []
+    other_column = sql.replace("transaction_date >=", "cast(transacted_at as date) >=")
+    assert faults_of(daily, "transactions", other_column)
+
+
+def test_every_statement_of_a_script_is_analysed(warehouse):
+    script = 'select "a;b" as one; -- no end;\nselect \'c;\' as two;\n'
+    found = list(check_bigquery.statements(script))
+    assert [one.strip() for one in found] == [
+        'select "a;b" as one',
+        "-- no end;\nselect 'c;' as two",
+    ]
+
+
 def test_a_fault_names_the_line_of_the_compiled_file(warehouse):
     sql = statement(warehouse, OBSERVED)
     compiled = next(warehouse.target_path.rglob(f"compiled/**/{OBSERVED}.sql"))
