@@ -39,7 +39,7 @@
 
         {%- set as_of = var('clv_as_of_date') -%}
         {%- do require(
-            as_of is none or modules.re.fullmatch('\d{4}-\d{2}-\d{2}', as_of | string),
+            as_of is none or modules.re.fullmatch('[0-9]{4}-[0-9]{2}-[0-9]{2}', as_of | string),
             'clv_as_of_date',
             'must be a date such as 2024-12-31, or null for the last loaded transaction date'
         ) -%}
