@@ -1,24 +1,34 @@
 """What to expect of a customer who is alive: counts, discounting and spend.
 
-BG/NBD (Fader, Hardie & Lee 2005) with Gamma-Gamma (Fader & Hardie 2013). Given that
-she is alive at the cutoff, the future of a customer depends on her repeat purchase
-days x and her age T only, and her spend S on her own money only by the factor
-gamma + n z, with n = x + 1 purchase days of mean value z. P(alive) and that factor are
-closed form and left to SQL; everything else is tabulated here, in days:
+Gamma-Gamma (Fader & Hardie 2013) on top of a purchase model. Given that she is alive at
+the cutoff, the future of a customer depends on her repeat purchase days x and her age T
+only, and her spend S on her own money only by the factor gamma + n z, with n = x + 1
+purchase days of mean value z. P(alive) and that factor are left to SQL; everything else
+is tabulated here, in days:
 
-* count: N(t) arrivals are NegBin(r + x, (alpha + T) / (alpha + T + t)), each survived
-  with a probability of its own, so that P(N >= k | alive) =
+* count, BG/NBD (Fader, Hardie & Lee 2005): N(t) arrivals are
+  NegBin(r + x, (alpha + T) / (alpha + T + t)), each survived with a probability of its
+  own, so that P(N >= k | alive) =
   B(a, b + x + k - 1) / B(a, b + x) * P(NegBin >= k);
+* count, MBG/NBD (Batislam, Denizel & Filiztekin 2007): a customer may leave after her
+  first purchase too. Who is alive after x repeats has stayed x + 1 times, which has the
+  likelihood (1 - p)^(x + 1) lambda^x exp(-lambda T), so that by Bayes' rule
+  p ~ Beta(a, b + x + 1) and lambda ~ Gamma(r + x, alpha + T): BG/NBD with b + 1;
+* count, Pareto/NBD (Schmittlein, Morrison & Colombo 1987): the likelihood of an alive
+  history is lambda^x exp(-(lambda + mu) T), so that lambda ~ Gamma(r + x, alpha + T)
+  and mu ~ Gamma(s, beta + T), independent. She leaves after u more days with density
+  s (beta + T)^s / (beta + T + u)^(s + 1), and N(t) is NegBin over min(u, t): a
+  quadrature over u;
 * spend of k purchases: S_k / (gamma + n z) ~ BetaPrime(p k, q + p n), so that
   P(S_k <= s (gamma + n z)) = I_u(p k, q + p n) with u = s / (1 + s).
 
 Discounting is continuous: the integral of (1 + d)^(-t / 365) dE[N(t)].
 
-Grain: one row per stratum, cutoff date, frequency, age and horizon; all of it given
-alive at the cutoff. `ln_spend_qNN` is the log of a quantile of S / (gamma + n z) given
-alive and N >= 1, at the level 1 / (1 + exp(-z)), z = -6 + 0.2 NN, NN = 00 ... 60;
-between two levels interpolate linearly in z, beyond the ends extrapolate (both tails
-of ln S are straight in z).
+Grain: one row per model version, stratum, cutoff date, frequency, age and horizon; all
+of it given alive at the cutoff. `ln_spend_qNN` is the log of a quantile of
+S / (gamma + n z) given alive and N >= 1, at the level 1 / (1 + exp(-z)),
+z = -6 + 0.2 NN, NN = 00 ... 60; between two levels interpolate linearly in z, beyond
+the ends extrapolate (both tails of ln S are straight in z).
 
 Relative error of a quantile so interpolated, over customers of all kinds: median 2e-4,
 99 % below 2e-3; of the tabulated quantiles themselves: 99 % below 6e-4.
@@ -28,11 +38,12 @@ import numpy as np
 import pandas as pd
 from scipy.interpolate import CubicSpline
 from scipy.linalg import eigh_tridiagonal
-from scipy.special import betainc, betaincinv, expit, gammaln, logit
+from scipy.special import betainc, betaincinv, expit, exprel, gammaln, logit
 
 LEVELS, FIRST_Z, STEP_Z = 61, -6.0, 0.2
 TOP_COUNT = 10
 KEYS = {
+    "model_version": "str",
     "stratum": "str",
     "cutoff_date": "date",
     "frequency": "int64",
@@ -49,6 +60,7 @@ MEASURES = [
 
 DROPOUT_NODES = 48  # quadrature over the dropout probability
 TIME_NODES = 5  # quadrature over time, between two horizons
+LEAVING_NODES = 12  # quadrature over the day of leaving, between two horizons
 BLAS_ONE_THREAD = 262_144  # multiplications below which OpenBLAS uses one thread
 COUNT_TAIL = 1e-13  # purchase counts beyond this probability are left out
 SPEND_GRID = 0.3  # steps of the grids of spend and of counts, in units of the
@@ -76,22 +88,30 @@ def beta_quadrature(a, b, nodes):
     return np.maximum(points, 1e-300), vectors[0] ** 2
 
 
-def expected_purchases(x, age, times, params):
+def expected_purchases(x, age, times, params, at_any_time=False):
     """E[N(t) | alive]: purchase days expected in the next t days.
 
-    Over the dropout probability p it is the mean of
-    (1 - (1 + p t / (alpha + age))^-(r + x)) / p, with p ~ Beta(a, b + x): smooth,
-    without the singularity of the closed form at a = 1.
+    Where customers leave after a purchase, with probability p, it is the mean over
+    p ~ Beta(a, b + x) of (1 - (1 + p t / (alpha + age))^-(r + x)) / p: smooth, without
+    the singularity of the closed form at a = 1. Where they leave at any time it is the
+    expected rate times the expected time alive, without that at s = 1.
 
     Args:
         x: repeat purchase days so far, a number.
         age: days since the first purchase, shape (m,).
         times: days ahead, shape (h,).
-        params: (r, alpha, a, b), alpha in days.
+        params: (r, alpha, a, b) or (r, alpha, s, beta); alpha and beta in days.
+        at_any_time: whether customers leave at any time, as in Pareto/NBD.
 
     Returns:
         Array of shape (m, h).
     """
+    if at_any_time:
+        r, alpha, s, beta = params
+        age = np.asarray(age, float)[:, None]
+        stretch = np.log1p(np.asarray(times, float) / (beta + age))
+        alive = (beta + age) * stretch * exprel((1 - s) * stretch)
+        return (r + x) / (alpha + age) * alive
     r, alpha, a, b = params
     p, weight = beta_quadrature(a, b + x, DROPOUT_NODES)
     ratio = np.divide.outer(np.asarray(times, float), alpha + np.asarray(age, float)).T
@@ -99,7 +119,7 @@ def expected_purchases(x, age, times, params):
     return np.einsum("mhk,k->mh", gone, weight / p)
 
 
-def discounted_purchases(x, age, horizons, params, annual_rate):
+def discounted_purchases(x, age, horizons, params, annual_rate, at_any_time=False):
     """Discounted purchase days of the next h days, given alive, and plain ones.
 
     By parts: v(h) E(h) + delta * integral of v E, with v(t) = exp(-delta t) and
@@ -109,8 +129,9 @@ def discounted_purchases(x, age, horizons, params, annual_rate):
         x: repeat purchase days so far, a number.
         age: days since the first purchase, shape (m,).
         horizons: days ahead, shape (h,), increasing.
-        params: (r, alpha, a, b), alpha in days.
+        params: as in `expected_purchases`.
         annual_rate: for example 0.10.
+        at_any_time: as in `expected_purchases`.
 
     Returns:
         Discounted and undiscounted expectation, each of shape (m, h).
@@ -121,7 +142,7 @@ def discounted_purchases(x, age, horizons, params, annual_rate):
     width = np.diff(horizons, prepend=0.0)[:, None]
     inner = horizons[:, None] + width * (nodes - 1) / 2
     times = np.concatenate([horizons, inner.ravel()])
-    expected = expected_purchases(x, age, times, params)
+    expected = expected_purchases(x, age, times, params, at_any_time)
     present = expected * np.exp(-delta * times)
     plain, inside = expected[:, : len(horizons)], present[:, len(horizons) :]
     pieces = (inside * (width * weights / 2).ravel()).reshape(-1, *inner.shape).sum(2)
@@ -155,6 +176,39 @@ def arrivals(x, age, horizon, counts, r, alpha):
     log_p = gammaln(r + x + n) - gammaln(r + x) - gammaln(n + 1)
     log_p = log_p + n * np.log(horizon / (start + horizon))
     return np.exp(log_p - (r + x) * np.log1p(horizon / start))
+
+
+def arrivals_while_alive(x, age, horizons, counts, params):
+    """P(n purchases in each horizon), n = 0 ... counts: Pareto/NBD, given alive.
+
+    She leaves within a horizon, after u days, or is alive at its end. The density of u
+    is integrated by Gauss-Legendre between two horizons.
+
+    Args:
+        x: repeat purchase days so far, a number.
+        age: days since the first purchase, shape (m,).
+        horizons: days ahead, increasing.
+        counts: largest count for each horizon, not decreasing.
+        params: (r, alpha, s, beta), alpha and beta in days.
+
+    Yields:
+        Array of shape (m, counts + 1), for each horizon.
+    """
+    r, alpha, s, beta = params
+    start = np.asarray(age, float)[:, None] + beta
+    nodes, weights = np.polynomial.legendre.leggauss(LEAVING_NODES)
+    gone, before = np.zeros((len(start), counts[-1] + 1)), 0.0
+    for horizon, count in zip(horizons, counts, strict=True):
+        width = (horizon - before) / 2
+        for node, weight in zip(nodes, weights, strict=True):
+            day = before + width * (1 + node)
+            left = width * weight * s / (start + day)
+            left = left * np.exp(-s * np.log1p(day / start))
+            gone[:, : count + 1] += left * arrivals(x, age, day, count, r, alpha)
+        before = horizon
+        stays = np.exp(-s * np.log1p(horizon / start))
+        here = arrivals(x, age, horizon, count, r, alpha)
+        yield gone[:, : count + 1] + stays * here
 
 
 def spend_table(x, p, q, counts, top):
@@ -242,32 +296,45 @@ def product(left, right):
     return out.reshape(pieces * rows, -1)[: len(left)]
 
 
-def outlook(x, age, horizons, bgnbd, gamma_gamma, annual_rate):
+def outlook(x, age, horizons, purchase_model, params, gamma_gamma, annual_rate):
     """All measures of customers with x repeat purchase days, given alive.
 
     Args:
         x: repeat purchase days so far, a number.
         age: days since the first purchase, shape (m,).
         horizons: days ahead, shape (h,), increasing.
-        bgnbd: (r, alpha, a, b), alpha in days.
+        purchase_model: bgnbd, mbgnbd or paretonbd.
+        params: (r, alpha, a, b), of paretonbd (r, alpha, s, beta); times in days.
         gamma_gamma: (p, q), or None when value is not modelled.
         annual_rate: discount rate a year.
 
     Returns:
         Array of shape (m, h, len(MEASURES)); the spend is NaN without `gamma_gamma`.
     """
-    r, alpha, a, b = bgnbd
+    at_any_time = purchase_model == "paretonbd"
+    if purchase_model == "mbgnbd":
+        params = (*params[:3], params[3] + 1)
+    r, alpha, *leaving = params
     out = np.full((len(age), len(horizons), len(MEASURES)), np.nan)
     out[..., 1], out[..., 0] = discounted_purchases(
-        x, age, horizons, bgnbd, annual_rate
+        x, age, horizons, params, annual_rate, at_any_time
     )
 
     def reach(horizon, tail):
         chance = (alpha + np.min(age)) / (alpha + np.min(age) + horizon)
         return max(largest_count(r + x, chance, tail), TOP_COUNT)
 
-    counts = reach(horizons[-1], COUNT_TAIL)
-    alive = survival(x, counts, a, b)
+    reached = [reach(horizon, COUNT_TAIL) for horizon in horizons]
+    counts = reached[-1]
+    # who leaves at any time survives a purchase; her arrivals end when she leaves
+    alive = np.ones(counts) if at_any_time else survival(x, counts, *leaving)
+    if at_any_time:
+        chances = arrivals_while_alive(x, age, horizons, reached, params)
+    else:
+        chances = (
+            arrivals(x, age, horizon, count, r, alpha)
+            for horizon, count in zip(horizons, reached, strict=True)
+        )
     n = np.arange(counts + 1)
     k = np.arange(1, TOP_COUNT + 1)
     weights = np.where(n[:, None] >= k, alive[:TOP_COUNT], 0.0)
@@ -281,11 +348,8 @@ def outlook(x, age, horizons, bgnbd, gamma_gamma, annual_rate):
         spend[1:] += stops.cumsum(axis=0)[:-1]
         spend = np.vstack([np.zeros(len(grid)), spend])
         weights = np.hstack([weights, spend])
-    for i, horizon in enumerate(horizons):
-        counts = reach(horizon, COUNT_TAIL)
-        chance = product(
-            arrivals(x, age, horizon, counts, r, alpha), weights[: counts + 1]
-        )
+    for i, chance in enumerate(chances):
+        chance = product(chance, weights[: chance.shape[1]])
         # rounding must not leave a probability above one, or out of order
         at_least = np.minimum.accumulate(np.minimum(chance[:, :TOP_COUNT], 1), axis=1)
         out[:, i, 2 : 2 + TOP_COUNT] = at_least
@@ -295,38 +359,36 @@ def outlook(x, age, horizons, bgnbd, gamma_gamma, annual_rate):
     return out
 
 
-def outlooks(pairs, bgnbd, gamma_gamma, horizons, annual_rate):
+def outlooks(pairs, parameters, horizons, annual_rate):
     """The outlook of every pair at every horizon.
 
     Args:
         pairs: frame with the columns of `KEYS`.
-        bgnbd: frame with stratum, cutoff_date, r, alpha, a, b.
-        gamma_gamma: frame with stratum, cutoff_date, p, q; strata may be missing.
+        parameters: frame with model_version, stratum, cutoff_date, purchase_model, r,
+            alpha, a, b, s, beta, p and q; p and q are null without a value model.
         horizons: days ahead, in any order.
         annual_rate: discount rate a year.
 
     Returns:
-        DataFrame: `KEYS`, horizon_days and `MEASURES`, sorted by the first five.
+        DataFrame: `KEYS`, horizon_days and `MEASURES`, sorted by the first six.
 
     Raises:
-        KeyError: for a pair whose stratum and cutoff have no BG/NBD parameters.
+        KeyError: for a pair whose stratum and cutoff have no parameters.
     """
     horizons = np.unique(np.asarray(horizons, dtype="int64"))
     types = {key: kind for key, kind in KEYS.items() if kind != "date"}
     pairs = pairs[list(KEYS)].astype(types)
     pairs["cutoff_date"] = dates(pairs["cutoff_date"])
     pairs = pairs.sort_values(list(KEYS), ignore_index=True)
-    parameters = lookup(bgnbd, ["r", "alpha", "a", "b"])
-    values = lookup(gamma_gamma, ["p", "q"])
+    sets = parameter_sets(parameters)
     out = np.empty((len(pairs), len(horizons), len(MEASURES)))
-    for (*stratum, x), rows in pairs.groupby(["stratum", "cutoff_date", "frequency"]):
-        stratum = tuple(stratum)
+    by = ["model_version", "stratum", "cutoff_date", "frequency"]
+    for (*key, x), rows in pairs.groupby(by):
         out[rows.index] = outlook(
             x,
             rows["age_days"].to_numpy("float64"),
             horizons.astype("float64"),
-            parameters[stratum],
-            values.get(stratum),
+            *sets[tuple(key)],
             annual_rate,
         )
     frame = pairs.loc[pairs.index.repeat(len(horizons))].reset_index(drop=True)
@@ -335,11 +397,21 @@ def outlooks(pairs, bgnbd, gamma_gamma, horizons, annual_rate):
     return typed(pd.concat([frame, measures], axis=1))
 
 
-def lookup(parameters, names):
-    """Dictionary (stratum, cutoff_date) -> tuple of numbers."""
-    keys = zip(parameters["stratum"], dates(parameters["cutoff_date"]), strict=True)
-    rows = parameters[names].astype("float64").itertuples(index=False, name=None)
-    return {(str(s), c): row for (s, c), row in zip(keys, rows, strict=True)}
+def parameter_sets(parameters):
+    """Dictionary (model_version, stratum, cutoff_date) -> what `outlook` needs.
+
+    Its values are the purchase model, its parameters, and (p, q) or None.
+    """
+    sets = {}
+    for row in parameters.assign(
+        cutoff_date=dates(parameters["cutoff_date"])
+    ).itertuples():
+        leaving = ("s", "beta") if row.purchase_model == "paretonbd" else ("a", "b")
+        params = tuple(float(getattr(row, n)) for n in ("r", "alpha", *leaving))
+        value = None if pd.isna(row.p) else (float(row.p), float(row.q))
+        key = (str(row.model_version), str(row.stratum), row.cutoff_date)
+        sets[key] = (str(row.purchase_model), params, value)
+    return sets
 
 
 def dates(column):
@@ -348,7 +420,8 @@ def dates(column):
 
 def typed(frame):
     """Without a row, text and dates need types of their own."""
-    text = {"stratum": "string", "cutoff_date": "date32[pyarrow]"}
+    text = {"model_version": "string", "stratum": "string"}
+    text["cutoff_date"] = "date32[pyarrow]"
     return frame.astype(text) if frame.empty else frame
 
 
@@ -365,12 +438,11 @@ def _from_pandas(frame, session):
 
 
 def model(dbt, session):
-    """Tabulate int_outlook__pairs with the parameters of their stratum and cutoff."""
+    """Tabulate int_outlook__pairs with the parameters of int_parameters."""
     dbt.config(materialized="table")
     frame = outlooks(
         _to_pandas(dbt.ref("int_outlook__pairs")),
-        _to_pandas(dbt.ref("int_bgnbd__parameters")),
-        _to_pandas(dbt.ref("int_gamma_gamma__parameters")),
+        _to_pandas(dbt.ref("int_parameters")),
         dbt.config.meta_get("horizons", [30, 90, 180, 365]),
         float(dbt.config.meta_get("annual_discount_rate", 0.10)),
     )

@@ -66,6 +66,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "transactions alone": {
         "clv_value": "revenue",
         "clv_duplicates": "none",
+        "clv_purchase_model": {"default": "mbgnbd", "all": "paretonbd"},
+        "clv_challenger_models": ["bgnbd"],
         "clv_input_tables": dict.fromkeys(CONTRACT) | {"transactions": "transactions"},
     },
 }
@@ -95,7 +97,8 @@ ARROW = {
 BOUNDED = {
     "int_as_of",
     "int_cutoffs",
-    "int_bgnbd__parameters",
+    "int_purchases__parameters",
+    "int_parameters",
     "int_gamma_gamma__parameters",
     "int_rfm__cut_points",
     "model_parameters",

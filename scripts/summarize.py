@@ -113,8 +113,13 @@ def describe_fit(connection) -> list[str]:
     strata = f" in {fit['stratum']}, 1 of {fit['strata']} strata"
     where = strata if fit["strata"] > 1 else ""
     priced = fit["p"] is not None
+    purchases, dropout = {
+        "bgnbd": ("BG/NBD in days", ("a", "b")),
+        "mbgnbd": ("MBG/NBD in days", ("a", "b")),
+        "paretonbd": ("Pareto/NBD, days", ("s", "beta")),
+    }[fit["purchase_model"]]
     lines = [
-        line("BG/NBD in days", numbers("r", "alpha", "a", "b") + where),
+        line(purchases, numbers("r", "alpha", *dropout) + where),
         line("Gamma-Gamma", numbers("p", "q", "gamma") if priced else "no prices"),
     ]
     if fit["flagged"]:

@@ -14,6 +14,25 @@
             ) -%}
         {%- endfor -%}
 
+        {%- set known = ['bgnbd', 'mbgnbd', 'paretonbd'] -%}
+        {%- set recipe = var('clv_purchase_model') -%}
+        {%- do require(
+            recipe in known
+            or recipe is mapping and recipe.get('default')
+            and recipe.values() | reject('in', known) | list | length == 0,
+            'clv_purchase_model',
+            'must be one of ' ~ known | join(', ')
+            ~ ', or one for each stratum, such as {default: bgnbd, DE: paretonbd}'
+        ) -%}
+        {%- set challengers = var('clv_challenger_models') -%}
+        {%- do require(
+            challengers is sequence and challengers is not string
+            and challengers | reject('in', known) | list | length == 0
+            and recipe not in challengers,
+            'clv_challenger_models',
+            'must be a list of ' ~ known | join(', ') ~ ', without clv_purchase_model'
+        ) -%}
+
         {#- name: (lowest, highest allowed value, an example) -#}
         {%- set ranges = {
             'clv_margin_rate': (0, 1, '0.35'),

@@ -1,21 +1,110 @@
 {#
-    P(alive) at the cutoff under BG/NBD, for x = frequency, t_x = recency, T = age in one time unit:
-        1 / (1 + a / (b + x - 1) * ((alpha + T) / (alpha + t_x)) ^ (r + x)),  and 1 when x = 0
-    (Fader, Hardie & Lee 2005, "Counting your customers the easy way"; 2008, technical note 021).
-    Computed through logarithms: the power overflows for frequent customers long gone.
+    P(alive) at the cutoff = 1 / (1 + odds that she has left), by column purchase_model, for
+    x = frequency, t_x = recency_days, T = age_days and the parameters r, alpha, a, b, s, beta:
+
+    bgnbd      a / (b + x - 1) ((alpha + T) / (alpha + t_x)) ^ (r + x),  0 when x = 0
+               (Fader, Hardie & Lee 2005; 2008, technical note 021)
+    mbgnbd     a / (b + x) ((alpha + T) / (alpha + t_x)) ^ (r + x)
+               (Batislam, Denizel & Filiztekin 2007)
+    paretonbd  s (alpha + T) ^ (r + x) (beta + T) ^ s times the integral over u from t_x to T of
+               (alpha + u) ^ -(r + x) (beta + u) ^ -(s + 1)
+               (Schmittlein, Morrison & Colombo 1987; Fader & Hardie, note 009)
+
+    Computed through logarithms: the powers overflow for frequent customers long gone.
+
+    The integral is a Gauss-Legendre sum in v = ln(m + u), m = least(alpha, beta). The integrand is
+    log-concave in v, whatever x is, and analytic for |Im v| < pi. Its interval, leaving_from and
+    leaving_span, ends where (alpha + u) ^ -(r + x) has fallen by 24 e-folds. Error of P(alive) for
+    x up to 500 and T up to 3,000 days: below 2e-10 (tests/python/test_probability_alive.py).
+
+    Only the models in use are compiled. Pareto/NBD needs the columns leaving_from and leaving_span
+    beside the others.
 #}
-{% macro probability_alive(frequency, recency, age, r, alpha, a, b) -%}
+{% macro probability_alive(models=purchase_models()) -%}
     case
-        when {{ frequency }} = 0 then 1.0
-        else 1.0 / (
-            1.0 + exp(
-                least(
-                    700.0,
-                    ln({{ a }} / ({{ b }} + {{ frequency }} - 1))
-                    + ({{ r }} + {{ frequency }})
-                    * ln(({{ alpha }} + {{ age }}) / ({{ alpha }} + {{ recency }}))
+        {%- if 'bgnbd' in models %}
+        when purchase_model = 'bgnbd' and frequency = 0 then 1.0
+        when purchase_model = 'bgnbd'
+            then {{ staying('ln(a / (b + frequency - 1))') | indent(12) }}
+        {%- endif %}
+        {%- if 'mbgnbd' in models %}
+        when purchase_model = 'mbgnbd'
+            then {{ staying('ln(a / (b + frequency))') | indent(12) }}
+        {%- endif %}
+        {%- if 'paretonbd' in models %}
+        when purchase_model = 'paretonbd'
+            then 1.0 / (
+                1.0 + s * leaving_span * (
+                    {%- for node, weight in legendre_nodes() %}
+                    {%- set reached = 'leaving_from * exp(' ~ node ~ ' * leaving_span)' %}
+                    {%- set beyond = reached ~ ' - least(alpha, beta)' %}
+                    {{ '+ ' if not loop.first }}{{ weight }} * {{ reached }}
+                    / (beta + {{ beyond }}) * exp(
+                        least(
+                            600.0,
+                            (r + frequency) * ln((alpha + age_days) / (alpha + {{ beyond }}))
+                            + s * ln((beta + age_days) / (beta + {{ beyond }}))
+                        )
+                    )
+                    {%- endfor %}
                 )
             )
-        )
+        {%- endif %}
     end
 {%- endmacro %}
+
+{# 1 / (1 + odds) where she can only have left after her last purchase. #}
+{% macro staying(log_chance) -%}
+    1.0 / (
+        1.0 + exp(
+            least(
+                700.0,
+                {{ log_chance }}
+                + (r + frequency)
+                * ln((alpha + age_days) / (alpha + recency_days))
+            )
+        )
+    )
+{%- endmacro %}
+
+{# Where the integral of Pareto/NBD begins, and its length in the logarithm. #}
+{% macro leaving_from() -%}
+    least(alpha, beta) + recency_days
+{%- endmacro %}
+
+{% macro leaving_span() -%}
+    ln(
+        (
+            least(alpha, beta) + least(
+                age_days,
+                (alpha + recency_days) * exp(least(600.0, 24.0 / (r + frequency))) - alpha
+            )
+        ) / (least(alpha, beta) + recency_days)
+    )
+{%- endmacro %}
+
+{# Gauss-Legendre on [0, 1], 20 nodes: (node, weight). #}
+{% macro legendre_nodes() %}
+    {%- do return([
+        (0.003435700407452502, 0.008807003569575447),
+        (0.018014036361043095, 0.020300714900193223),
+        (0.04388278587433703, 0.031336024167054395),
+        (0.08044151408889061, 0.04163837078835236),
+        (0.1268340467699246, 0.05096505990862035),
+        (0.1819731596367425, 0.0590972659807593),
+        (0.24456649902458644, 0.06584431922458844),
+        (0.3131469556422902, 0.0710480546591912),
+        (0.38610707442917747, 0.07458649323630212),
+        (0.46173673943325133, 0.07637669356536314),
+        (0.5382632605667487, 0.07637669356536314),
+        (0.6138929255708225, 0.07458649323630212),
+        (0.6868530443577098, 0.0710480546591912),
+        (0.7554335009754136, 0.06584431922458844),
+        (0.8180268403632576, 0.0590972659807593),
+        (0.8731659532300754, 0.05096505990862035),
+        (0.9195584859111094, 0.04163837078835236),
+        (0.956117214125663, 0.031336024167054395),
+        (0.981985963638957, 0.020300714900193223),
+        (0.9965642995925474, 0.008807003569575447),
+    ]) -%}
+{% endmacro %}

@@ -1,4 +1,4 @@
--- Every history at every cutoff has a prediction, and with a value model a value.
+-- Every history at every cutoff has a prediction by the recipe, and with a value model a value.
 select
     histories.customer_id,
     histories.cutoff_date
@@ -7,6 +7,7 @@ left join {{ ref('int_predictions__scored') }} as predictions
     on
         histories.customer_id = predictions.customer_id
         and histories.cutoff_date = predictions.cutoff_date
+        and predictions.is_recipe
 where
     predictions.probability_alive is null
     {%- if var('clv_value') != 'none' %}

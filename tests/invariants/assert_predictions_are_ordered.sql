@@ -15,7 +15,7 @@ where
     > expected_purchases_{{ horizon }}d * {{ slack }}
     {%- endfor %}
     or (
-        clv_source = 'bgnbd_gamma_gamma'
+        clv_source != 'cohort_prior'
         and (
             false
             {% for horizon in [30, 90, 180, 365] %}

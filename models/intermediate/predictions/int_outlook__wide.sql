@@ -1,4 +1,4 @@
--- grain: one row per stratum, cutoff, frequency and age: every horizon side by side, given alive
+-- grain: one row per model version, stratum, cutoff, frequency and age: every horizon, given alive
 with pairs as (
 
     select *
@@ -9,6 +9,7 @@ with pairs as (
 outlook as (
 
     select
+        model_version,
         stratum,
         cutoff_date,
         frequency,
@@ -28,6 +29,7 @@ outlook as (
 )
 
 select
+    pairs.model_version,
     pairs.stratum,
     pairs.frequency,
     pairs.age_days,
@@ -42,7 +44,8 @@ from pairs
 {% for horizon in var('clv_horizons') %}
 inner join outlook as in_{{ horizon }}_days
     on
-        pairs.stratum = in_{{ horizon }}_days.stratum
+        pairs.model_version = in_{{ horizon }}_days.model_version
+        and pairs.stratum = in_{{ horizon }}_days.stratum
         and pairs.cutoff_date = in_{{ horizon }}_days.cutoff_date
         and pairs.frequency = in_{{ horizon }}_days.frequency
         and pairs.age_days = in_{{ horizon }}_days.age_days

@@ -1,4 +1,4 @@
--- grain: one row per customer and cutoff: what the model expects of her after it
+-- grain: one row per customer, cutoff and model version: what it expects of her after the cutoff
 -- Given that she is alive the future depends on frequency and age only, so it is looked up; when
 -- she last bought moves P(alive) alone, which is closed form (models/overview.md).
 {%- set horizons = var('clv_horizons') %}
@@ -12,17 +12,10 @@ with histories as (
 
 ),
 
-timing as (
+parameters as (
 
     select *
-    from {{ ref('int_bgnbd__parameters') }}
-
-),
-
-money as (
-
-    select *
-    from {{ ref('int_gamma_gamma__parameters') }}
+    from {{ ref('int_parameters') }}
 
 ),
 
@@ -33,33 +26,46 @@ outlook as (
 
 ),
 
-alive as (
+modelled as (
 
     select
         histories.customer_id,
-        histories.stratum,
         histories.frequency,
+        histories.recency_days,
         histories.age_days,
-        histories.cutoff_date,
-        {{ probability_alive(
-            'histories.frequency', 'histories.recency_days', 'histories.age_days',
-            'timing.r', 'timing.alpha', 'timing.a', 'timing.b'
-        ) | indent(8) }} as probability_alive,
+        histories.purchase_days,
+        {%- if 'paretonbd' in purchase_models() %}
+        {{ leaving_from() }} as leaving_from,
+        {{ leaving_span() | indent(8) }} as leaving_span,
+        {%- endif %}
         -- Spend of k purchases is this scale times BetaPrime(p k, q + p n); n = purchase days.
-        money.gamma + histories.purchase_days * histories.capped_mean_value
+        parameters.gamma + histories.purchase_days * histories.capped_mean_value
             as spend_scale,
-        -- Posterior mean of the value of one purchase day (Fader & Hardie 2013, note 025).
-        money.p * (money.gamma + histories.purchase_days * histories.capped_mean_value)
-        / (money.p * histories.purchase_days + money.q - 1) as expected_value
+        parameters.*
     from histories
-    inner join timing
+    inner join parameters
         on
-            histories.stratum = timing.stratum
-            and histories.cutoff_date = timing.cutoff_date
-    left join money
-        on
-            histories.stratum = money.stratum
-            and histories.cutoff_date = money.cutoff_date
+            histories.stratum = parameters.stratum
+            and histories.cutoff_date = parameters.cutoff_date
+
+),
+
+alive as (
+
+    select
+        customer_id,
+        model_version,
+        is_recipe,
+        purchase_model,
+        stratum,
+        frequency,
+        age_days,
+        cutoff_date,
+        {{ probability_alive() | indent(8) }} as probability_alive,
+        spend_scale,
+        -- Posterior mean of the value of one purchase day (Fader & Hardie 2013, note 025).
+        p * spend_scale / (p * purchase_days + q - 1) as expected_value
+    from modelled
 
 ),
 
@@ -67,6 +73,9 @@ expected as (
 
     select
         alive.customer_id,
+        alive.model_version,
+        alive.is_recipe,
+        alive.purchase_model,
         alive.probability_alive,
         alive.expected_value,
         alive.spend_scale,
@@ -86,7 +95,8 @@ expected as (
     from alive
     inner join outlook
         on
-            alive.stratum = outlook.stratum
+            alive.model_version = outlook.model_version
+            and alive.stratum = outlook.stratum
             and alive.cutoff_date = outlook.cutoff_date
             and alive.frequency = outlook.frequency
             and alive.age_days = outlook.age_days
@@ -138,6 +148,9 @@ bracketed as (
 
 select
     customer_id,
+    model_version,
+    is_recipe,
+    purchase_model,
     probability_alive,
     expected_value,
     {%- for horizon in horizons %}

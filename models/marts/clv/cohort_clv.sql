@@ -13,6 +13,7 @@ predictions as (
 
     select *
     from {{ ref('int_predictions__scored') }}
+    where is_recipe
 
 ),
 

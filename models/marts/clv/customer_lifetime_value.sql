@@ -19,7 +19,8 @@ buyers as (
         predictions.clv_{{ horizon }}d_p50,
         predictions.clv_{{ horizon }}d_p90,
         {%- endfor %}
-        predictions.probability_alive
+        predictions.probability_alive,
+        concat(predictions.purchase_model, '_gamma_gamma') as clv_source
     from {{ ref('int_customers__current') }} as customers
     inner join {{ ref('int_predictions__scored') }} as predictions
         on
@@ -74,7 +75,7 @@ united as (
         clv_{{ horizon }}d_p50,
         clv_{{ horizon }}d_p90,
         {%- endfor %}
-        'bgnbd_gamma_gamma' as clv_source
+        clv_source
     from buyers
 
     union all

@@ -1,8 +1,11 @@
--- grain: one row per stratum and cutoff
+-- grain: one row per model version, stratum and cutoff
 select
+    timing.model_version,
     timing.stratum,
     timing.cutoff_date,
     cutoffs.is_production,
+    timing.is_recipe,
+    timing.purchase_model,
     timing.fitted_stratum,
     timing.method,
     timing.customers,
@@ -11,10 +14,14 @@ select
     timing.alpha,
     timing.a,
     timing.b,
+    timing.s,
+    timing.beta,
     timing.se_r,
     timing.se_alpha,
     timing.se_a,
     timing.se_b,
+    timing.se_s,
+    timing.se_beta,
     timing.log_likelihood,
     timing.lifetimes_parameter_difference,
     money.fitted_stratum as value_fitted_stratum,
@@ -31,7 +38,7 @@ select
     timing.converged and coalesce(money.converged, true) as is_converged,
     timing.is_flagged or coalesce(money.is_flagged, false) as is_flagged,
     trim(concat(timing.message, ' ', coalesce(money.message, ''))) as message
-from {{ ref('int_bgnbd__parameters') }} as timing
+from {{ ref('int_purchases__parameters') }} as timing
 inner join {{ ref('int_cutoffs') }} as cutoffs
     on timing.cutoff_date = cutoffs.cutoff_date
 left join {{ ref('int_gamma_gamma__parameters') }} as money

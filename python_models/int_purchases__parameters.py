@@ -1,0 +1,769 @@
+"""Purchase models, fitted by maximum likelihood on compressed purchase histories.
+
+While alive a customer buys at rate lambda ~ Gamma(r, alpha). How she leaves differs:
+
+* bgnbd (Fader, Hardie & Lee 2005, "Counting Your Customers the Easy Way", Marketing
+  Science 24(2)): after each repeat purchase, with probability p ~ Beta(a, b);
+* mbgnbd (Batislam, Denizel & Filiztekin 2007, International Journal of Research in
+  Marketing 24(3)): the same, also after the first purchase;
+* paretonbd (Schmittlein, Morrison & Colombo 1987, Management Science 33(1); Fader &
+  Hardie, note 009): at any time, at rate mu ~ Gamma(s, beta).
+
+Time is in days: alpha and beta are in days; r, a, b and s have no unit.
+
+Grain: one row per model version, stratum and cutoff date of the histories, whatever
+happens to its fit. The recipe (var clv_purchase_model) is fitted at every cutoff, its
+challengers at the backtest cutoffs. Every column from `fitted_stratum` on describes the
+fit that supplied the parameters. In turn: plain maximum likelihood; other starts; the
+parent stratum (drop the last level after "|", at last "all"); and, only where even
+"all" has no interior optimum, a penalised fit. A row is flagged when a fit failed on
+the way, when there were too few customers for any fit, or when `lifetimes`, the second
+opinion, disagrees.
+"""
+
+import contextlib
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize
+from scipy.special import digamma, gammaln, polygamma
+
+PENALIZERS = (0.1, 1.0, 10.0)
+RUNAWAY = 9.0  # |log parameter| beyond this: the likelihood rises towards infinity
+TOLERANCE = 1e-4
+NODES = 24  # quadrature over the time of leaving
+NEGLIGIBLE = 32.0  # e-folds below its start at which an integrand is left out
+CHUNK = 4096  # histories whose quadrature is held at once
+
+
+# --- likelihood ---------------------------------------------------------------------
+
+
+def group_histories(x, t_x, t, weight, sure_without_repeat=False):
+    """Arrange histories so that each costly function runs once per distinct argument.
+
+    Args:
+        x: repeat purchase days, shape (n,).
+        t_x: recency, first to last purchase, shape (n,), same unit as `t`.
+        t: age, first purchase to cutoff, shape (n,).
+        weight: customers with that history, shape (n,).
+        sure_without_repeat: whether customers with x = 0 are surely alive.
+
+    Returns:
+        Customers; (distinct x, weights); (distinct t of those surely alive, weights);
+        and (x, t_x, t, weight) of the others.
+
+    Raises:
+        ValueError: for histories that cannot be (negative, or t_x beyond t).
+    """
+    x, t_x, t, weight = (np.asarray(v, float) for v in (x, t_x, t, weight))
+    if not np.all((x >= 0) & (t_x >= 0) & (t_x <= t) & (weight > 0)):
+        raise ValueError("histories need x >= 0, 0 <= t_x <= t and customers > 0")
+
+    def distinct(values, weights):
+        unique, index = np.unique(values, return_inverse=True)
+        return unique, np.bincount(index, weights=weights, minlength=len(unique))
+
+    sure = (x == 0) & sure_without_repeat
+    unsure = tuple(v[~sure] for v in (x, t_x, t, weight))
+    return weight.sum(), distinct(x, weight), distinct(t[sure], weight[sure]), unsure
+
+
+def beta_geometric(log_params, grouped, with_hessian=False, first=0):
+    """Log-likelihood of BG/NBD or MBG/NBD with exact derivatives.
+
+    Fader, Hardie & Lee (2005), section 7, written as softplus so that it neither
+    overflows nor underflows. MBG/NBD has one chance of leaving more, after the first
+    purchase: b + 1 in place of b wherever x purchases have been survived.
+
+    Args:
+        log_params: logs of (r, alpha, a, b), shape (4,); alpha in the unit of time.
+        grouped: the result of `group_histories`, with those surely alive for BG/NBD.
+        with_hessian: whether the second derivatives are wanted.
+        first: 1 when customers may leave after the first purchase, else 0.
+
+    Returns:
+        Value; gradient, shape (4,), and Hessian, shape (4, 4) or None, both with
+        respect to the log parameters.
+    """
+    r, alpha, a, b = params = np.exp(log_params)
+    c = b + first
+    n, (ux, wx), (t0, w0), (x, t_x, t, w) = grouped
+
+    value = wx @ (gammaln(r + ux) + gammaln(c + ux) - gammaln(a + c + ux)) + n * (
+        r * np.log(alpha) - gammaln(r) + gammaln(a + b) - gammaln(b)
+    )
+    d_abx = wx @ digamma(a + c + ux)
+    g_r = wx @ digamma(r + ux) + n * (np.log(alpha) - digamma(r))
+    g_alpha = n * r / alpha
+    g_a = n * digamma(a + b) - d_abx
+    g_b = n * (digamma(a + b) - digamma(b)) + wx @ digamma(c + ux) - d_abx
+
+    log_t0, inv_t0 = np.log(alpha + t0), 1 / (alpha + t0)
+    value -= r * (w0 @ log_t0)
+    g_r -= w0 @ log_t0
+    g_alpha -= r * (w0 @ inv_t0)
+
+    # the others: either alive all along, or gone after the last purchase
+    log_gone = np.log(alpha + t_x)
+    log_ratio = np.log(alpha + t) - log_gone
+    inv_alive, inv_gone = 1 / (alpha + t), 1 / (alpha + t_x)
+    log_cx = np.log(c + x - 1)
+    d = log_cx - np.log(a) - (r + x) * log_ratio
+    e = np.exp(-np.abs(d))
+    alive = np.where(d > 0, 1, e) / (1 + e)  # = P(alive)
+    gone = w * (1 - alive)
+    inv_mean = inv_gone + alive * (inv_alive - inv_gone)
+    value += w @ (np.maximum(d, 0) + np.log1p(e) - log_cx - (r + x) * log_gone)
+    value += w.sum() * np.log(a)
+    g_r -= w @ (log_gone + alive * log_ratio)
+    g_alpha -= w @ ((r + x) * inv_mean)
+    g_a += gone.sum() / a
+    g_b -= gone @ (1 / (c + x - 1))
+    gradient = np.array([g_r, g_alpha, g_a, g_b])
+    if not with_hessian:
+        return value, gradient * params, None
+
+    def trigamma(v):
+        return polygamma(1, v)
+
+    d_ab = n * trigamma(a + b) - wx @ trigamma(a + c + ux)
+    h = np.zeros((4, 4))
+    h[0, 0] = wx @ trigamma(r + ux) - n * trigamma(r)
+    h[0, 1] = n / alpha - w0 @ inv_t0 - w @ inv_mean
+    h[1, 1] = r * (w0 @ inv_t0**2) - n * r / alpha**2
+    h[1, 1] += (w * (r + x)) @ (alive * inv_alive**2 + (1 - alive) * inv_gone**2)
+    h[2, 2] = d_ab - gone.sum() / a**2
+    h[2, 3] = d_ab
+    h[3, 3] = d_ab - n * trigamma(b) + wx @ trigamma(c + ux)
+    h[3, 3] += gone @ (1 / (c + x - 1) ** 2)
+    h = np.triu(h) + np.triu(h, 1).T
+    # two ways to the same history: the spread of their gradients adds curvature
+    spread = np.vstack(
+        [
+            -log_ratio,
+            (r + x) * (inv_gone - inv_alive),
+            np.full_like(x, -1 / a),
+            1 / (c + x - 1),
+        ]
+    )
+    h += (spread * (gone * alive)) @ spread.T
+    return (
+        value,
+        gradient * params,
+        h * np.outer(params, params) + np.diag(gradient * params),
+    )
+
+
+def times_of_leaving(x, t_x, t, r, alpha, beta):
+    """Quadrature over the time at which a customer may have left, after t_x up to t.
+
+    Gauss-Legendre in ln(m + time) with m = min(alpha, beta): there the integrand of
+    Pareto/NBD is log-concave and analytic in a strip of half-width pi, however many
+    the purchases. It ends where (alpha + time)^-(r + x) has become negligible.
+
+    Returns:
+        Times and weights, each of shape (NODES, n).
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    lowest = min(alpha, beta)
+    far = np.exp(np.minimum(NEGLIGIBLE / (r + x), 700))
+    end = np.minimum(t, (alpha + t_x) * far - alpha)
+    span = np.log((lowest + end) / (lowest + t_x))
+    reached = (lowest + t_x) * np.exp(np.multiply.outer((1 + nodes) / 2, span))
+    return reached - lowest, np.multiply.outer(weights / 2, span) * reached
+
+
+def pareto_nbd(log_params, grouped, with_hessian=False):
+    """Pareto/NBD log-likelihood with its derivatives.
+
+    Of a customer, lambda and mu integrated out (Fader & Hardie, note 009, section 3):
+    Gamma(r + x) / Gamma(r) alpha^r beta^s times the sum of (alpha + t)^-(r + x)
+    (beta + t)^-s, alive, and of the integral over the time of leaving u of
+    s (alpha + u)^-(r + x) (beta + u)^-(s + 1). The integral is a sum over nodes, so
+    that value and derivatives are those of a mixture; no hypergeometric function.
+
+    Args:
+        log_params: logs of (r, alpha, s, beta), shape (4,); alpha and beta in the unit
+            of time.
+        grouped: the result of `group_histories`.
+        with_hessian: whether the second derivatives are wanted.
+
+    Returns:
+        As `beta_geometric`, with respect to these parameters.
+    """
+    r, alpha, s, beta = params = np.exp(log_params)
+    n, (ux, wx), _, unsure = grouped
+    value = wx @ gammaln(r + ux) + n * (
+        r * np.log(alpha) - gammaln(r) + s * np.log(beta)
+    )
+    gradient = np.array(
+        [
+            wx @ digamma(r + ux) + n * (np.log(alpha) - digamma(r)),
+            n * r / alpha,
+            n * np.log(beta),
+            n * s / beta,
+        ]
+    )
+    h = np.zeros((4, 4))
+    if with_hessian:
+        h[0, 0] = wx @ polygamma(1, r + ux) - n * polygamma(1, r)
+        h[0, 1] = n / alpha
+        h[1, 1] = -n * r / alpha**2
+        h[2, 3] = n / beta
+        h[3, 3] = -n * s / beta**2
+    for first in range(0, len(unsure[0]), CHUNK):
+        x, t_x, t, w = (v[first : first + CHUNK] for v in unsure)
+        times, weights = times_of_leaving(x, t_x, t, r, alpha, beta)
+        times = np.vstack([times, t])  # the last row: still alive at t
+        left = np.ones((len(times), 1))
+        left[-1] = 0
+        log_a, log_b = np.log(alpha + times), np.log(beta + times)
+        parts = -(r + x) * log_a - (s + left) * log_b
+        with np.errstate(divide="ignore"):  # nobody has left at t_x = t
+            parts[:-1] += np.log(s * weights)
+        highest = parts.max(axis=0)
+        share = np.exp(parts - highest)
+        total = share.sum(axis=0)
+        share /= total
+        value += w @ (highest + np.log(total))
+        inv_a, inv_b = 1 / (alpha + times), 1 / (beta + times)
+        slopes = np.array(
+            [-log_a, -(r + x) * inv_a, left / s - log_b, -(s + left) * inv_b]
+        )
+        mean = (slopes * share).sum(axis=1)
+        gradient += mean @ w
+        if with_hessian:
+            share *= w
+            h[0, 1] -= np.sum(share * inv_a)
+            h[1, 1] += np.sum(share * (r + x) * inv_a**2)
+            h[2, 2] -= np.sum(share * left) / s**2
+            h[2, 3] -= np.sum(share * inv_b)
+            h[3, 3] += np.sum(share * (s + left) * inv_b**2)
+            h += np.triu(np.einsum("ikn,jkn,kn->ij", slopes, slopes, share))
+            h -= np.triu((mean * w) @ mean.T)
+    if not with_hessian:
+        return value, gradient * params, None
+    h = np.triu(h) + np.triu(h, 1).T
+    return (
+        value,
+        gradient * params,
+        h * np.outer(params, params) + np.diag(gradient * params),
+    )
+
+
+class PurchaseModel(NamedTuple):
+    """What one purchase model needs to be fitted.
+
+    Attributes:
+        names: its parameters; alpha and beta are in the unit of time.
+        log_likelihood: function of (log_params, grouped, with_hessian).
+        sure_without_repeat: whether customers with x = 0 are surely alive.
+        starts: logs of its parameters, times relative to the longest age. The first
+            start is neutral, the others are sparse retail (CDNOW) and frequent grocery
+            (Complete Journey).
+        anchor: centre of the last-resort penalty, between published fits of retail.
+        fitter: its name in lifetimes.
+        opinion_rows: histories the second opinion reads at most; Nelder-Mead is slow.
+    """
+
+    names: tuple[str, ...]
+    log_likelihood: Callable
+    sure_without_repeat: bool
+    starts: np.ndarray
+    anchor: np.ndarray
+    fitter: str
+    opinion_rows: int
+
+
+def mbg_nbd(log_params, grouped, with_hessian=False):
+    """Log-likelihood of MBG/NBD; see `beta_geometric`."""
+    return beta_geometric(log_params, grouped, with_hessian, first=1)
+
+
+MODELS = {
+    "bgnbd": PurchaseModel(
+        ("r", "alpha", "a", "b"),
+        beta_geometric,
+        True,
+        np.log([[1, 1, 1, 1], [0.25, 0.1, 0.8, 2.5], [1.4, 0.04, 0.07, 50]]),
+        np.log([0.5, 0.2, 0.7, 3]),
+        "BetaGeoFitter",
+        100_000,
+    ),
+    "mbgnbd": PurchaseModel(
+        ("r", "alpha", "a", "b"),
+        mbg_nbd,
+        False,
+        np.log([[1, 1, 1, 1], [0.5, 0.15, 0.9, 1.6], [1.4, 0.04, 0.07, 50]]),
+        np.log([0.7, 0.3, 0.7, 2]),
+        "ModifiedBetaGeoFitter",
+        100_000,
+    ),
+    "paretonbd": PurchaseModel(
+        ("r", "alpha", "s", "beta"),
+        pareto_nbd,
+        False,
+        np.log([[1, 1, 1, 1], [0.55, 0.27, 0.6, 0.3], [1.5, 0.04, 2, 4]]),
+        np.log([0.7, 0.3, 0.6, 0.6]),
+        "ParetoNBDFitter",
+        5_000,
+    ),
+}
+NAMES = list(dict.fromkeys(name for each in MODELS.values() for name in each.names))
+PAIRS = list(
+    dict.fromkeys(
+        (one, other)
+        for each in MODELS.values()
+        for i, one in enumerate(each.names)
+        for other in each.names[i:]
+    )
+)
+COLUMNS = {
+    "model_version": "str",
+    "stratum": "str",
+    "cutoff_date": "date",
+    "is_recipe": "bool",
+    "purchase_model": "str",
+    "fitted_stratum": "str",
+    "method": "str",
+    "converged": "bool",
+    "is_flagged": "bool",
+    "message": "str",
+    "penalizer": "float64",
+    "customers": "int64",
+    "histories": "int64",
+    **dict.fromkeys(NAMES, "float64"),
+    **{f"se_{name}": "float64" for name in NAMES},
+    **{f"cov_ln_{one}_ln_{other}": "float64" for one, other in PAIRS},
+    "log_likelihood": "float64",
+    "lifetimes_customers": "int64",
+    "lifetimes_parameter_difference": "float64",
+    "lifetimes_log_likelihood_difference": "float64",
+}
+
+
+# --- fit ----------------------------------------------------------------------------
+
+
+def climb(objective, start, bounds):
+    """Climb to a maximum: L-BFGS-B with the gradient, then Newton with the Hessian.
+
+    Args:
+        objective: function of (point, with_hessian) -> (value, gradient, Hessian).
+        start: shape (k,).
+        bounds: k pairs (lowest, highest).
+
+    Returns:
+        Point, shape (k,); covariance (the inverse of minus the Hessian), shape (k, k),
+        NaN where the Hessian is not negative definite; whether the point is an
+        interior maximum.
+    """
+
+    def descent(point):
+        value, gradient, _ = objective(point, False)
+        return -value, -gradient
+
+    options = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-7}
+    point = minimize(
+        descent, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+    ).x
+    for polish in range(8):
+        _, gradient, hessian = objective(point, True)
+        steepest = np.abs(gradient).max()
+        if not np.linalg.eigvalsh(-hessian).min() > 1e-10:
+            return point, np.full_like(hessian, np.nan), False
+        step = np.linalg.solve(-hessian, gradient)
+        if steepest < 1e-12 or np.abs(step).max() > 1 or polish == 7:
+            break
+        point = point + step
+    interior = steepest < 1e-8 and np.abs(point).max() < RUNAWAY
+    return point, np.linalg.inv(-hessian), interior
+
+
+def fit_purchases(purchase_model, x, t_x, t, weight=None, penalizer=0.0):
+    """Maximum-likelihood fit of one purchase model on weighted histories.
+
+    Args:
+        purchase_model: a name in `MODELS`.
+        x: repeat purchase days, shape (n,).
+        t_x: recency, shape (n,), same unit as `t`.
+        t: age at the cutoff, shape (n,).
+        weight: customers with that history, shape (n,); 1 each by default.
+        penalizer: zero for the plain fit; otherwise each log parameter has a normal
+            prior around the anchor with variance 1 / penalizer (times relative to the
+            longest age), so that its weight fades as customers are added.
+
+    Returns:
+        dict: params, with times in the unit of `t`; cov_ln, covariance
+        of their logs, shape (4, 4); log_likelihood on the scale of `t`, without the
+        penalty; converged, whether it is an interior maximum; method.
+
+    Raises:
+        ValueError: for impossible histories.
+    """
+    kind = MODELS[purchase_model]
+    weight = np.ones(len(x)) if weight is None else np.asarray(weight, float)
+    scale = np.max(t) or 1.0
+    t_x, t = np.divide(t_x, scale), np.divide(t, scale)
+    n, *_ = grouped = group_histories(x, t_x, t, weight, kind.sure_without_repeat)
+
+    def objective(point, with_hessian):
+        value, gradient, hessian = kind.log_likelihood(point, grouped, with_hessian)
+        value -= penalizer / 2 * np.sum((point - kind.anchor) ** 2)
+        gradient = gradient - penalizer * (point - kind.anchor)
+        if with_hessian:
+            hessian = (hessian - penalizer * np.eye(4)) / n
+        return value / n, gradient / n, hessian
+
+    method = "penalized" if penalizer else "mle"
+    for start in [kind.anchor] if penalizer else kind.starts:
+        point, cov_ln, interior = climb(objective, start, [(-12, 12)] * 4)
+        if interior:
+            break
+        method = "penalized" if penalizer else "mle_restart"
+    value = kind.log_likelihood(point, grouped)[0]
+    params = np.exp(point)
+    params[[name in ("alpha", "beta") for name in kind.names]] *= scale
+    return {
+        "params": params,
+        "cov_ln": cov_ln / n,
+        "log_likelihood": value - np.dot(weight, x) * np.log(scale),
+        "converged": bool(interior),
+        "method": method,
+    }
+
+
+@contextlib.contextmanager
+def contained():
+    """Undo what importing and running lifetimes changes for the whole process."""
+    chained_assignment = pd.options.mode.chained_assignment
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            pd.options.mode.chained_assignment = chained_assignment
+
+
+def lifetimes_fit(purchase_model, x, t_x, t, weight):
+    """The fit of lifetimes: (params, log-likelihood) as in `fit_purchases`.
+
+    lifetimes reports the log-likelihood per customer (of Pareto/NBD: per mean weight)
+    on ages scaled to at most one; it is brought back here.
+
+    Raises:
+        lifetimes.utils.ConvergenceError: and whatever else lifetimes raises.
+    """
+    kind = MODELS[purchase_model]
+    pareto = purchase_model == "paretonbd"
+    # without a start it takes a random one
+    options = {"initial_params": np.ones(4), "tol": 1e-8} if pareto else {"tol": 1e-9}
+    with contained():
+        import lifetimes.fitters
+
+        lifetimes.fitters.print = lambda *_: None  # it prints the optimiser's state
+        try:
+            fitter = getattr(lifetimes, kind.fitter)()
+            fitter.fit(x, t_x, t, weights=weight, **options)
+        except lifetimes.utils.ConvergenceError:
+            fitter = getattr(lifetimes, kind.fitter)()
+            fitter.fit(x, t_x, t, weights=weight, **options | {"tol": 1e-7})
+    units = weight.mean() if pareto else weight.sum()
+    value = -units * fitter._negative_log_likelihood_
+    value += np.dot(weight, x) * np.log(fitter._scale)
+    return fitter.params_[list(kind.names)].to_numpy("float64"), value
+
+
+def second_opinion(purchase_model, histories, own, max_rows):
+    """Refit with lifetimes and compare with our own fit of the same rows.
+
+    Args:
+        purchase_model: a name in `MODELS`.
+        histories: tuple (x, t_x, t, weight) of arrays of shape (n,), sorted.
+        own: the result of `fit_purchases` on them.
+        max_rows: beyond this many, both fit rows taken at even steps.
+
+    Returns:
+        dict: params of lifetimes (None if it failed), customers it saw, largest
+        relative difference of a parameter, relative difference of the log-likelihood,
+        and a message, empty if it agrees within `TOLERANCE`.
+    """
+    rows = len(histories[0])
+    if rows > max_rows:
+        take = np.linspace(0, rows - 1, max_rows).round().astype(int)
+        histories = tuple(v[take] for v in histories)
+        own = fit_purchases(purchase_model, *histories)
+    seen = int(histories[3].sum())
+    try:
+        params, value = lifetimes_fit(purchase_model, *histories)
+    except Exception as error:  # whatever its reason, it must not stop the build
+        message = f"lifetimes failed: {' '.join(str(error).split())[:120]}"
+        return {"params": None, "seen": seen, "gaps": (np.nan,) * 2, "message": message}
+    gaps = (
+        float(np.max(np.abs(params / own["params"] - 1))),
+        float(abs(value / own["log_likelihood"] - 1)),
+    )
+    message = "" if max(gaps) <= TOLERANCE else f"lifetimes differs by {max(gaps):.1e}"
+    return {"params": params, "seen": seen, "gaps": gaps, "message": message}
+
+
+def fit_rows(purchase_model, rows, engine="own", last_resort=False):
+    """Fit one purchase model to one stratum at one cutoff.
+
+    Args:
+        purchase_model: a name in `MODELS`.
+        rows: frame with frequency, recency_days, age_days, customers (float64).
+        engine: "own", or "lifetimes" to take the estimates of lifetimes.
+        last_resort: fit with the smallest penalty that gives an interior maximum.
+
+    Returns:
+        dict: columns of the output that describe the fit.
+    """
+    kind = MODELS[purchase_model]
+    keys = ["frequency", "recency_days", "age_days"]
+    rows = rows.groupby(keys, as_index=False)["customers"].sum()
+    histories = tuple(rows[c].to_numpy("float64") for c in [*keys, "customers"])
+    message, opinion, penalizer = "", {"seen": 0, "gaps": (np.nan, np.nan)}, 0.0
+    if last_resort:
+        for penalizer in PENALIZERS:
+            fit = fit_purchases(purchase_model, *histories, penalizer=penalizer)
+            if fit["converged"]:
+                break
+    else:
+        fit = fit_purchases(purchase_model, *histories)
+        if not fit["converged"]:
+            message = "no interior optimum"
+        else:
+            seen = kind.opinion_rows if engine == "own" else np.inf
+            opinion = second_opinion(purchase_model, histories, fit, seen)
+            message = opinion["message"]
+            if engine == "lifetimes":
+                fit = adopt(purchase_model, opinion["params"], histories, fit)
+    params, cov_ln = fit["params"], fit["cov_ln"]
+    se = params * np.sqrt(np.diag(cov_ln))
+    pairs = [(i, j) for i in range(4) for j in range(i, 4)]
+    return {
+        "purchase_model": purchase_model,
+        "method": fit["method"],
+        "converged": fit["converged"],
+        "message": message,
+        "penalizer": penalizer,
+        "customers": int(histories[3].sum()),
+        "histories": len(rows),
+        **dict(zip(kind.names, params, strict=True)),
+        **{f"se_{name}": v for name, v in zip(kind.names, se, strict=True)},
+        **{
+            f"cov_ln_{kind.names[i]}_ln_{kind.names[j]}": cov_ln[i, j] for i, j in pairs
+        },
+        "log_likelihood": fit["log_likelihood"],
+        "lifetimes_customers": opinion["seen"],
+        "lifetimes_parameter_difference": opinion["gaps"][0],
+        "lifetimes_log_likelihood_difference": opinion["gaps"][1],
+    }
+
+
+def adopt(purchase_model, params, histories, fit):
+    """Our log-likelihood and covariance at the estimates of lifetimes."""
+    if params is None:
+        return {**fit, "method": "lifetimes", "converged": False}
+    kind = MODELS[purchase_model]
+    grouped = group_histories(*histories, kind.sure_without_repeat)
+    value, _, hessian = kind.log_likelihood(np.log(params), grouped, with_hessian=True)
+    return {
+        "params": params,
+        "cov_ln": np.linalg.inv(-hessian),
+        "log_likelihood": value,
+        "converged": True,
+        "method": "lifetimes",
+    }
+
+
+# --- strata -------------------------------------------------------------------------
+
+
+def lineage(stratum):
+    """The stratum and its ancestors: "DE|online" -> "DE|online", "DE", "all"."""
+    levels = stratum.split("|")
+    parents = ["|".join(levels[:k]) for k in range(len(levels), 0, -1)]
+    return parents if parents[-1] == "all" else [*parents, "all"]
+
+
+def fit_strata(rows, wanted, min_customers, engine):
+    """Parameters of every stratum of one cutoff, inherited where need be.
+
+    Args:
+        rows: frame of one cutoff, with stratum and what `fit_rows` needs.
+        wanted: function of a stratum -> {model version: purchase model}.
+        min_customers: a smaller stratum is not fitted; it inherits.
+        engine: see `fit_rows`.
+
+    Returns:
+        list of dict: one per model version and stratum of `rows`.
+    """
+    sizes, fits = {}, {}
+
+    def members(stratum):
+        name = rows["stratum"]
+        mine = (name == stratum) | name.str.startswith(stratum + "|")
+        return rows if stratum == "all" else rows[mine]
+
+    def size(stratum):
+        if stratum not in sizes:
+            sizes[stratum] = int(members(stratum)["customers"].sum())
+        return sizes[stratum]
+
+    def fitted(purchase_model, stratum, last_resort=False):
+        key = (purchase_model, stratum, last_resort)
+        if key not in fits:
+            fits[key] = fit_rows(purchase_model, members(stratum), engine, last_resort)
+        return fits[key]
+
+    def resolve(model_version, purchase_model, stratum):
+        notes, flagged = [], False
+        for source in lineage(stratum):
+            too_few = size(source) < min_customers
+            if too_few:
+                notes.append(f"{source}: {size(source)} customers, too few to fit")
+                if source != "all":
+                    continue
+            fit = fitted(purchase_model, source)
+            flagged |= too_few or fit["message"] != ""
+            if fit["message"]:
+                notes.append(f"{source}: {fit['message']}")
+            if fit["converged"]:
+                break
+        else:
+            fit = fitted(purchase_model, "all", last_resort=True)
+            notes.append(f"all: penalised by {fit['penalizer']:g}")
+        return {
+            **fit,
+            "model_version": model_version,
+            "stratum": stratum,
+            "fitted_stratum": source,
+            "method": fit["method"] if source == stratum else "inherited",
+            "is_flagged": bool(flagged),
+            "message": "; ".join(notes),
+        }
+
+    return [
+        resolve(model_version, purchase_model, stratum)
+        for stratum in sorted(rows["stratum"].unique())
+        for model_version, purchase_model in wanted(stratum).items()
+    ]
+
+
+def recipe_of(recipe, stratum):
+    """The purchase model of a stratum: its own, an ancestor's, or the default."""
+    named = [recipe[name] for name in lineage(stratum) if name in recipe]
+    return (named or [recipe["default"]])[0]
+
+
+def fit_all(
+    histories,
+    cutoffs,
+    purchase_model="bgnbd",
+    challengers=(),
+    min_customers=1000,
+    engine="own",
+):
+    """Parameters of every stratum at every cutoff, of the recipe and its challengers.
+
+    The recipe's model version is the name of its purchase model, or "mixed" when its
+    strata have different ones; a challenger's is its name.
+
+    Args:
+        histories: frame with stratum, cutoff_date, frequency, recency_days, age_days
+            and customers, in any order and any numeric type.
+        cutoffs: frame with cutoff_date and is_production.
+        purchase_model: the recipe: a name in `MODELS`, or {stratum: name} with the key
+            "default"; a stratum stands for those below it too.
+        challengers: further names, fitted at the cutoffs that are not production.
+        min_customers: a smaller stratum inherits the parameters of its parent.
+        engine: "own" or "lifetimes".
+
+    Returns:
+        DataFrame: the columns of `COLUMNS`, sorted by cutoff date, stratum and recipe
+        first.
+
+    Raises:
+        ValueError: for an unknown engine or purchase model, for a stratum of the recipe
+            that does not occur, or for impossible histories.
+    """
+    recipe = purchase_model
+    if isinstance(recipe, str):
+        recipe = {"default": recipe}
+    unknown = {*recipe.values(), *challengers} - MODELS.keys()
+    if unknown:
+        raise ValueError(f"no purchase model {min(unknown)!r}; use {', '.join(MODELS)}")
+    if engine not in ("own", "lifetimes"):
+        raise ValueError(f"fit_engine is {engine!r}; use 'own' or 'lifetimes'")
+    numbers = ["frequency", "recency_days", "age_days", "customers"]
+    histories = histories.astype(
+        {"stratum": "str", **dict.fromkeys(numbers, "float64")}
+    )
+    strata = {name for each in histories["stratum"].unique() for name in lineage(each)}
+    absent = recipe.keys() - strata - {"default"}
+    if absent and strata:
+        raise ValueError(f"clv_purchase_model: there is no stratum {min(absent)!r}")
+    names = set(recipe.values())
+    version = names.pop() if len(names) == 1 else "mixed"
+    dates = pd.to_datetime(cutoffs["cutoff_date"])
+    production = set(dates[cutoffs["is_production"].astype(bool)])
+
+    def fits(cutoff, rows):
+        rivals = () if pd.Timestamp(cutoff) in production else challengers
+
+        def wanted(stratum):
+            return {version: recipe_of(recipe, stratum), **{n: n for n in rivals}}
+
+        return fit_strata(rows, wanted, min_customers, engine)
+
+    return typed(
+        {
+            **row,
+            "cutoff_date": pd.Timestamp(cutoff).date(),
+            "is_recipe": row["model_version"] == version,
+        }
+        for cutoff, rows in histories.groupby("cutoff_date", sort=True)
+        for row in fits(cutoff, rows)
+    )
+
+
+def typed(rows):
+    """Frame of `COLUMNS`. Without a row, text and dates need types of their own."""
+    frame = pd.DataFrame(list(rows), columns=list(COLUMNS))
+    plain = {c: t for c, t in COLUMNS.items() if t not in ("str", "date")}
+    if frame.empty:
+        text = {"str": "string", "date": "date32[pyarrow]"}
+        plain |= {c: text[t] for c, t in COLUMNS.items() if t in text}
+    return frame.astype(plain)
+
+
+def _to_pandas(relation):
+    if isinstance(relation, pd.DataFrame):
+        return relation
+    names = ("toPandas", "to_pandas", "df")  # PySpark, BigFrames, DuckDB
+    return next(getattr(relation, n)() for n in names if hasattr(type(relation), n))
+
+
+def _from_pandas(frame, session):
+    # BigFrames wants a frame of its own back; the others take pandas
+    return session.read_pandas(frame) if hasattr(session, "read_pandas") else frame
+
+
+def model(dbt, session):
+    """Fit every stratum and cutoff of int_histories__compressed."""
+    dbt.config(materialized="table")
+    frame = fit_all(
+        _to_pandas(dbt.ref("int_histories__compressed")),
+        _to_pandas(dbt.ref("int_cutoffs")),
+        dbt.config.meta_get("purchase_model", "bgnbd"),
+        dbt.config.meta_get("challenger_models", []),
+        int(dbt.config.meta_get("min_stratum_customers", 1000)),
+        dbt.config.meta_get("fit_engine", "own"),
+    )
+    return _from_pandas(frame, session)
