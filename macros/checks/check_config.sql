@@ -7,6 +7,7 @@
             'clv_customer_grain': ['customer', 'account'],
             'clv_fit_engine': ['own', 'lifetimes'],
             'clv_run': ['full', 'daily'],
+            'clv_promotion': ['gate', 'always'],
         } -%}
         {%- for name, allowed in choices.items() -%}
             {%- do require(
@@ -44,6 +45,10 @@
             'clv_min_history_days': (1, 3650, '84'),
             'clv_lookback_days': (0, 365, '7'),
             'clv_refund_days': (0, 3650, '180'),
+            'clv_gate_tolerance': (0, 1, '0.005'),
+            'clv_canary_share': (0, 0.5, '0.10'),
+            'clv_probation_days': (0, 365, '14'),
+            'clv_versions_kept': (2, 20, '3'),
             'clv_days_between_full_runs': (1, 365, '35'),
             'clv_identity_hops': (1, 20, '6'),
             'clv_identity_max_users': (2, 100000, '10'),
@@ -77,6 +82,12 @@
             and [30, 90, 180, 365] | reject('in', horizons) | list | length == 0,
             'clv_horizons',
             'must be a list of whole days that holds 30, 90, 180 and 365, the columns of the marts'
+        ) -%}
+
+        {%- do require(
+            var('clv_gate_horizon_days') in horizons,
+            'clv_gate_horizon_days',
+            'must be one of clv_horizons, such as 90'
         ) -%}
 
         {%- set backtests = var('clv_backtest_days') -%}

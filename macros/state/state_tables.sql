@@ -5,7 +5,24 @@
 #}
 {% macro state_tables() %}
     {%- set text, instant, count = type_text(), type_instant(), type_integer() -%}
+    {%- set registered = {
+        'model_version': text, 'version_base': text, 'revision': count, 'stratum': text,
+        'definition': text, 'recipe': text, 'git_commit': text, 'purchase_model': text,
+    } -%}
+    {%- for name in model_parameter_names() -%}
+        {%- do registered.update({name: type_double(), 'se_' ~ name: type_double()}) -%}
+    {%- endfor -%}
+    {%- do registered.update({
+        'customers': count, 'log_likelihood': type_double(),
+        'value_log_likelihood': type_double(), 'is_converged': 'boolean', 'message': text,
+        'data_from': 'date', 'fitted_until': 'date', 'recorded_at': instant,
+    }) -%}
     {%- do return({
+        'registry_parameters': registered,
+        'registry_events': {
+            'event_number': count, 'model_version': text, 'status': text, 'reason': text,
+            'decided_by': text, 'decided_on': 'date', 'recorded_at': instant,
+        },
         'export_runs': {
             'run_id': text, 'target': text, 'event': text, 'mode': text, 'exit_code': count,
             'shipped_rows': count, 'removed_rows': count, 'rejected_rows': count,

@@ -1,22 +1,147 @@
 -- grain: one row per model version, stratum and cutoff to score
 -- All that scoring knows of the fits: int_outlook and int_predictions__scored read nothing else.
+-- The as-of date is scored by the champion, by a canary and by this run's candidate; a backtest
+-- cutoff by what was fitted to it; the gate's cutoff by the champion too, if it could have been.
+{%- set parameters = model_parameter_names() %}
+with registered as (
+
+    select
+        versions.model_version,
+        versions.stratum,
+        versions.purchase_model,
+        {%- for name in parameters %}
+        versions.{{ name }},
+        {%- endfor %}
+        versions.fitted_until,
+        statuses.status,
+        row_number() over (
+            partition by versions.model_version
+            order by versions.customers desc, versions.stratum
+        ) = 1 as is_largest
+    from {{ source('clv_state', 'registry_parameters') }} as versions
+    inner join {{ ref('int_registry__statuses') }} as statuses
+        on versions.model_version = statuses.model_version
+    where
+        statuses.status in ('champion', 'canary')
+        and statuses.definition = '{{ model_definition() }}'
+
+),
+
+cutoffs as (
+
+    select *
+    from {{ ref('int_cutoffs') }}
+
+),
+
+{%- if var('clv_strata') %}
+
+-- A stratum that came after the fit gets the parameters of the largest.
+strata as (
+
+    select distinct histories.stratum
+    from {{ ref('int_histories__observed') }} as histories
+    inner join cutoffs
+        on histories.cutoff_date = cutoffs.cutoff_date
+    where cutoffs.is_production
+
+),
+
+production as (
+
+    select
+        coalesce(own.model_version, largest.model_version) as model_version,
+        strata.stratum,
+        coalesce(own.purchase_model, largest.purchase_model) as purchase_model,
+        {%- for name in parameters %}
+        case when own.stratum is null then largest.{{ name }} else own.{{ name }} end
+            as {{ name }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from strata
+    inner join registered as largest
+        on largest.is_largest
+    left join registered as own
+        on
+            strata.stratum = own.stratum
+            and largest.model_version = own.model_version
+
+)
+{%- else %}
+
+production as (
+
+    select *
+    from registered
+
+)
+{%- endif %}
+
+select
+    registered.model_version,
+    registered.stratum,
+    cutoffs.cutoff_date,
+    false as is_recipe,
+    registered.purchase_model,
+    {%- for name in parameters %}
+    registered.{{ name }}{{ ',' if not loop.last }}
+    {%- endfor %}
+from production as registered
+inner join cutoffs
+    on cutoffs.is_production
+{%- if not is_daily() %}
+where registered.model_version not in (
+    select candidate.model_version
+    from {{ ref('int_candidate') }} as candidate
+)
+
+union all
+
+select
+    registered.model_version,
+    registered.stratum,
+    cutoffs.cutoff_date,
+    false as is_recipe,
+    registered.purchase_model,
+    {%- for name in parameters %}
+    registered.{{ name }}{{ ',' if not loop.last }}
+    {%- endfor %}
+from registered
+inner join {{ ref('int_gate__cutoff') }} as cutoffs
+    on registered.fitted_until <= cutoffs.cutoff_date
+where registered.status = 'champion'
+
+union all
+
+select
+    candidate.model_version,
+    candidate.stratum,
+    cutoffs.cutoff_date,
+    true as is_recipe,
+    candidate.purchase_model,
+    {%- for name in parameters %}
+    candidate.{{ name }}{{ ',' if not loop.last }}
+    {%- endfor %}
+from {{ ref('int_candidate') }} as candidate
+inner join cutoffs
+    on cutoffs.is_production
+
+union all
+
 select
     timing.model_version,
     timing.stratum,
     timing.cutoff_date,
     timing.is_recipe,
     timing.purchase_model,
-    timing.r,
-    timing.alpha,
-    timing.a,
-    timing.b,
-    timing.s,
-    timing.beta,
-    money.p,
-    money.q,
-    money.gamma
+    {%- for name in parameters %}
+    {{ 'money' if name in ['p', 'q', 'gamma'] else 'timing' }}.{{ name }}{{ ',' if not loop.last }}
+    {%- endfor %}
 from {{ ref('int_purchases__parameters') }} as timing
+inner join cutoffs
+    on timing.cutoff_date = cutoffs.cutoff_date
 left join {{ ref('int_gamma_gamma__parameters') }} as money
     on
         timing.stratum = money.stratum
         and timing.cutoff_date = money.cutoff_date
+where not cutoffs.is_production
+{%- endif %}

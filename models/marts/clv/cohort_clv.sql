@@ -11,9 +11,16 @@ with histories as (
 
 predictions as (
 
+    select scored.*
+    from {{ ref('int_predictions__scored') }} as scored
+    inner join {{ ref('int_cutoffs') }} as cutoffs
+        on scored.cutoff_date = cutoffs.cutoff_date
+    where scored.is_recipe and not cutoffs.is_production
+
+    union all
+
     select *
-    from {{ ref('int_predictions__scored') }}
-    where is_recipe
+    from {{ ref('int_scores__served') }}
 
 ),
 

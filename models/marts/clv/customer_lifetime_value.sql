@@ -20,12 +20,14 @@ buyers as (
         predictions.clv_{{ horizon }}d_p90,
         {%- endfor %}
         predictions.probability_alive,
-        concat(predictions.purchase_model, '_gamma_gamma') as clv_source
+        coalesce(concat(predictions.purchase_model, '_gamma_gamma'), 'unscored')
+            as clv_source,
+        predictions.model_version,
+        predictions.cutoff_date as scored_on
     from {{ ref('int_customers__current') }} as customers
-    inner join {{ ref('int_predictions__scored') }} as predictions
-        on
-            customers.customer_id = predictions.customer_id
-            and customers.as_of_date = predictions.cutoff_date
+    -- Right after a rollback, scores are those of the version's last run.
+    left join {{ ref('int_scores__served') }} as predictions
+        on customers.customer_id = predictions.customer_id
 
 ),
 
@@ -75,7 +77,9 @@ united as (
         clv_{{ horizon }}d_p50,
         clv_{{ horizon }}d_p90,
         {%- endfor %}
-        clv_source
+        clv_source,
+        model_version,
+        scored_on
     from buyers
 
     union all
@@ -100,7 +104,10 @@ united as (
         {{ prior }}.value_p50 * {{ prior }}.discount as clv_{{ horizon }}d_p50,
         {{ prior }}.value_p90 * {{ prior }}.discount as clv_{{ horizon }}d_p90,
         {%- endfor %}
-        'cohort_prior' as clv_source
+        'cohort_prior' as clv_source,
+        concat('cohort_prior@', cast(prospects.as_of_date as {{ type_text() }}))
+            as model_version,
+        prospects.as_of_date as scored_on
     from prospects
     {% for horizon in horizons %}
     {%- set prior = 'prior_' ~ horizon ~ 'd' %}
@@ -113,7 +120,5 @@ united as (
 
 )
 
-select
-    *,
-    concat(clv_source, '@', cast(as_of_date as {{ type_text() }})) as model_version
+select *
 from united

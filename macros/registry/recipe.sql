@@ -1,0 +1,33 @@
+{#
+    What a model version predicts, as JSON: two versions that differ in it cannot be compared, and
+    the marts must not mix them.
+#}
+{% macro model_definition() -%}
+    {{- tojson({
+        'value': var('clv_value'),
+        'margin_rate': var('clv_margin_rate'),
+        'currency': var('clv_currency'),
+        'discount_rate': var('clv_discount_rate'),
+        'customer_grain': var('clv_customer_grain'),
+        'duplicates': var('clv_duplicates'),
+        'refund_days': var('clv_refund_days'),
+        'time_zone': var('clv_time_zone'),
+        'strata': var('clv_strata'),
+        'horizons': var('clv_horizons') | sort,
+    }, sort_keys=true) | replace("'", '') -}}
+{%- endmacro %}
+
+{# How it predicts that, as JSON. #}
+{% macro model_recipe() -%}
+    {{- tojson({
+        'purchase_model': var('clv_purchase_model'),
+        'fit_engine': var('clv_fit_engine'),
+        'winsor_percentile': var('clv_winsor_percentile'),
+        'min_stratum_customers': var('clv_min_stratum_customers'),
+    }, sort_keys=true) | replace("'", '') -}}
+{%- endmacro %}
+
+{# The parameters of a model version, whatever its purchase model; null where it has none. #}
+{% macro model_parameter_names() %}
+    {%- do return(['r', 'alpha', 'a', 'b', 's', 'beta', 'p', 'q', 'gamma']) -%}
+{% endmacro %}

@@ -1,0 +1,76 @@
+{# Appends this run's candidate to the registry, unless it is there. #}
+{% macro register_candidate() -%}
+    {%- set columns = state_tables()['registry_parameters'].keys() | list -%}
+    insert into {{ source('clv_state', 'registry_parameters') }} ({{ columns | join(', ') }})
+    select
+        {%- for column in columns if column != 'recorded_at' %}
+        candidate.{{ column }},
+        {%- endfor %}
+        {{ now() }} as recorded_at
+    from {{ ref('int_candidate') }} as candidate
+    where candidate.model_version not in (
+        select registered.model_version
+        from {{ source('clv_state', 'registry_parameters') }} as registered
+    )
+{%- endmacro %}
+
+{# Appends what int_registry__decisions decided, in its order, unless it is there. #}
+{% macro register_decisions() -%}
+    {{ append_events(
+        'select model_version, step, status, reason, decided_on from ' ~ this, 'gate'
+    ) }}
+{%- endmacro %}
+
+{# Appends events (model_version, step, status, reason, decided_on), unless they stand already. #}
+{% macro append_events(query, decided_by) -%}
+    {%- set events = source('clv_state', 'registry_events') -%}
+    insert into {{ events }} (
+        event_number, model_version, status, reason, decided_by, decided_on, recorded_at
+    )
+    with events as (
+
+        select
+            model_version,
+            status,
+            event_number
+        from {{ events }}
+
+    ),
+
+    latest as (
+
+        select
+            model_version,
+            status
+        from events
+        qualify row_number() over (
+            partition by model_version
+            order by event_number desc
+        ) = 1
+
+    ),
+
+    numbers as (
+
+        select coalesce(max(event_number), 0) as last_number
+        from events
+
+    )
+
+    select
+        numbers.last_number
+        + row_number() over (order by decided.step, decided.model_version),
+        decided.model_version,
+        decided.status,
+        decided.reason,
+        '{{ decided_by }}',
+        decided.decided_on,
+        {{ now() }}
+    from ({{ query }}) as decided
+    cross join numbers
+    left join latest
+        on
+            decided.model_version = latest.model_version
+            and decided.status = latest.status
+    where latest.model_version is null
+{%- endmacro %}

@@ -1,0 +1,13 @@
+-- grain: one row per customer and model version: her latest scores by it
+-- The last three versions that served stay, so that a rollback needs no scoring.
+{{ config(
+    materialized='incremental',
+    full_refresh=false,
+    on_schema_change='append_new_columns',
+    pre_hook="{{ forget_scores() if is_incremental() else 'select 1' }}",
+) }}
+select scored.*
+from {{ ref('int_predictions__scored') }} as scored
+inner join {{ ref('int_cutoffs') }} as cutoffs
+    on scored.cutoff_date = cutoffs.cutoff_date
+where cutoffs.is_production

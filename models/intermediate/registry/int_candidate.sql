@@ -1,0 +1,108 @@
+-- grain: one row per stratum of the model version that this run fitted for the as-of date
+-- A version is named after its date, definition and recipe. The same data give the same version;
+-- the same date with other data (late lines, say) gives its next revision.
+{%- set parameters = model_parameter_names() %}
+{%- set base = "concat(cast(cutoffs.as_of_date as " ~ type_text() ~ "), '-', substr("
+    ~ dbt.hash("'" ~ model_definition() ~ model_recipe() ~ "'") ~ ", 1, 8))" %}
+with fitted as (
+
+    select
+        {{ base }} as version_base,
+        timing.stratum,
+        timing.purchase_model,
+        {%- for name in parameters %}
+        {{ 'money' if name in ['p', 'q', 'gamma'] else 'timing' }}.{{ name }},
+        {%- endfor %}
+        {%- for name in parameters %}
+        {{ 'money' if name in ['p', 'q', 'gamma'] else 'timing' }}.se_{{ name }},
+        {%- endfor %}
+        timing.customers,
+        timing.log_likelihood,
+        money.log_likelihood as value_log_likelihood,
+        timing.converged and coalesce(money.converged, true) as is_converged,
+        trim(concat(timing.message, ' ', coalesce(money.message, ''))) as message,
+        as_of.first_transaction_date as data_from,
+        cutoffs.as_of_date as fitted_until
+    from {{ ref('int_purchases__parameters') }} as timing
+    inner join {{ ref('int_cutoffs') }} as cutoffs
+        on timing.cutoff_date = cutoffs.cutoff_date
+    cross join {{ ref('int_as_of') }} as as_of
+    left join {{ ref('int_gamma_gamma__parameters') }} as money
+        on
+            timing.stratum = money.stratum
+            and timing.cutoff_date = money.cutoff_date
+    where cutoffs.is_production
+
+),
+
+registered as (
+
+    select
+        version_base,
+        revision,
+        stratum,
+        {{ parameters | join(',\n        ') }}
+    from {{ source('clv_state', 'registry_parameters') }}
+    qualify revision = max(revision) over (partition by version_base)
+
+),
+
+compared as (
+
+    select
+        max(registered.revision) as latest_revision,
+        sum(
+            case
+                when
+                    fitted.stratum is null
+                    or registered.stratum is null
+                    {%- for name in parameters %}
+                    or coalesce(
+                        abs(fitted.{{ name }} - registered.{{ name }})
+                        > 1e-9 * abs(registered.{{ name }}),
+                        (fitted.{{ name }} is null) != (registered.{{ name }} is null)
+                    )
+                    {%- endfor %}
+                    then 1
+                else 0
+            end
+        ) as differences
+    from fitted
+    full outer join registered
+        on
+            fitted.version_base = registered.version_base
+            and fitted.stratum = registered.stratum
+    where
+        fitted.version_base is not null
+        or registered.version_base in (select fitted.version_base from fitted)
+
+),
+
+revised as (
+
+    select
+        case
+            when latest_revision is null then 1
+            when differences = 0 then latest_revision
+            else latest_revision + 1
+        end as revision
+    from compared
+
+)
+
+select
+    concat(
+        fitted.version_base,
+        case
+            when revised.revision > 1
+                then concat('.', cast(revised.revision as {{ type_text() }}))
+            else ''
+        end
+    ) as model_version,
+    revised.revision,
+    '{{ model_definition() }}' as definition,
+    '{{ model_recipe() }}' as recipe,
+    nullif('{{ env_var("CLV_GIT_COMMIT", env_var("GITHUB_SHA", "")) }}', '') as git_commit,
+    fitted.*
+from fitted
+cross join revised

@@ -1,0 +1,162 @@
+-- grain: one row per check of this run's recipe against the champion, on outcomes after the gate's cutoff
+-- The recipe is judged, not the parameters fitted since: what it fitted at that cutoff stands for
+-- it. The champion is its own parameters if they are as old; if not, its recipe fitted there too:
+-- the same recipe, or one of var clv_challenger_models.
+{%- set expected = 'expected_purchases_' ~ var('clv_gate_horizon_days') ~ 'd' %}
+{%- set came = 'purchases_' ~ var('clv_gate_horizon_days') ~ 'd' %}
+{%- set is_valued = var('clv_value') != 'none' %}
+with gate as (
+
+    select cutoff_date
+    from {{ ref('int_gate__cutoff') }}
+
+),
+
+champion as (
+
+    select distinct
+        versions.model_version,
+        versions.purchase_model,
+        versions.recipe
+    from {{ source('clv_state', 'registry_parameters') }} as versions
+    inner join {{ ref('int_registry__statuses') }} as statuses
+        on versions.model_version = statuses.model_version
+    where statuses.status = 'champion'
+
+),
+
+contenders as (
+
+    select distinct
+        parameters.model_version,
+        case
+            when parameters.model_version = champion.model_version then 1
+            when parameters.is_recipe and champion.recipe = '{{ model_recipe() }}' then 2
+            when parameters.model_version = champion.purchase_model then 3
+        end as rank_as_champion
+    from {{ ref('int_parameters') }} as parameters
+    inner join gate
+        on parameters.cutoff_date = gate.cutoff_date
+    cross join champion
+
+),
+
+champions_voice as (
+
+    select model_version
+    from contenders
+    where rank_as_champion is not null
+    qualify row_number() over (order by rank_as_champion) = 1
+
+),
+
+predictions as (
+
+    select
+        scored.customer_id,
+        scored.cutoff_date,
+        scored.model_version,
+        scored.is_recipe,
+        -- Deviance and ratio need an expectation above zero.
+        greatest(scored.{{ expected }}, 1e-12) as expected_purchases,
+        scored.{{ expected }} * scored.expected_value as expected_value
+    from {{ ref('int_predictions__scored') }} as scored
+    inner join gate
+        on scored.cutoff_date = gate.cutoff_date
+
+),
+
+paired as (
+
+    select
+        outcomes.{{ came }} as purchases,
+        {%- if is_valued %}
+        cast(outcomes.value_{{ var('clv_gate_horizon_days') }}d as {{ type_double() }})
+            as value_amount,
+        {%- endif %}
+        ours.expected_purchases,
+        ours.expected_value,
+        theirs.expected_purchases as champion_purchases,
+        theirs.expected_value as champion_value
+    from predictions as ours
+    inner join {{ ref('int_histories__held_out') }} as outcomes
+        on
+            ours.customer_id = outcomes.customer_id
+            and ours.cutoff_date = outcomes.cutoff_date
+    inner join predictions as theirs
+        on ours.customer_id = theirs.customer_id
+    inner join champions_voice
+        on theirs.model_version = champions_voice.model_version
+    where ours.is_recipe
+
+),
+
+losses as (
+
+    select
+        *,
+        2 * (purchases * ln(champion_purchases / expected_purchases)
+            + expected_purchases - champion_purchases) as deviance_difference,
+        2 * (
+            case
+                when purchases > 0 then purchases * ln(purchases / champion_purchases)
+                else 0
+            end
+            - purchases + champion_purchases
+        ) as champion_deviance
+        {%- if is_valued %},
+        power(value_amount - expected_value, 2)
+        - power(value_amount - champion_value, 2) as squared_error_difference,
+        power(value_amount - champion_value, 2) as champion_squared_error
+        {%- endif %}
+    from paired
+
+),
+
+-- The upper end of a one-sided 95 % interval of the mean difference, relative to the champion's loss.
+summed as (
+
+    select
+        {%- for loss in ['deviance', 'squared_error'] if is_valued or loop.first %}
+        (
+            avg({{ loss }}_difference)
+            + 1.645 * stddev_samp({{ loss }}_difference) / sqrt(count(*))
+        ) / nullif(avg(champion_{{ loss }}), 0) as {{ loss }},
+        {%- endfor %}
+        {%- if is_valued %}
+        sum(expected_value) / nullif(sum(value_amount), 0) - 1 as bias,
+        sum(champion_value) / nullif(sum(value_amount), 0) - 1 as champion_bias
+        {%- else %}
+        sum(expected_purchases) / nullif(sum(purchases), 0) - 1 as bias,
+        sum(champion_purchases) / nullif(sum(purchases), 0) - 1 as champion_bias
+        {%- endif %}
+    from losses
+
+),
+
+checks as (
+
+    {%- for loss in ['deviance', 'squared_error'] if is_valued or loop.first %}
+    select
+        '{{ loss }}' as check_name,
+        {{ loss }} as value,
+        {{ var('clv_gate_tolerance') }} as highest
+    from summed
+
+    union all
+    {% endfor %}
+    select
+        'bias' as check_name,
+        abs(bias) as value,
+        greatest(abs(champion_bias), 0.10) + 0.02 as highest
+    from summed
+
+)
+
+select
+    check_name,
+    value,
+    highest,
+    -- What cannot be compared has not passed.
+    coalesce(value <= highest, false) as is_passed
+from checks

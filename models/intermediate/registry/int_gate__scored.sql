@@ -1,0 +1,310 @@
+-- grain: one row per model version scored at the as-of date and check of its scores
+{%- set score = 'expected_purchases_365d' if var('clv_value') == 'none' else 'clv_365d' %}
+with cutoffs as (
+
+    select *
+    from {{ ref('int_cutoffs') }}
+    where is_production
+
+),
+
+champion as (
+
+    select model_version
+    from {{ ref('int_registry__statuses') }}
+    where status = 'champion'
+
+),
+
+scores as (
+
+    select
+        scored.customer_id,
+        scored.model_version,
+        scored.{{ score }} as score,
+        scored.expected_purchases_30d,
+        -- Bins 5 % wide, so that no worker sorts every customer.
+        cast(
+            floor(ln(greatest(scored.{{ score }}, 1e-9)) / 0.05) as {{ type_integer() }}
+        ) as score_bin
+    from {{ ref('int_predictions__scored') }} as scored
+    inner join cutoffs
+        on scored.cutoff_date = cutoffs.cutoff_date
+
+),
+
+histories as (
+
+    select
+        count(*) as customers,
+        sum(
+            case
+                when
+                    histories.first_purchase_date
+                    <= {{ add_days('cutoffs.cutoff_date', -30) }}
+                    then 1
+                else 0
+            end
+        ) as customers_30_days_ago
+    from {{ ref('int_histories__observed') }} as histories
+    inner join cutoffs
+        on histories.cutoff_date = cutoffs.cutoff_date
+
+),
+
+-- What the customers of thirty days ago have bought since.
+lately as (
+
+    select count(*) as purchases
+    from {{ ref('int_purchase_days') }} as purchase_days
+    inner join cutoffs
+        on
+            {{ add_days('cutoffs.cutoff_date', -30) }} < purchase_days.purchase_date
+            and {{ known_at('cutoffs.cutoff_date') }}
+    inner join {{ ref('int_histories__observed') }} as histories
+        on
+            purchase_days.customer_id = histories.customer_id
+            and cutoffs.cutoff_date = histories.cutoff_date
+    where
+        purchase_days.is_purchase
+        and histories.first_purchase_date
+        <= {{ add_days('cutoffs.cutoff_date', -30) }}
+        {%- if is_daily() %}
+        and {{ since('purchase_days.purchase_date', daily_window().settled_from) }}
+        {%- endif %}
+
+),
+
+summed as (
+
+    select
+        model_version,
+        count(*) as customers,
+        sum(
+            case
+                when score >= 0 and score < 1e15 and expected_purchases_30d >= 0 then 0
+                else 1
+            end
+        ) as invalid_scores,
+        avg(expected_purchases_30d) as expected_purchases
+    from scores
+    group by 1
+
+),
+
+measured as (
+
+    select
+        summed.model_version,
+        summed.invalid_scores,
+        summed.customers * 1.0 / histories.customers as scored_share,
+        summed.expected_purchases * histories.customers_30_days_ago
+        / nullif(lately.purchases, 0) as expected_to_trailing
+    from summed
+    cross join histories
+    cross join lately
+
+),
+
+histogram as (
+
+    select
+        scores.model_version,
+        scores.score_bin,
+        count(*) as customers
+    from scores
+    group by 1, 2
+
+),
+
+-- Tenths of the champion's scores; a bin belongs to the tenth of its last customer.
+tenths as (
+
+    select
+        histogram.score_bin,
+        cast(
+            ceil(
+                10.0 * sum(histogram.customers) over (
+                    partition by histogram.model_version
+                    order by histogram.score_bin
+                    rows between unbounded preceding and current row
+                ) / sum(histogram.customers) over (
+                    partition by histogram.model_version
+                )
+            ) as {{ type_integer() }}
+        ) as tenth
+    from histogram
+    inner join champion
+        on histogram.model_version = champion.model_version
+
+),
+
+edges as (
+
+    select
+        tenth,
+        max(score_bin) as last_bin,
+        lag(max(score_bin)) over (order by tenth) as bin_before,
+        lead(tenth) over (order by tenth) is null as is_last
+    from tenths
+    group by 1
+
+),
+
+placed as (
+
+    select
+        histogram.model_version,
+        edges.tenth,
+        sum(histogram.customers) as customers
+    from histogram
+    inner join edges
+        on
+            (histogram.score_bin <= edges.last_bin or edges.is_last)
+            and (edges.bin_before is null or histogram.score_bin > edges.bin_before)
+    group by 1, 2
+
+),
+
+-- Half a customer more per tenth, so that an empty one is no infinity.
+shares as (
+
+    select
+        versions.model_version,
+        edges.tenth,
+        (coalesce(placed.customers, 0) + 0.5)
+        / sum(coalesce(placed.customers, 0) + 0.5) over (
+            partition by versions.model_version
+        ) as share
+    from summed as versions
+    cross join edges
+    left join placed
+        on
+            versions.model_version = placed.model_version
+            and edges.tenth = placed.tenth
+
+),
+
+moved as (
+
+    select
+        theirs.model_version,
+        sum((theirs.share - ours.share) * ln(theirs.share / ours.share)) as score_psi
+    from shares as theirs
+    inner join shares as ours
+        on theirs.tenth = ours.tenth
+    inner join champion
+        on ours.model_version = champion.model_version
+    group by 1
+
+),
+
+-- Parameters of one stratum, next to the champion's.
+parameters as (
+
+    select
+        ours.model_version,
+        max(
+            greatest(
+                {%- for name in model_parameter_names() %}
+                coalesce(abs(ln(ours.{{ name }} / theirs.{{ name }})), 0)
+                {{- ',' if not loop.last }}
+                {%- endfor %}
+            )
+        ) as parameter_change
+    from {{ ref('int_parameters') }} as ours
+    inner join cutoffs
+        on ours.cutoff_date = cutoffs.cutoff_date
+    inner join {{ ref('int_parameters') }} as theirs
+        on
+            ours.stratum = theirs.stratum
+            and ours.cutoff_date = theirs.cutoff_date
+            and ours.purchase_model = theirs.purchase_model
+    inner join champion
+        on theirs.model_version = champion.model_version
+    group by 1
+
+),
+
+champions_ratio as (
+
+    select max(measured.expected_to_trailing) as expected_to_trailing
+    from measured
+    inner join champion
+        on measured.model_version = champion.model_version
+
+),
+
+checks as (
+
+    select
+        model_version,
+        'scored_share' as check_name,
+        scored_share as value,
+        scored_share >= 0.90 as is_passed
+    from measured
+
+    union all
+
+    select
+        model_version,
+        'invalid_scores' as check_name,
+        1.0 * invalid_scores as value,
+        invalid_scores = 0 as is_passed
+    from measured
+
+    union all
+
+    -- A month after a peak expects less than it: no harm when the champion says so too.
+    select
+        measured.model_version,
+        'expected_to_trailing_30_days' as check_name,
+        measured.expected_to_trailing as value,
+        coalesce(
+            measured.expected_to_trailing between 0.75 and 1.33
+            or abs(ln(measured.expected_to_trailing))
+            <= abs(ln(champions_ratio.expected_to_trailing)) + 0.05,
+            measured.expected_to_trailing is null
+        ) as is_passed
+    from measured
+    cross join champions_ratio
+
+    union all
+
+    select
+        model_version,
+        'score_psi' as check_name,
+        score_psi as value,
+        score_psi <= 0.25 as is_passed
+    from moved
+
+    union all
+
+    -- Within a third and three times the champion's.
+    select
+        model_version,
+        'parameter_change' as check_name,
+        exp(parameter_change) as value,
+        parameter_change <= ln(3) as is_passed
+    from parameters
+    {%- if not is_daily() %}
+
+    union all
+
+    select
+        model_version,
+        'unconverged_strata' as check_name,
+        1.0 * sum(case when is_converged then 0 else 1 end) as value,
+        min(case when is_converged then 1 else 0 end) = 1 as is_passed
+    from {{ ref('int_candidate') }}
+    group by 1
+    {%- endif %}
+
+)
+
+select
+    model_version,
+    check_name,
+    cast(value as {{ type_double() }}) as value,
+    is_passed
+from checks

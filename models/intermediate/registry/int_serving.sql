@@ -1,0 +1,21 @@
+-- grain: one row per model version that serves customers: the champion, and a canary for its share
+-- A view on the registry, so that promote_model and rollback_model work at once.
+-- depends_on: {{ ref('int_registry__decisions') }}
+with latest as (
+
+    select
+        model_version,
+        status,
+        decided_on
+    from {{ source('clv_state', 'registry_events') }}
+    qualify row_number() over (partition by model_version order by event_number desc) = 1
+
+)
+
+select
+    model_version,
+    status,
+    case when status = 'canary' then {{ var('clv_canary_share') }} else 1.0 end as share,
+    decided_on
+from latest
+where status in ('champion', 'canary')

@@ -1,0 +1,56 @@
+-- grain: one row per registered model version and stratum
+-- depends_on: {{ ref('int_registry__decisions') }}
+with events as (
+
+    select *
+    from {{ source('clv_state', 'registry_events') }}
+
+),
+
+latest as (
+
+    select *
+    from events
+    qualify row_number() over (partition by model_version order by event_number desc) = 1
+
+),
+
+served as (
+
+    select
+        model_version,
+        min(decided_on) as champion_since
+    from events
+    where status = 'champion'
+    group by 1
+
+)
+
+select
+    versions.model_version,
+    versions.stratum,
+    latest.status,
+    latest.reason,
+    latest.decided_by,
+    latest.decided_on,
+    served.champion_since,
+    versions.definition,
+    versions.recipe,
+    versions.git_commit,
+    versions.purchase_model,
+    {%- for name in model_parameter_names() %}
+    versions.{{ name }},
+    versions.se_{{ name }},
+    {%- endfor %}
+    versions.customers,
+    versions.log_likelihood,
+    versions.value_log_likelihood,
+    versions.is_converged,
+    versions.message,
+    versions.data_from,
+    versions.fitted_until
+from {{ source('clv_state', 'registry_parameters') }} as versions
+inner join latest
+    on versions.model_version = latest.model_version
+left join served
+    on versions.model_version = served.model_version
