@@ -44,6 +44,7 @@ TOP_LEVEL = {
     "pyproject.toml",
     "requirements.lock",
     "profiles.yml",
+    "selectors.yml",
     ".sqlfluff",
     ".sqlfluffignore",
     ".pre-commit-config.yaml",

@@ -27,7 +27,7 @@ class Build:
         self.database = folder / "warehouse.duckdb"
         for name in ("models", "macros", "seeds", "tests", "python_models"):
             shutil.copytree(ROOT / name, folder / name)
-        for name in ("dbt_project.yml", "profiles.yml"):
+        for name in ("dbt_project.yml", "profiles.yml", "selectors.yml"):
             shutil.copy(ROOT / name, folder / name)
         for name, text in dict(seeds).items():
             (folder / "seeds" / "reference" / f"{name}.csv").write_text(text)

@@ -1,5 +1,6 @@
 -- grain: one row per customer and model version: her latest scores by it
--- The last three versions that served stay, so that a rollback needs no scoring.
+-- Versions that served stay for a while, so that a rollback needs no scoring.
+-- depends_on: {{ ref('int_parameters') }} {{ ref('int_registry__statuses') }}
 {{ config(
     materialized='incremental',
     full_refresh=false,

@@ -1,0 +1,185 @@
+"""The registry of model versions on DuckDB: gate, canary, daily runs, rollback."""
+
+import pandas as pd
+import pytest
+from test_builds import BIN, Build, log, sample  # noqa: F401
+
+FIRST, SECOND, DAILY, LAST = "1998-03-31", "1998-04-28", "1998-05-05", "1998-05-26"
+FITS = ("int_purchases__parameters", "int_gamma_gamma__parameters")
+
+
+class Registry(Build):
+    """A build with what the tests ask of it."""
+
+    def full(self, as_of, **variables):
+        """Run everything that serves customers, as of a day."""
+        return self.build(
+            *("--select", "+customer_lifetime_value", "+model_registry"),
+            clv_as_of_date=as_of,
+            **variables,
+        )
+
+    def daily(self, as_of, **options):
+        """Score as of a day."""
+        return self.build(
+            *("--selector", "daily_scoring"),
+            clv_run="daily",
+            clv_as_of_date=as_of,
+            **options,
+        )
+
+    def operate(self, name, arguments, **options):
+        """Run an operation on the registry."""
+        return self.call(
+            BIN / "dbt", "run-operation", name, "--args", arguments, **options
+        )
+
+    def registry(self):
+        """Version → status."""
+        return self.read(
+            "select model_version, status from clv.model_registry"
+        ).set_index("model_version")["status"]
+
+    def served(self):
+        """Version → share of buyers served by it."""
+        return self.read(
+            "select model_version from clv.customer_lifetime_value where frequency >= 0"
+        )["model_version"].value_counts(normalize=True)
+
+
+@pytest.fixture(scope="module")
+def story(sample, tmp_path_factory):  # noqa: F811
+    """What the registry says after each chapter."""
+    build = Registry(tmp_path_factory.mktemp("registry")).load(transactions=sample)
+    chapters = {}
+
+    def chapter(name, printed=""):
+        chapters[name] = {
+            "registry": build.registry(),
+            "served": build.served(),
+            "events": build.read("select * from clv_state.registry_events"),
+            "parameters": build.read(f"select * from clv_intermediate.{FITS[0]}"),
+            "scores": build.read("from clv.customer_lifetime_value order by customer_id"),
+            "printed": printed,
+        }
+
+    chapter("first", build.full(FIRST))
+    chapter("again", build.full(FIRST))
+    chapter("refit", build.full(SECOND))
+    chapter("daily", build.daily(DAILY))
+    printed = build.operate("rollback_model", "{reason: it's \"worse\"}")
+    build.build("--select", "customer_lifetime_value", "model_registry")
+    chapter("rollback", printed)
+    version = chapters["refit"]["registry"].index.difference(
+        chapters["first"]["registry"].index
+    )[0]
+    build.operate("promote_model", f"{{version: {version}, reason: it was right}}")
+    build.build("--select", "customer_lifetime_value", "model_registry")
+    chapter("promotion")
+    return build, chapters
+
+
+def versions(chapters):
+    """The first version and the one of the refit."""
+    first = chapters["first"]["registry"].index[0]
+    return first, chapters["refit"]["registry"].index.difference([first])[0]
+
+
+def test_the_first_model_serves_at_once(story):
+    _, chapters = story
+    assert chapters["first"]["registry"].tolist() == ["champion"]
+    assert chapters["first"]["registry"].index[0].startswith(FIRST)
+    assert chapters["first"]["served"].tolist() == [1]
+
+
+def test_the_same_data_register_nothing_twice(story):
+    _, chapters = story
+    for what in ("registry", "served", "events"):
+        assert chapters["again"][what].equals(chapters["first"][what])
+
+
+def test_a_refit_that_passes_serves_a_tenth_until_the_next_refresh(story):
+    _, chapters = story
+    first, second = versions(chapters)
+    assert chapters["refit"]["registry"].to_dict() == {
+        first: "champion",
+        second: "canary",
+    }
+    assert chapters["refit"]["served"][second] == pytest.approx(0.1, abs=0.02)
+    assert chapters["daily"]["registry"].to_dict() == {
+        first: "retired",
+        second: "champion",
+    }
+    assert chapters["daily"]["served"].to_dict() == {second: 1}
+
+
+def test_a_daily_run_fits_nothing(story):
+    _, chapters = story
+    assert not any(fit in chapters["daily"]["printed"] for fit in FITS)
+    pd.testing.assert_frame_equal(
+        chapters["daily"]["parameters"], chapters["refit"]["parameters"]
+    )
+    scores = chapters["daily"]["scores"]
+    assert set(scores["as_of_date"]) == set(scores["scored_on"]) == {pd.Timestamp(DAILY)}
+
+
+def test_a_rollback_serves_the_version_before_with_its_last_scores(story):
+    _, chapters = story
+    first, second = versions(chapters)
+    assert chapters["rollback"]["registry"].to_dict() == {
+        first: "champion",
+        second: "retired",
+    }
+    served = chapters["rollback"]["scores"].query("frequency >= 0").set_index("customer_id")
+    known = served[served["clv_source"] != "unscored"]
+    # it was last scored when the refit came, for all customers
+    refit = chapters["refit"]["scores"].set_index("customer_id")
+    by_first = refit[refit["model_version"] == first]
+    assert set(known["model_version"]) == {first}
+    assert known.loc[by_first.index, "clv_365d"].equals(by_first["clv_365d"])
+    assert len(known) == len(refit[refit["frequency"] >= 0])
+    # the audit row
+    events = chapters["rollback"]["events"].sort_values("event_number")
+    last = events.iloc[-2:]
+    assert last["decided_by"].tolist() == ["operator", "operator"]
+    assert last["status"].tolist() == ["champion", "retired"]
+    assert 'it s "worse"' in last["reason"].iloc[0]
+
+
+def test_an_operator_may_promote_any_registered_version(story):
+    build, chapters = story
+    first, second = versions(chapters)
+    assert chapters["promotion"]["served"].to_dict() == {second: 1}
+    assert chapters["promotion"]["registry"].to_dict() == {
+        first: "retired",
+        second: "champion",
+    }
+    printed = build.operate(
+        "promote_model", "{version: 1997-01-01-nothing, reason: why not}", may_fail=True
+    )
+    assert build.exit_code != 0
+    assert "there is no model version '1997-01-01-nothing'" in printed
+
+
+def test_another_definition_of_value_serves_at_once(story):
+    build, chapters = story
+    build.full(LAST, clv_value="revenue")
+    newest = build.registry().index.difference(chapters["promotion"]["registry"].index)
+    assert build.registry()[newest[0]] == "champion"
+    assert build.served().to_dict() == {newest[0]: 1}
+    assert list(build.registry()).count("champion") == 1
+
+
+def test_a_daily_run_needs_a_full_one_that_is_not_too_old(story, tmp_path):
+    build, _ = story
+    printed = build.daily("1998-07-30", may_fail=True)
+    assert build.exit_code != 0
+    assert "the last full run, as of 1998-05-26, is too old" in printed
+    printed = build.daily("1998-05-01", may_fail=True)
+    assert "cannot follow the full run as of 1998-05-26" in printed
+    fresh = Registry(tmp_path)
+    demo = pd.DataFrame({"user_id": ["1"], "ts": ["1998-01-01"], "amount": [1.0]})
+    printed = fresh.load(transactions=demo).daily("1998-01-02", may_fail=True)
+    assert "a daily run adds to a full one, and there is none" in printed
+
+
