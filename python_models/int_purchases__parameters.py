@@ -310,7 +310,7 @@ MODELS = {
         np.log([[1, 1, 1, 1], [0.55, 0.27, 0.6, 0.3], [1.5, 0.04, 2, 4]]),
         np.log([0.7, 0.3, 0.6, 0.6]),
         "ParetoNBDFitter",
-        5_000,
+        2_000,
     ),
 }
 NAMES = list(dict.fromkeys(name for each in MODELS.values() for name in each.names))

@@ -67,11 +67,12 @@
     )
 {%- endmacro %}
 
-{# Where the integral of Pareto/NBD begins, and its length in the logarithm. #}
+{# Where the integral of Pareto/NBD begins: m + t_x. #}
 {% macro leaving_from() -%}
     least(alpha, beta) + recency_days
 {%- endmacro %}
 
+{# How far it runs in the logarithm. #}
 {% macro leaving_span() -%}
     ln(
         (

@@ -21,8 +21,8 @@ def load(name):
 
 
 @pytest.fixture(scope="session")
-def bgnbd():
-    return load("int_bgnbd__parameters")
+def purchases():
+    return load("int_purchases__parameters")
 
 
 @pytest.fixture(scope="session")
@@ -86,19 +86,26 @@ def stored():
 
 @pytest.fixture(scope="session")
 def simulate():
-    """Histories of BG/NBD in continuous time: (x, t_x, T)."""
+    """Histories of a purchase model in continuous time: (x, t_x, T)."""
 
-    def histories(params, customers, seed=1, longest=730.0):
+    def histories(params, customers, seed=1, longest=730.0, purchase_model="bgnbd"):
         r, alpha, a, b = params
         rng = np.random.default_rng(seed)
         rate = rng.gamma(r, 1 / alpha, customers)
-        dropout = rng.beta(a, b, customers) if a else np.zeros(customers)
+        dropout, end = np.zeros(customers), np.full(customers, np.inf)
+        if purchase_model == "paretonbd":
+            end = rng.exponential(size=customers) / rng.gamma(a, 1 / b, customers)
+        elif a:
+            dropout = rng.beta(a, b, customers)
         age = rng.uniform(30, longest, customers)
+        end = np.minimum(end, age)
         x, t_x, clock = (np.zeros(customers) for _ in range(3))
         active = np.arange(customers)
+        if purchase_model == "mbgnbd":  # the first purchase may be the last
+            active = active[rng.random(customers) >= dropout]
         while len(active):
             clock[active] += rng.exponential(size=len(active)) / rate[active]
-            active = active[clock[active] <= age[active]]
+            active = active[clock[active] <= end[active]]
             x[active] += 1
             t_x[active] = clock[active]
             active = active[rng.random(len(active)) >= dropout[active]]

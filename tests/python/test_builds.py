@@ -125,7 +125,7 @@ def holdout(log, tmp_path_factory):
 
 
 def test_the_fit_of_the_sample_is_the_published_one(published):
-    fit = published.read("from clv_intermediate.int_bgnbd__parameters").iloc[0]
+    fit = published.read("from clv_intermediate.int_purchases__parameters").iloc[0]
     histories = published.read(
         "select sum(customers) n, sum(customers * frequency) x "
         "from clv_intermediate.int_histories__compressed"
@@ -170,11 +170,8 @@ def test_the_quantiles_sql_interpolates_have_their_level(holdout, level, name):
         from clv_intermediate.int_predictions__scored
         inner join clv_intermediate.int_histories__observed
             using (customer_id, cutoff_date)
-        inner join clv_intermediate.int_bgnbd__parameters using (stratum, cutoff_date)
-        inner join (
-            select stratum, cutoff_date, p, q, gamma
-            from clv_intermediate.int_gamma_gamma__parameters
-        ) using (stratum, cutoff_date)
+        inner join clv_intermediate.int_parameters
+            using (model_version, stratum, cutoff_date)
         where clv_273d_{name} > 0
         order by hash(customer_id)
         limit 300
@@ -200,6 +197,97 @@ def test_the_quantiles_sql_interpolates_have_their_level(holdout, level, name):
     reached = 1 - rows["probability_alive"] * survival
     assert len(rows) > 20
     assert np.abs(reached - level).max() < 2e-3
+
+
+# -- Other purchase models
+
+
+@pytest.fixture(scope="module")
+def mixed(log, tmp_path_factory):
+    """Of everyone in CDNOW, one month in three: every model beside every other."""
+    log = log[log["user_id"].astype(int) % 12 == 0]
+    months = log.groupby("user_id")["ts"].transform("min").dt.month
+    build = Build(tmp_path_factory.mktemp("mixed"))
+    build.load(transactions=log.assign(channel="m" + months.astype(str)))
+    build.build(
+        tests=True,
+        clv_strata=["first_channel"],
+        clv_min_stratum_customers=500,
+        clv_purchase_model={"default": "paretonbd", "m1": "bgnbd"},
+        clv_challenger_models=["mbgnbd"],
+        clv_backtest_days=[182],
+    )
+    return build
+
+
+def test_strata_have_their_own_purchase_model(mixed):
+    found = mixed.read(
+        """
+        select
+            stratum, model_version, purchase_model, is_production, is_recipe,
+            a is null as is_pareto
+        from clv.model_parameters
+        order by stratum, is_production, is_recipe
+        """
+    )
+    assert found["stratum"].unique().tolist() == ["m1", "m2", "m3"]
+    recipe = found[found["is_recipe"]]
+    assert set(recipe["model_version"]) == {"mixed"}
+    models = recipe[recipe["is_production"]].set_index("stratum")["purchase_model"]
+    assert models.to_dict() == {"m1": "bgnbd", "m2": "paretonbd", "m3": "paretonbd"}
+    assert (found["is_pareto"] == (found["purchase_model"] == "paretonbd")).all()
+    # the challenger is fitted where it can be compared, not where it is published
+    rivals = found[~found["is_recipe"]]
+    assert rivals["model_version"].tolist() == ["mbgnbd"] * 3
+    assert not rivals["is_production"].any()
+
+
+def test_marts_hold_the_recipe_only(mixed):
+    sources = mixed.read(
+        """
+        select clv_source, count(*) as customers
+        from clv.customer_lifetime_value group by 1 order by 1
+        """
+    )
+    names = ["bgnbd_gamma_gamma", "cohort_prior", "paretonbd_gamma_gamma"]
+    assert sources["clv_source"].tolist() == names
+    counted = mixed.read(
+        """
+        select
+            (select sum(customers) from clv.cohort_clv where horizon_days = 30) as told,
+            (select count(*) from clv_intermediate.int_histories__observed) as seen,
+            (select count(*) from clv_intermediate.int_predictions__scored) as scored,
+            (
+                select count(*) from clv_intermediate.int_predictions__scored
+                where not is_recipe
+            ) as rivals
+        """
+    ).iloc[0]
+    assert counted["told"] == counted["seen"]
+    assert counted["scored"] == counted["seen"] + counted["rivals"]
+    assert counted["rivals"] * 2 == counted["seen"]
+
+
+@pytest.mark.parametrize("purchase_model", ["mbgnbd", "paretonbd"])
+def test_the_demo_builds_with_another_purchase_model(sample, tmp_path, purchase_model):
+    build = Build(tmp_path).load(transactions=sample[sample["ts"] <= CUTOFF])
+    build.build(tests=True, clv_purchase_model=purchase_model, clv_backtest_days=[])
+    fit = build.read("from clv.model_parameters").iloc[0]
+    assert fit["purchase_model"] == purchase_model
+    assert not fit["is_flagged"]
+    # BTYDplus 1.2.0 and CLVTools 0.12.1 on unrounded weeks; orders of 0.00 do not count
+    theirs = {
+        "mbgnbd": [0.5248, 6.1831 * 7, 0.8914, 1.614],
+        "paretonbd": [0.55327, 10.5778 * 7, 0.60602, 11.66391 * 7],
+    }[purchase_model]
+    leaving = ["s", "beta"] if purchase_model == "paretonbd" else ["a", "b"]
+    ours = fit[["r", "alpha", *leaving]].astype(float)
+    assert ours.to_numpy() == pytest.approx(theirs, rel=0.05)
+    alive = build.read(
+        "select max(probability_alive) as highest from clv.customer_lifetime_value "
+        "where frequency = 0"
+    )
+    assert 0.2 < alive["highest"][0] < 1
 
 
 # -- Every optional input, with everything that goes wrong in real logs
@@ -551,6 +639,20 @@ def test_a_bad_warehouse_table_stops_the_build_with_a_sentence(small, change, se
             "var 'clv_value' must be one of margin, revenue, none; it is \"profit\"",
         ),
         ({"clv_horizons": [30, 90]}, "var 'clv_horizons' must be a list of whole days"),
+        (
+            {"clv_purchase_model": {"DE": "bgnbd"}},
+            "var 'clv_purchase_model' must be one of bgnbd, mbgnbd, paretonbd, or one "
+            "for each stratum, such as {default: bgnbd, DE: paretonbd}; it is",
+        ),
+        (
+            {"clv_purchase_model": {"default": "bgnbd", "DE": "bgbb"}},
+            "var 'clv_purchase_model' must be one of bgnbd, mbgnbd, paretonbd",
+        ),
+        (
+            {"clv_challenger_models": ["bgnbd"]},
+            "var 'clv_challenger_models' must be a list of bgnbd, mbgnbd, paretonbd, "
+            'without clv_purchase_model; it is ["bgnbd"]',
+        ),
     ],
 )
 def test_a_bad_variable_stops_the_build_with_a_sentence(small, variables, sentence):
