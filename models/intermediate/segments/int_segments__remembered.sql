@@ -90,7 +90,15 @@ banded as (
         customers.customer_id,
         customers.is_suppressed,
         customers.purchase_days,
-        customers.state,
+        -- A longer inactivity window wakes nobody who is about to fall asleep again.
+        case
+            when
+                customers.stays_hibernating
+                and latest.segment in ('05_hibernating_loyal', '11_hibernator')
+                and latest.purchase_days = customers.purchase_days
+                then 'hibernating'
+            else customers.state
+        end as state,
         customers.is_historically_valuable,
         customers.is_outlier,
         -- Enter a tier at its cut-point, leave it only below the exit band.
