@@ -224,7 +224,7 @@ def test_memory_does_not_hold_customers_where_they_no_longer_belong(weeks):
     """It delays moves by one refresh, and those at the edge of a tier for longer."""
     agrees = weeks["on"] == weeks["rules"]
     print(f"as the rules of the day: {agrees.mean():.2%}, {agrees[-1].mean():.2%} at last")
-    assert agrees.mean() > 0.98
+    assert agrees.mean() > 0.97
     bought = weeks["purchase_days"][1:] != weeks["purchase_days"][:-1]
     assert bought.sum() > 1000
     assert agrees[1:][bought].mean() > 0.99
