@@ -52,6 +52,11 @@
             'clv_days_between_full_runs': (1, 365, '35'),
             'clv_identity_hops': (1, 20, '6'),
             'clv_identity_max_users': (2, 100000, '10'),
+            'clv_loyal_purchases': (2, 1000, '4'),
+            'clv_statistics_window_days': (30, 36500, '730'),
+            'clv_cut_point_refresh_days': (1, 3650, '91'),
+            'clv_exit_band': (0, 1, '0.9'),
+            'clv_confirm_refreshes': (1, 100, '2'),
         } -%}
         {%- for name, (lowest, highest, example) in ranges.items() -%}
             {%- do require(
@@ -108,6 +113,51 @@
             and strata | reject('in', attributes) | list | length == 0,
             'clv_strata',
             'must be a list of ' ~ attributes | join(', ') ~ '; [] fits everyone together'
+        ) -%}
+
+        {%- set inactivity = var('clv_inactivity_days') -%}
+        {%- do require(
+            inactivity is none or (inactivity is integer and inactivity > 0),
+            'clv_inactivity_days',
+            'must be a number of days such as 180, or null to learn it from the data'
+        ) -%}
+
+        {#- name: (its keys, an example) -#}
+        {%- set shares = {
+            'clv_segment_percentiles': (
+                ['vip', 'notable', 'valuable', 'promising', 'historic', 'outlier', 'gap'],
+                '{vip: 0.95, notable: 0.8, valuable: 0.5, promising: 0.8, historic: 0.5, '
+                ~ 'outlier: 0.995, gap: 0.9}'
+            ),
+            'clv_at_risk_thresholds': (
+                ['probability_alive', 'repeat_share', 'one_time_share'],
+                '{probability_alive: 0.5, repeat_share: 0.75, one_time_share: 0.5}'
+            ),
+        } -%}
+        {%- for name, (keys, example) in shares.items() -%}
+            {%- do require(
+                var(name) is mapping
+                and var(name) | list | sort == keys | sort
+                and var(name).values() | reject('number') | list | length == 0
+                and 0 < var(name).values() | min and var(name).values() | max <= 1,
+                name,
+                'must have a share above 0, at most 1, for each of its keys, such as ' ~ example
+            ) -%}
+        {%- endfor -%}
+        {%- set percentiles = var('clv_segment_percentiles') -%}
+        {%- do require(
+            percentiles.valuable <= percentiles.notable <= percentiles.vip,
+            'clv_segment_percentiles',
+            'must have valuable at most notable, and notable at most vip'
+        ) -%}
+
+        {%- set statuses = var('clv_suppressed_statuses') -%}
+        {%- do require(
+            statuses is sequence and statuses is not string
+            and statuses | select('string') | select('lower') | list | length
+            == statuses | length,
+            'clv_suppressed_statuses',
+            'must be a list of statuses in lower case, such as [closed, deceased, fraud, erased]'
         ) -%}
 
         {%- do require(

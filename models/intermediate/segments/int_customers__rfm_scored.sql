@@ -1,14 +1,16 @@
--- grain: one row per customer who has bought, with scores from 1 (worst) to 5 (best)
+-- grain: one row per customer who has bought and cutoff, with scores from 1 (worst) to 5 (best)
 -- A score is 1 + floor(5 * percent_rank), at most 5; recency runs the other way.
 {%- set measures = {
     'recency_score': 'days_since_last_purchase',
     'frequency_score': 'purchase_days',
     'monetary_score': 'value_amount',
 } %}
-with customers as (
+with histories as (
 
-    select *
-    from {{ ref('int_customers__current') }}
+    select
+        *,
+        age_days - recency_days as days_since_last_purchase
+    from {{ ref('int_histories__observed') }}
 
 ),
 
@@ -24,25 +26,29 @@ scored as (
     select
         {%- for score, measure in measures.items() %}
         case
-            when customers.{{ measure }} is null then null
+            when histories.{{ measure }} is null then null
             {%- for cut in range(4, 0, -1) %}
-            when customers.{{ measure }} >= {{ score }}s.cut_{{ cut }}
+            when histories.{{ measure }} >= {{ score }}s.cut_{{ cut }}
                 then {{ 5 - cut if score == 'recency_score' else 1 + cut }}
             {%- endfor %}
             else {{ 5 if score == 'recency_score' else 1 }}
         end as {{ score }},
         {%- endfor %}
-        customers.customer_id
-    from customers
+        histories.customer_id,
+        histories.cutoff_date
+    from histories
     {% for score, measure in measures.items() %}
     left join cut_points as {{ score }}s
-        on {{ score }}s.measure = '{{ measure }}'
+        on
+            histories.cutoff_date = {{ score }}s.cutoff_date
+            and {{ score }}s.measure = '{{ measure }}'
     {%- endfor %}
 
 )
 
 select
     customer_id,
+    cutoff_date,
     recency_score,
     frequency_score,
     monetary_score,

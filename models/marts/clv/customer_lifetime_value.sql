@@ -1,5 +1,14 @@
 -- grain: one row per customer, buyer or not
 {%- set horizons = [30, 90, 180, 365] %}
+{%- set expectations = ['probability_alive'] %}
+{%- for horizon in horizons %}
+{%- for measure in [
+    'probability_purchase_%sd', 'expected_purchases_%sd', 'clv_%sd', 'clv_%sd_p10',
+    'clv_%sd_p50', 'clv_%sd_p90',
+] %}
+{%- do expectations.append(measure % horizon) %}
+{%- endfor %}
+{%- endfor %}
 with as_of as (
 
     select as_of_date
@@ -11,15 +20,9 @@ buyers as (
 
     select
         customers.*,
-        {%- for horizon in horizons %}
-        predictions.probability_purchase_{{ horizon }}d,
-        predictions.expected_purchases_{{ horizon }}d,
-        predictions.clv_{{ horizon }}d,
-        predictions.clv_{{ horizon }}d_p10,
-        predictions.clv_{{ horizon }}d_p50,
-        predictions.clv_{{ horizon }}d_p90,
+        {%- for column in expectations %}
+        predictions.{{ column }},
         {%- endfor %}
-        predictions.probability_alive,
         coalesce(concat(predictions.purchase_model, '_gamma_gamma'), 'unscored')
             as clv_source,
         predictions.model_version,
@@ -56,6 +59,16 @@ priors as (
 
 ),
 
+statuses as (
+
+    select
+        customer_id,
+        status,
+        is_suppressed
+    from {{ ref('int_customers__status') }}
+
+),
+
 united as (
 
     select
@@ -68,14 +81,8 @@ united as (
         age_days,
         order_count,
         mean_value,
-        probability_alive,
-        {%- for horizon in horizons %}
-        probability_purchase_{{ horizon }}d,
-        expected_purchases_{{ horizon }}d,
-        clv_{{ horizon }}d,
-        clv_{{ horizon }}d_p10,
-        clv_{{ horizon }}d_p50,
-        clv_{{ horizon }}d_p90,
+        {%- for column in expectations %}
+        {{ column }},
         {%- endfor %}
         clv_source,
         model_version,
@@ -118,7 +125,37 @@ united as (
             and {{ prior }}.horizon_days = {{ horizon }}
     {%- endfor %}
 
+),
+
+judged as (
+
+    select
+        united.*,
+        statuses.status,
+        coalesce(statuses.is_suppressed, false) as is_suppressed
+    from united
+    left join statuses
+        on united.customer_id = statuses.customer_id
+
 )
 
-select *
-from united
+select
+    customer_id,
+    as_of_date,
+    first_purchase_date,
+    last_purchase_date,
+    frequency,
+    recency_days,
+    age_days,
+    order_count,
+    mean_value,
+    -- Nothing is expected of a suppressed customer; null stays null.
+    {%- for column in expectations %}
+    case when is_suppressed then 0.0 * {{ column }} else {{ column }} end as {{ column }},
+    {%- endfor %}
+    clv_source,
+    model_version,
+    scored_on,
+    status,
+    is_suppressed
+from judged

@@ -23,32 +23,9 @@ bought as (
 statuses as (
 
     select
-        coalesce(identities.customer_id, customer_status.user_id) as customer_id,
-        customer_status.status,
-        customer_status.effective_at
-    from {{ ref('stg_customer_status') }} as customer_status
-    cross join as_of
-    left join {{ ref('int_identities__resolved') }} as identities
-        on customer_status.user_id = identities.identifier
-    where
-        customer_status.effective_at is null
-        or {{ local_date('customer_status.effective_at') }} <= as_of.as_of_date
-
-),
-
-latest_status as (
-
-    select
         customer_id,
         status
-    from statuses
-    qualify row_number() over (
-        partition by customer_id
-        order by
-            case when effective_at is null then 1 else 0 end asc,
-            effective_at desc,
-            status asc
-    ) = 1
+    from {{ ref('int_customers__status') }}
 
 )
 
@@ -60,7 +37,7 @@ select
     profiled.acquisition_source,
     profiled.first_channel,
     profiled.first_country,
-    latest_status.status,
+    statuses.status,
     cast(coalesce(bought.purchase_days, 0) as {{ type_integer() }}) as purchase_days,
     cast(coalesce(bought.order_count, 0) as {{ type_integer() }}) as order_count,
     {{ as_money('coalesce(bought.revenue_amount, 0)') }} as revenue_amount,
@@ -74,5 +51,5 @@ from profiled
 cross join as_of
 left join bought
     on profiled.customer_id = bought.customer_id
-left join latest_status
-    on profiled.customer_id = latest_status.customer_id
+left join statuses
+    on profiled.customer_id = statuses.customer_id

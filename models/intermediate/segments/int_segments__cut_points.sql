@@ -1,0 +1,59 @@
+-- grain: one row per cutoff: the cut-points in force, frozen in production, its own in a backtest
+{%- set columns = [
+    'vip_clv', 'notable_clv', 'valuable_clv', 'historic_value', 'outlier_value_365d',
+    'outlier_purchases_365d', 'outlier_mean_value', 'promising_clv', 'inactivity_days',
+] %}
+with cutoffs as (
+
+    select *
+    from {{ ref('int_cutoffs') }}
+
+),
+
+computed as (
+
+    select *
+    from {{ ref('int_segments__computed_cut_points') }}
+
+),
+
+frozen as (
+
+    select *
+    from {{ ref('int_segments__frozen_cut_points') }}
+    where settings = '{{ cut_point_settings() }}'
+
+),
+
+-- None is when the memory is ahead: the as-of date is then cut like a backtest.
+in_force as (
+
+    select
+        frozen.*,
+        cutoffs.cutoff_date
+    from cutoffs
+    inner join frozen
+        on
+            frozen.effective_date <= cutoffs.cutoff_date
+            and frozen.effective_date
+            > {{ add_days('cutoffs.cutoff_date', -var('clv_cut_point_refresh_days')) }}
+    where cutoffs.is_production
+    qualify row_number() over (
+        partition by cutoffs.cutoff_date
+        order by frozen.effective_date desc
+    ) = 1
+
+)
+
+select
+    computed.cutoff_date,
+    coalesce(in_force.effective_date, computed.cutoff_date) as effective_date,
+    {%- for column in columns %}
+    case
+        when in_force.effective_date is null then computed.{{ column }}
+        else in_force.{{ column }}
+    end as {{ column }}{{ ',' if not loop.last }}
+    {%- endfor %}
+from computed
+left join in_force
+    on computed.cutoff_date = in_force.cutoff_date

@@ -1,0 +1,243 @@
+-- grain: one row per customer and refresh at which what is remembered of her changed
+-- Memory: it survives --full-refresh. A refresh is compared with what was remembered before its
+-- as-of date, and its own rows are replaced, so a second build changes nothing. A build at an
+-- earlier as-of date than the last refresh adds nothing. Only changes are kept, and moves that
+-- wait for confirmation: a customer whom nothing happens to costs no row.
+{{ config(
+    materialized='incremental',
+    full_refresh=false,
+    incremental_strategy='merge',
+    unique_key=['customer_id', 'refreshed_on'],
+    on_schema_change='fail',
+) }}
+{#- Segment held: the tier it stands for. #}
+{%- set held_tiers = {
+    '01_top_outlier': 3, '02_loyal_vip': 3, '03_notable_loyal': 2, '06_valuable_repeater': 1,
+} %}
+with as_of as (
+
+    select as_of_date
+    from {{ ref('int_as_of') }}
+
+),
+
+customers as (
+
+    select *
+    from {{ ref('int_segments__ruled') }}
+    where is_production
+
+),
+
+remembered as (
+
+    {% if is_incremental() -%}
+    select
+        memory.*,
+        as_of.as_of_date
+    from {{ this }} as memory
+    cross join as_of
+    {%- else -%}
+    select
+        customer_id,
+        segment,
+        segment as pending_segment,
+        1 as pending_refreshes,
+        segment as previous_segment,
+        segment as moved_by,
+        purchase_days,
+        cutoff_date as segment_since,
+        cutoff_date as refreshed_on,
+        cutoff_date as as_of_date
+    from customers
+    where false
+    {%- endif %}
+
+),
+
+latest as (
+
+    select *
+    from remembered
+    where refreshed_on < as_of_date
+    qualify row_number() over (
+        partition by customer_id
+        order by refreshed_on desc
+    ) = 1
+
+),
+
+-- Rows that this build replaces.
+current_rows as (
+
+    select customer_id
+    from remembered
+    where refreshed_on = as_of_date
+
+),
+
+ahead as (
+
+    select count(*) as later_rows
+    from remembered
+    where refreshed_on > as_of_date
+
+),
+
+banded as (
+
+    select
+        customers.customer_id,
+        customers.is_suppressed,
+        customers.purchase_days,
+        -- A longer inactivity window wakes nobody who is about to fall asleep again.
+        case
+            when
+                customers.stays_hibernating
+                and latest.segment in ('05_hibernating_loyal', '11_hibernator')
+                and latest.purchase_days = customers.purchase_days
+                then 'hibernating'
+            else customers.state
+        end as state,
+        customers.is_historically_valuable,
+        customers.is_outlier,
+        -- Enter a tier at its cut-point, leave it only below the exit band.
+        greatest(
+            customers.tier,
+            least(
+                customers.kept_tier,
+                case latest.segment
+                    {%- for segment, tier in held_tiers.items() %}
+                    when '{{ segment }}' then {{ tier }}
+                    {%- endfor %}
+                    else 0
+                end
+            )
+        ) as tier,
+        customers.is_promising
+        or (
+            customers.stays_promising
+            and coalesce(latest.segment = '12_promising_new', false)
+        ) as is_promising
+    from customers
+    left join latest
+        on customers.customer_id = latest.customer_id
+
+),
+
+candidates as (
+
+    select
+        customer_id,
+        state,
+        purchase_days,
+        {{ clv_segment() | indent(8) }} as segment
+    from banded
+
+),
+
+-- Everyone who is remembered, too: purchases may be refunded, and ids turn out to be one customer.
+known as (
+
+    select customer_id
+    from candidates
+
+    union distinct
+
+    select customer_id
+    from latest
+
+    union distinct
+
+    select customer_id
+    from current_rows
+
+),
+
+compared as (
+
+    select
+        known.customer_id,
+        coalesce(candidates.segment, '00_prospect') as candidate,
+        coalesce(candidates.purchase_days, 0) as purchase_days,
+        case
+            when candidates.customer_id is null then 'purchase'
+            when latest.customer_id is null then 'first'
+            when
+                candidates.segment = 'suppressed'
+                or (
+                    latest.segment = 'suppressed'
+                    and candidates.purchase_days = latest.purchase_days
+                )
+                then 'status'
+            when candidates.purchase_days != latest.purchase_days then 'purchase'
+            when candidates.state = 'hibernating' then 'inactivity'
+            when
+                {{ var('clv_confirm_refreshes') }} <= 1
+                + case
+                    when candidates.segment = latest.pending_segment
+                        then latest.pending_refreshes
+                    else 0
+                end
+                then 'confirmation'
+        end as mover,
+        case
+            when candidates.segment = latest.pending_segment
+                then latest.pending_refreshes
+            else 0
+        end + 1 as candidate_refreshes,
+        latest.segment as held_segment,
+        latest.pending_segment as held_pending_segment,
+        latest.previous_segment as held_previous_segment,
+        latest.moved_by as held_moved_by,
+        latest.purchase_days as held_purchase_days,
+        latest.segment_since as held_since,
+        current_rows.customer_id is not null as is_replaced
+    from known
+    left join candidates
+        on known.customer_id = candidates.customer_id
+    left join latest
+        on known.customer_id = latest.customer_id
+    left join current_rows
+        on known.customer_id = current_rows.customer_id
+
+),
+
+judged as (
+
+    select
+        *,
+        held_segment is null or (candidate != held_segment and mover is not null)
+            as has_moved,
+        held_segment is not null and candidate != held_segment and mover is null
+            as is_pending
+    from compared
+
+)
+
+select
+    judged.customer_id,
+    case when judged.has_moved then judged.candidate else judged.held_segment end
+        as segment,
+    case when judged.is_pending then judged.candidate end as pending_segment,
+    case when judged.is_pending then judged.candidate_refreshes end as pending_refreshes,
+    case when judged.has_moved then judged.held_segment else judged.held_previous_segment end
+        as previous_segment,
+    case when judged.has_moved then judged.mover else judged.held_moved_by end
+        as moved_by,
+    judged.purchase_days,
+    case when judged.has_moved then as_of.as_of_date else judged.held_since end
+        as segment_since,
+    as_of.as_of_date as refreshed_on
+from judged
+cross join as_of
+cross join ahead
+where
+    ahead.later_rows = 0
+    and (
+        judged.has_moved
+        or judged.is_replaced
+        or judged.purchase_days != judged.held_purchase_days
+        or judged.is_pending
+        or judged.held_pending_segment is not null
+    )

@@ -1,0 +1,147 @@
+-- grain: one row per customer, buyer or not
+with customers as (
+
+    select
+        customer_id,
+        as_of_date,
+        is_suppressed
+    from {{ ref('customer_lifetime_value') }}
+
+),
+
+profiled as (
+
+    select
+        customer_id,
+        first_seen_date
+    from {{ ref('int_customers__profiled') }}
+
+),
+
+statuses as (
+
+    select
+        customer_id,
+        status_date
+    from {{ ref('int_customers__status') }}
+
+),
+
+rfm as (
+
+    select
+        customer_id,
+        segment
+    from {{ ref('customer_rfm') }}
+
+),
+
+ruled as (
+
+    select
+        customer_id,
+        segment
+    from {{ ref('int_segments__ruled') }}
+    where is_production
+
+),
+
+as_of as (
+
+    select as_of_date
+    from {{ ref('int_as_of') }}
+
+),
+
+remembered as (
+
+    select
+        memory.*,
+        as_of.as_of_date
+    from {{ ref('int_segments__remembered') }} as memory
+    cross join as_of
+
+),
+
+-- A memory of later dates has no say: as of an earlier one nobody is remembered.
+ahead as (
+
+    select count(*) as later_rows
+    from remembered
+    where refreshed_on > as_of_date
+
+),
+
+latest as (
+
+    select remembered.*
+    from remembered
+    cross join ahead
+    where ahead.later_rows = 0
+    qualify row_number() over (
+        partition by remembered.customer_id
+        order by remembered.refreshed_on desc
+    ) = 1
+
+),
+
+placed as (
+
+    select
+        customers.customer_id,
+        customers.as_of_date,
+        rfm.segment as rfm_segment,
+        case
+            when ruled.customer_id is not null then coalesce(latest.segment, ruled.segment)
+            when customers.is_suppressed then 'suppressed'
+            else '00_prospect'
+        end as clv_segment,
+        case
+            when ruled.customer_id is not null
+                then coalesce(latest.segment_since, customers.as_of_date)
+            when customers.is_suppressed
+                then coalesce(statuses.status_date, profiled.first_seen_date)
+            else profiled.first_seen_date
+        end as segment_since,
+        latest.previous_segment,
+        latest.moved_by,
+        latest.pending_segment,
+        ruled.segment as ruled_segment
+    from customers
+    inner join profiled
+        on customers.customer_id = profiled.customer_id
+    left join rfm
+        on customers.customer_id = rfm.customer_id
+    left join ruled
+        on customers.customer_id = ruled.customer_id
+    left join latest
+        on customers.customer_id = latest.customer_id
+    left join statuses
+        on customers.customer_id = statuses.customer_id
+
+)
+
+select
+    placed.customer_id,
+    placed.as_of_date,
+    placed.rfm_segment,
+    placed.clv_segment,
+    segments.label,
+    placed.segment_since,
+    placed.previous_segment,
+    placed.moved_by,
+    placed.pending_segment,
+    concat(
+        {{ clv_segment_reason('placed.clv_segment') | indent(8) }},
+        case
+            when placed.pending_segment is not null
+                then concat('; waits for confirmation as ', placed.pending_segment)
+            when placed.clv_segment != placed.ruled_segment then '; kept by the exit band'
+            else ''
+        end
+    ) as why,
+    segments.next_best_action,
+    segments.is_contactable
+from placed
+left join {{ ref('clv_segments') }} as segments
+    on placed.clv_segment = segments.clv_segment

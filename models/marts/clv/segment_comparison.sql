@@ -1,0 +1,112 @@
+-- grain: one row per scheme, backtest cutoff, matured horizon and segment
+{%- set measure = 'purchases' if var('clv_value') == 'none' else 'value' %}
+with ruled as (
+
+    select *
+    from {{ ref('int_segments__ruled') }}
+    where not is_production
+
+),
+
+scores as (
+
+    select
+        scores.customer_id,
+        scores.cutoff_date,
+        segments.segment
+    from {{ ref('int_customers__rfm_scored') }} as scores
+    inner join {{ ref('rfm_segments') }} as segments
+        on
+            scores.recency_score = segments.recency_score
+            and scores.frequency_monetary_score = segments.frequency_monetary_score
+
+),
+
+held_out as (
+
+    select *
+    from {{ ref('int_histories__held_out') }}
+
+),
+
+members as (
+
+    select
+        ruled.cutoff_date,
+        ruled.purchase_days,
+        ruled.segment as clv_segment,
+        scores.segment as rfm_segment,
+        {%- for horizon in var('clv_horizons') %}
+        held_out.purchases_{{ horizon }}d,
+        cast(held_out.{{ measure }}_{{ horizon }}d as {{ type_double() }})
+            as realised_{{ horizon }}d{{ ',' if not loop.last }}
+        {%- endfor %}
+    from ruled
+    inner join scores
+        on
+            ruled.customer_id = scores.customer_id
+            and ruled.cutoff_date = scores.cutoff_date
+    inner join held_out
+        on
+            ruled.customer_id = held_out.customer_id
+            and ruled.cutoff_date = held_out.cutoff_date
+
+),
+
+summed as (
+
+    {%- for scheme in ['clv', 'rfm'] %}
+    {%- set is_last_scheme = loop.last %}
+    {%- for horizon in var('clv_horizons') %}
+    select
+        '{{ scheme }}' as scheme,
+        cutoff_date,
+        {{ horizon }} as horizon_days,
+        {{ scheme }}_segment as segment,
+        count(*) as customers,
+        avg(purchase_days) as mean_purchase_days,
+        avg(case when purchases_{{ horizon }}d > 0 then 1.0 else 0.0 end) as share_buying,
+        sum(realised_{{ horizon }}d) as realised_value,
+        sum(realised_{{ horizon }}d * realised_{{ horizon }}d) as squares
+    from members
+    where realised_{{ horizon }}d is not null
+    group by 1, 2, 3, 4
+    {{- '\n\n    union all\n' if not (loop.last and is_last_scheme) }}
+    {%- endfor %}
+    {%- endfor %}
+
+),
+
+{%- set everyone = 'over (partition by scheme, cutoff_date, horizon_days)' %}
+
+compared as (
+
+    select
+        *,
+        realised_value / customers as realised_value_per_customer,
+        sum(customers) {{ everyone }} as all_customers,
+        sum(realised_value) {{ everyone }} as all_value,
+        sum(squares) {{ everyone }} as all_squares,
+        sum(realised_value * realised_value / customers) {{ everyone }} as squares_between
+    from summed
+
+)
+
+select
+    scheme,
+    cutoff_date,
+    horizon_days,
+    segment,
+    customers,
+    mean_purchase_days,
+    share_buying,
+    realised_value,
+    realised_value_per_customer,
+    cast(customers as {{ type_double() }}) / all_customers as share_of_customers,
+    realised_value / nullif(all_value, 0) as share_of_value,
+    realised_value_per_customer / nullif(all_value / all_customers, 0) as value_lift,
+    -- The sums of squares around the common mean, between the segments over all.
+    (squares_between - all_value * all_value / all_customers)
+    / nullif(all_squares - all_value * all_value / all_customers, 0)
+        as between_segment_r2
+from compared
