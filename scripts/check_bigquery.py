@@ -91,6 +91,9 @@ ARROW = {
 # Relations whose rows do not grow with customers or transactions: one row, or one per
 # cutoff, stratum, month, currency, category or segment.
 BOUNDED = {
+    "accepted_loads",
+    "int_loads__profiled",
+    "int_loads__checked",
     "int_as_of",
     "int_cutoffs",
     "int_bgnbd__parameters",

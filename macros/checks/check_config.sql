@@ -6,6 +6,7 @@
             'clv_duplicates': ['order_lines', 'rows', 'none'],
             'clv_customer_grain': ['customer', 'account'],
             'clv_fit_engine': ['own', 'lifetimes'],
+            'clv_accept_load': [true, false],
         } -%}
         {%- for name, allowed in choices.items() -%}
             {%- do require(
@@ -22,6 +23,10 @@
             'clv_min_stratum_customers': (1, 100000000, '1000'),
             'clv_fit_max_customers': (1000, 100000000, '5000000'),
             'clv_min_history_days': (1, 3650, '84'),
+            'clv_load_tolerance': (0, 1, '0.05'),
+            'clv_load_max_gap_days': (0, 365, '7'),
+            'clv_load_max_scale': (1, 1000, '3.0'),
+            'clv_load_max_duplicates': (0, 1, '0.3'),
             'clv_identity_hops': (1, 20, '6'),
             'clv_identity_max_users': (2, 100000, '10'),
         } -%}
