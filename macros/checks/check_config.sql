@@ -7,6 +7,8 @@
             'clv_customer_grain': ['customer', 'account'],
             'clv_fit_engine': ['own', 'lifetimes'],
             'clv_accept_load': [true, false],
+            'clv_fail_on': ['page', 'ticket', 'never'],
+            'clv_planned_refit': [true, false],
         } -%}
         {%- for name, allowed in choices.items() -%}
             {%- do require(
@@ -27,6 +29,7 @@
             'clv_load_max_gap_days': (0, 365, '7'),
             'clv_load_max_scale': (1, 1000, '3.0'),
             'clv_load_max_duplicates': (0, 1, '0.3'),
+            'clv_drift_days': (7, 365, '91'),
             'clv_identity_hops': (1, 20, '6'),
             'clv_identity_max_users': (2, 100000, '10'),
         } -%}
@@ -38,12 +41,15 @@
             ) -%}
         {%- endfor -%}
 
-        {%- set as_of = var('clv_as_of_date') -%}
-        {%- do require(
-            as_of is none or modules.re.fullmatch('\d{4}-\d{2}-\d{2}', as_of | string),
-            'clv_as_of_date',
-            'must be a date such as 2024-12-31, or null for the last loaded transaction date'
-        ) -%}
+        {%- for name, otherwise in [
+            ('clv_as_of_date', 'the last loaded transaction date'), ('clv_now', 'the as-of date')
+        ] -%}
+            {%- do require(
+                var(name) is none or modules.re.fullmatch('\d{4}-\d{2}-\d{2}', var(name) | string),
+                name,
+                'must be a date such as 2024-12-31, or null for ' ~ otherwise
+            ) -%}
+        {%- endfor %}
 
         {%- set horizons = var('clv_horizons') -%}
         {%- do require(
