@@ -31,7 +31,8 @@ tracking as (
 
 ),
 
--- The newest fit that has been followed for a quarter.
+-- The newest fit that has been followed for a quarter. Its errors are weighed by the purchases: the
+-- first weeks have few.
 followed as (
 
     select max(cutoff_date) as cutoff_date
@@ -138,7 +139,8 @@ measured as (
     select
         'tracking_error_in_sample' as measure,
         'all' as subject,
-        avg(abs(tracking.cumulative_error)) as measured
+        sum(abs(tracking.expected_cumulative - tracking.actual_cumulative))
+        / nullif(sum(tracking.actual_cumulative), 0) as measured
     from tracking
     inner join followed
         on tracking.cutoff_date = followed.cutoff_date
@@ -149,7 +151,8 @@ measured as (
     select
         'tracking_error_after' as measure,
         'all' as subject,
-        avg(abs(tracking.cumulative_error)) as measured
+        sum(abs(tracking.expected_cumulative - tracking.actual_cumulative))
+        / nullif(sum(tracking.actual_cumulative), 0) as measured
     from tracking
     inner join followed
         on tracking.cutoff_date = followed.cutoff_date

@@ -205,18 +205,19 @@ limited as (
         indices.bins,
         indices.psi,
         indices.kl,
-        -- 99th percentile of the index when nothing changed, chi-square over B - 1 degrees
+        -- What the index exceeds once in 2,000 times when nothing changed, so that all features
+        -- together are quiet 99 times in 100: chi-square with B - 1 degrees of freedom
         -- (Wilson & Hilferty 1931) times 1/N + 1/M.
         case
             when indices.bins > 1
                 then (indices.bins - 1) * power(
                     1 - 2.0 / (9 * (indices.bins - 1))
-                    + 2.326 * sqrt(2.0 / (9 * (indices.bins - 1))), 3
+                    + 3.29 * sqrt(2.0 / (9 * (indices.bins - 1))), 3
                 ) * (1.0 / reference_totals.customers + 1.0 / current_totals.customers)
         end as psi_by_chance,
         exp(moments.current_mean - moments.reference_mean) - 1 as level_shift,
         exp(
-            2.576 * sqrt(
+            3.48 * sqrt(
                 greatest(
                     moments.reference_mean_square
                     - moments.reference_mean * moments.reference_mean, 0
