@@ -196,10 +196,11 @@ def run(options: argparse.Namespace, scratch: Path) -> bool:
                 )
     first, second = scratch / "first.duckdb", scratch / "second.duckdb"
     say("-- the second build against the first")
-    changes = compare_builds.compare(first, second, MARTS, TOLERANCE)
+    logs = compare_builds.run_logs(scratch / "target_emulator_pal" / "manifest.json")
+    changes = compare_builds.compare(first, second, MARTS, TOLERANCE, logs)
     say("\n".join(f"CHANGED: {line}" for line in changes) or "no mart changed")
     say("-- the emulator's marts against DuckDB's")
-    found = compare_warehouses.compare(reference, second, MARTS, TOLERANCE)
+    found = compare_warehouses.compare(reference, second, MARTS, TOLERANCE, logs)
     for comparison in found:
         say(str(comparison))
     return not changes and not any(each.differences for each in found)

@@ -1,17 +1,23 @@
 """Compare the marts of two DuckDB files, row by row.
 
 usage: compare_builds.py FIRST SECOND [--schema NAME] [--tolerance RATE]
+                         [--manifest PATH]
 
 Everything must be equal, except that floating-point numbers may differ by RATE of
-their size (default 1e-9). Prints what differs and exits with 1 when something does.
+their size (default 1e-9), and that models marked `meta: {run_log: true}` in dbt's
+manifest (target/manifest.json of the last parse) are left out: every run adds to them.
+Prints what differs and exits with 1 when something does.
 """
 
 import argparse
+import json
+import os
 import sys
 from pathlib import Path
 
 import duckdb
 
+PROJECT = Path(__file__).resolve().parent.parent
 FLOATS = ("FLOAT", "DOUBLE")
 
 
@@ -19,8 +25,20 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def columns_by_table(connection, schema: str) -> dict[str, dict[str, str]]:
-    """Table → column → type, of every table and view of a schema."""
+def run_logs(manifest: Path) -> set[str]:
+    """Names of the models that tell of runs, and so differ between two builds."""
+    nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
+    return {
+        node["alias"]
+        for node in nodes
+        if node["resource_type"] == "model" and node["config"]["meta"].get("run_log")
+    }
+
+
+def columns_by_table(
+    connection, schema: str, without: set[str]
+) -> dict[str, dict[str, str]]:
+    """Table → column → type, of the other tables and views of a schema."""
     found = connection.execute(
         "select table_name, column_name, data_type from information_schema.columns "
         "where table_schema = ? order by table_name, ordinal_position",
@@ -28,7 +46,8 @@ def columns_by_table(connection, schema: str) -> dict[str, dict[str, str]]:
     ).fetchall()
     tables: dict[str, dict[str, str]] = {}
     for table, column, kind in found:
-        tables.setdefault(table, {})[column] = kind
+        if table not in without:
+            tables.setdefault(table, {})[column] = kind
     return tables
 
 
@@ -65,7 +84,9 @@ def differing_columns(
     return {name: number for name, number in counted if number}
 
 
-def compare(first: Path, second: Path, schema: str, tolerance: float) -> list[str]:
+def compare(
+    first: Path, second: Path, schema: str, tolerance: float, without: set[str]
+) -> list[str]:
     """Return a line for every difference between the two files."""
     differences = []
     # Each file is opened by itself: a view names its own file as its database.
@@ -74,7 +95,7 @@ def compare(first: Path, second: Path, schema: str, tolerance: float) -> list[st
         duckdb.connect(str(second), read_only=True) as two,
         duckdb.connect() as scratch,
     ):
-        left, right = columns_by_table(one, schema), columns_by_table(two, schema)
+        left, right = (columns_by_table(each, schema, without) for each in (one, two))
         if not left:
             return [f"{first} has no tables in schema {schema}"]
         for table in sorted({*left, *right}):
@@ -109,9 +130,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("second", type=Path)
     parser.add_argument("--schema", default="clv")
     parser.add_argument("--tolerance", type=float, default=1e-9)
+    target = PROJECT / os.environ.get("DBT_TARGET_PATH", "target")
+    parser.add_argument("--manifest", type=Path, default=target / "manifest.json")
     options = parser.parse_args(arguments)
     differences = compare(
-        options.first, options.second, options.schema, options.tolerance
+        options.first,
+        options.second,
+        options.schema,
+        options.tolerance,
+        run_logs(options.manifest),
     )
     for line in differences:
         print(f"differs: {line}")

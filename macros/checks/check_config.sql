@@ -8,6 +8,9 @@
             'clv_fit_engine': ['own', 'lifetimes'],
             'clv_run': ['full', 'daily'],
             'clv_promotion': ['gate', 'always'],
+            'clv_accept_load': [true, false],
+            'clv_fail_on': ['page', 'ticket', 'never'],
+            'clv_planned_refit': [true, false],
         } -%}
         {%- for name, allowed in choices.items() -%}
             {%- do require(
@@ -50,6 +53,11 @@
             'clv_probation_days': (0, 365, '14'),
             'clv_versions_kept': (2, 20, '3'),
             'clv_days_between_full_runs': (1, 365, '35'),
+            'clv_load_tolerance': (0, 1, '0.05'),
+            'clv_load_max_gap_days': (0, 365, '7'),
+            'clv_load_max_scale': (1, 1000, '3.0'),
+            'clv_load_max_duplicates': (0, 1, '0.3'),
+            'clv_drift_days': (7, 365, '91'),
             'clv_identity_hops': (1, 20, '6'),
             'clv_identity_max_users': (2, 100000, '10'),
             'clv_loyal_purchases': (2, 1000, '4'),
@@ -67,11 +75,15 @@
         {%- endfor -%}
 
         {%- set as_of = var('clv_as_of_date') -%}
-        {%- do require(
-            as_of is none or modules.re.fullmatch('[0-9]{4}-[0-9]{2}-[0-9]{2}', as_of | string),
-            'clv_as_of_date',
-            'must be a date such as 2024-12-31, or null for the last loaded transaction date'
-        ) -%}
+        {%- for name, otherwise in [
+            ('clv_as_of_date', 'the last loaded transaction date'), ('clv_now', 'the as-of date')
+        ] -%}
+            {%- do require(
+                var(name) is none or modules.re.fullmatch('[0-9]{4}-[0-9]{2}-[0-9]{2}', var(name) | string),
+                name,
+                'must be a date such as 2024-12-31, or null for ' ~ otherwise
+            ) -%}
+        {%- endfor -%}
 
         {%- do require(
             not is_daily() or as_of is not none,

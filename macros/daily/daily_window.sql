@@ -35,3 +35,8 @@
 {% macro since(column, first_day) -%}
     {{ column }} >= date '{{ first_day }}'
 {%- endmacro %}
+
+{# The same for instants: two days earlier, for any time zone. The local day decides. #}
+{% macro instants_since(column, first_day) -%}
+    {{ column }} >= timestamp '{{ first_day - modules.datetime.timedelta(2) }}'
+{%- endmacro %}

@@ -5,6 +5,7 @@
 #}
 {% macro state_tables() %}
     {%- set text, instant, count = type_text(), type_instant(), type_integer() -%}
+    {%- set money = type_money() -%}
     {%- set registered = {
         'model_version': text, 'version_base': text, 'revision': count, 'stratum': text,
         'definition': text, 'recipe': text, 'git_commit': text, 'purchase_model': text,
@@ -31,6 +32,22 @@
         'export_ledger': {
             'run_id': text, 'target': text, 'customer_key': text, 'op': text, 'row_hash': text,
             'is_shipped': 'boolean', 'is_transient': 'boolean', 'code': text,
+            'recorded_at': instant,
+        },
+        'accepted_loads': {
+            'invocation_id': text, 'as_of_date': 'date', 'transaction_month': 'date',
+            'currency': text, 'line_count': count, 'duplicate_count': count,
+            'refund_count': count, 'purchase_days': count, 'customers': count,
+            'sales_amount': money, 'recorded_at': instant,
+        },
+        'run_results': {
+            'invocation_id': text, 'node': text, 'resource_type': text, 'status': text,
+            'message': text, 'duration_seconds': type_double(), 'rows_attempted': count,
+            'rows_scored': count, 'model_version': text, 'as_of_date': 'date',
+            'started_at': instant, 'recorded_at': instant,
+        },
+        'score_profiles': {
+            'invocation_id': text, 'as_of_date': 'date', 'score_bin': count, 'customers': count,
             'recorded_at': instant,
         },
     }) -%}

@@ -17,6 +17,10 @@
     ('as_money rounds half away from zero', as_money("'10.00005'"), '10.0001'),
     ('as_money of a refund', as_money("'-10.00005'"), '-10.0001'),
     ('hash_bucket', hash_bucket("'abc'", 100), '72'),
+    (
+        'raise_error does nothing where no row comes',
+        "case when 1 = 2 then " ~ raise_error("'never'") ~ " else 1 = 1 end", 'true'
+    ),
     ('array_at counts from 0', array_at('[10, 20, 30]', 1), '20'),
     ('safe_cast_to of nonsense', "coalesce(" ~ safe_cast_to("'abc'", 'date') ~ ", " ~ day ~ ")", day),
     (

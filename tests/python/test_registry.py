@@ -13,11 +13,7 @@ class Registry(Build):
 
     def full(self, as_of, **variables):
         """Run everything that serves customers, as of a day."""
-        return self.build(
-            *("--select", "+customer_lifetime_value", "+model_registry"),
-            clv_as_of_date=as_of,
-            **variables,
-        )
+        return self.build(clv_as_of_date=as_of, **variables)
 
     def daily(self, as_of, **options):
         """Score as of a day."""

@@ -1,6 +1,7 @@
 """scripts/compare_builds.py: equal files pass, every kind of difference is named."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import duckdb
@@ -30,11 +31,33 @@ def first(tmp_path):
     return build(tmp_path / "clv.duckdb", SAME)
 
 
-def test_order_and_last_bits_do_not_matter(first, tmp_path):
+@pytest.fixture
+def main(tmp_path):
+    """The script, for a project with the models t and run_log, which tells of runs."""
+    nodes = [
+        {"alias": "t", "resource_type": "model", "config": {"meta": {}}},
+        {
+            "alias": "run_log",
+            "resource_type": "model",
+            "config": {"meta": {"run_log": True}},
+        },
+        {"alias": "extra", "resource_type": "seed", "config": {}},
+    ]
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps({"nodes": {node["alias"]: node for node in nodes}}))
+
+    def run(*files):
+        options = [*map(str, files), "--manifest", str(manifest)]
+        return compare_builds.main(options)
+
+    return run
+
+
+def test_order_and_last_bits_do_not_matter(first, tmp_path, main):
     shuffled = SAME + " order by id desc"
     nudged = "update t set score = score * (1 + 1e-12)"
     second = build(tmp_path / "second.duckdb", shuffled, nudged)
-    assert compare_builds.main([str(first), str(second)]) == 0
+    assert main(first, second) == 0
 
 
 def test_views_of_both_files_are_read(tmp_path):
@@ -42,7 +65,17 @@ def test_views_of_both_files_are_read(tmp_path):
     paths = [
         build(tmp_path / f"{name}.duckdb", SAME, view.format(name)) for name in "xy"
     ]
-    assert compare_builds.compare(*paths, "clv", 1e-9) == []
+    assert compare_builds.compare(*paths, "clv", 1e-9, set()) == []
+
+
+def test_what_tells_of_runs_is_left_out(first, tmp_path, main):
+    log = "create table run_log as select '{}' as invocation_id"
+    with duckdb.connect(str(first)) as connection:
+        connection.execute(f"use clv.clv; {log.format(1)}")
+    second = build(tmp_path / "second.duckdb", SAME, log.format(2))
+    assert main(first, second) == 0
+    third = build(tmp_path / "third.duckdb", SAME, "create table no_log as select 1 as i")
+    assert main(first, third) == 1
 
 
 @pytest.mark.parametrize(
@@ -57,12 +90,14 @@ def test_views_of_both_files_are_read(tmp_path):
         ("drop table t; create table u (i int)", "t: only in the first file"),
     ],
 )
-def test_differences_are_named(first, tmp_path, capsys, statement, difference):
+def test_differences_are_named(
+    first, tmp_path, capsys, main, statement, difference
+):
     second = build(tmp_path / "second.duckdb", SAME, statement)
-    assert compare_builds.main([str(first), str(second)]) == 1
+    assert main(first, second) == 1
     assert f"differs: {difference}" in capsys.readouterr().out
 
 
-def test_an_unbuilt_file_is_a_difference(first, tmp_path):
+def test_an_unbuilt_file_is_a_difference(first, tmp_path, main):
     empty = build(tmp_path / "empty.duckdb")
-    assert compare_builds.main([str(empty), str(first)]) == 1
+    assert main(empty, first) == 1

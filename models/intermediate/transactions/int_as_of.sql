@@ -1,7 +1,7 @@
 -- grain: one row per project: the date that every number is as of
 select
     {%- if var('clv_as_of_date') is none %}
-    max({{ local_date('transacted_at') }}) as as_of_date,
+    max(last_transaction_date) as as_of_date,
     {%- else %}
     cast('{{ var("clv_as_of_date") }}' as date) as as_of_date,
     {%- endif %}
@@ -9,6 +9,6 @@ select
     -- Backtest cutoffs need it, and a daily run has none.
     cast(null as date) as first_transaction_date
     {%- else %}
-    min({{ local_date('transacted_at') }}) as first_transaction_date
-from {{ ref('stg_transactions') }}
+    min(first_transaction_date) as first_transaction_date
     {%- endif %}
+from {{ ref('int_loads__checked') }}

@@ -21,8 +21,7 @@ lines as (
     {%- if is_daily() %}
     {%- set window = daily_window() %}
     where
-        -- Two days earlier, for any time zone; the local day decides.
-        transacted_at >= timestamp '{{ window.lines_from - modules.datetime.timedelta(2) }}'
+        {{ instants_since('transacted_at', window.lines_from) }}
         and {{ since(local_date('transacted_at'), window.lines_from) }}
         and {{ local_date('transacted_at') }} < date '{{ window.until }}'
     {%- endif %}

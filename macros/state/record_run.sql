@@ -1,0 +1,96 @@
+{#
+    Appends what happened to every model, and to every test that failed, to clv_state.run_results;
+    with the customers it was about to score and did score. An on-run-end hook: one insert.
+#}
+{% macro record_run(results) %}
+    {%- set scores, checked = ref('customer_lifetime_value'), ref('int_as_of') -%}
+    {%- if execute and flags.WHICH in ['build', 'run'] -%}
+        {%- set rows = [] -%}
+        {%- set succeeded = [] -%}
+        {%- for result in results -%}
+            {%- set node, status = result.node, result.status | string -%}
+            {%- if node.resource_type == 'model' or status in ['fail', 'error', 'runtime error'] -%}
+                {%- if status == 'success' -%}
+                    {%- do succeeded.append(node.name) -%}
+                {%- endif -%}
+                {%- do rows.append(run_row(result, status)) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- if rows -%}
+            {%- set is_scored = 'customer_lifetime_value' in succeeded -%}
+            {%- set values = var('clv_value') == 'none' -%}
+            insert into {{ source('clv_state', 'run_results') }} (
+                invocation_id, node, resource_type, status, message, duration_seconds, started_at,
+                rows_attempted, rows_scored, model_version, as_of_date, recorded_at
+            )
+            with scored as (
+                {%- if is_scored %}
+                select
+                    count(*) as rows_attempted,
+                    sum(
+                        case
+                            when {{ 'expected_purchases_365d' if values else 'clv_365d' }} >= 0
+                                then 1
+                            else 0
+                        end
+                    ) as rows_scored,
+                    max(
+                        case when clv_source != 'cohort_prior' then model_version end
+                    ) as model_version
+                from {{ scores }}
+                {%- else %}
+                select
+                    cast(null as {{ type_integer() }}) as rows_attempted,
+                    cast(null as {{ type_integer() }}) as rows_scored,
+                    cast(null as {{ type_text() }}) as model_version
+                {%- endif %}
+            ),
+            happened as (
+                {{ rows | join('\nunion all ') }}
+            )
+            select
+                '{{ invocation_id }}',
+                happened.node,
+                happened.resource_type,
+                happened.status,
+                happened.message,
+                happened.duration_seconds,
+                happened.started_at,
+                case
+                    when happened.node = 'customer_lifetime_value' then scored.rows_attempted
+                end,
+                case
+                    when happened.node = 'customer_lifetime_value' then scored.rows_scored
+                end,
+                case
+                    when happened.node = 'customer_lifetime_value' then scored.model_version
+                end,
+                {% if 'int_as_of' in succeeded -%}
+                (select as_of_date from {{ checked }}),
+                {%- else -%}
+                cast({{ "'" ~ var('clv_as_of_date') ~ "'" if var('clv_as_of_date') else 'null' }} as date),
+                {%- endif %}
+                {{ run_started() }}
+            from happened
+            cross join scored
+        {%- endif -%}
+    {%- endif -%}
+{% endmacro %}
+
+{# One result of dbt as a row. Messages are cut: they quote whole statements. #}
+{% macro run_row(result, status) -%}
+    {%- set quiet = (result.message or '') | replace('\\', ' ') | replace("'", ' ')
+        | replace('\n', ' ') | truncate(300, true) -%}
+    {%- set started = result.timing | map(attribute='started_at') | select | list -%}
+    select
+        '{{ result.node.name }}' as node,
+        '{{ result.node.resource_type }}' as resource_type,
+        '{{ status }}' as status,
+        {% if status == 'success' %}cast(null as {{ type_text() }}){% else %}'{{ quiet }}'{% endif %} as message,
+        {{ result.execution_time }} as duration_seconds,
+        {% if started -%}
+        cast('{{ (started | first).strftime("%Y-%m-%d %H:%M:%S.%f") }}' as {{ type_instant() }})
+        {%- else -%}
+        cast(null as {{ type_instant() }})
+        {%- endif %} as started_at
+{%- endmacro %}

@@ -1,0 +1,302 @@
+-- grain: one row per month and currency, delivered now or in the last accepted load, and its fault
+-- Everything is downstream of this model, so that a fault, which fails a test here, leaves the
+-- last good marts as they are.
+{%- set tolerance = var('clv_load_tolerance') %}
+with profiled as (
+
+    select *
+    from {{ ref('int_loads__profiled') }}
+
+),
+
+loads as (
+
+    select
+        transaction_month,
+        currency,
+        line_count,
+        purchase_days,
+        refund_count,
+        sales_amount,
+        as_of_date,
+        recorded_at
+    from {{ source('clv_state', 'accepted_loads') }}
+    {%- if var('clv_as_of_date') is not none %}
+    -- The past, rebuilt, is compared with what was accepted by then.
+    where as_of_date <= cast('{{ var("clv_as_of_date") }}' as date)
+    {%- endif %}
+
+),
+
+latest as (
+
+    select max(recorded_at) as recorded_at
+    from loads
+
+),
+
+last_load as (
+
+    select loads.*
+    from loads
+    inner join latest
+        on loads.recorded_at = latest.recorded_at
+
+),
+
+-- A log without a month in common is another log: its load is a first one.
+common as (
+
+    select count(*) as months
+    from last_load
+    inner join profiled
+        on
+            last_load.transaction_month = profiled.transaction_month
+            and last_load.currency = profiled.currency
+
+),
+
+accepted as (
+
+    select last_load.*
+    from last_load
+    cross join common
+    where common.months > 0
+
+),
+
+span as (
+
+    select
+        max(last_transaction_date) as last_transaction_date,
+        max(transaction_month) as last_month
+    from profiled
+
+),
+
+accepted_span as (
+
+    select max(as_of_date) as as_of_date
+    from accepted
+
+),
+
+united as (
+
+    select
+        coalesce(profiled.transaction_month, accepted.transaction_month)
+            as transaction_month,
+        coalesce(profiled.currency, accepted.currency) as currency,
+        profiled.line_count,
+        profiled.duplicate_count,
+        profiled.refund_count,
+        profiled.purchase_days,
+        profiled.customers,
+        profiled.active_days,
+        profiled.sales_amount,
+        profiled.median_sale_amount,
+        profiled.first_transaction_date,
+        profiled.last_transaction_date,
+        accepted.line_count as accepted_line_count,
+        accepted.purchase_days as accepted_purchase_days,
+        accepted.refund_count as accepted_refund_count,
+        accepted.sales_amount as accepted_sales_amount,
+        accepted.as_of_date as accepted_as_of_date
+    from profiled
+    full outer join accepted
+        on
+            profiled.transaction_month = accepted.transaction_month
+            and profiled.currency = accepted.currency
+
+),
+
+{%- set before %} over (
+            partition by currency
+            order by transaction_month
+            rows between 6 preceding and 1 preceding
+        )
+{%- endset %}
+
+-- What the six months before were like.
+compared as (
+
+    select
+        *,
+        {%- for count in ['line_count', 'duplicate_count', 'refund_count', 'active_days'] %}
+        sum({{ count }}){{ before }} as {{ count }}_before,
+        {%- endfor %}
+        sum(purchase_days){{ before }} as purchase_days_before,
+        sum(sales_amount){{ before }} as sales_amount_before,
+        avg(median_sale_amount){{ before }} as median_sale_amount_before,
+        min(transaction_month){{ before }} as first_month_before,
+        coalesce(
+            {{ add_months('transaction_month', 1) }}
+            <= {{ add_days('accepted_as_of_date', 1) }}, false
+        ) as is_closed
+    from united
+
+),
+
+expected as (
+
+    select
+        compared.*,
+        span.last_transaction_date as last_day,
+        compared.transaction_month = span.last_month
+        and row_number() over (
+            partition by compared.transaction_month
+            order by compared.line_count desc, compared.currency
+        ) = 1 as is_newest,
+        {%- if var('clv_as_of_date') is none %}
+        accepted_span.as_of_date as expected_day,
+        {%- else %}
+        cast('{{ var("clv_as_of_date") }}' as date) as expected_day,
+        {%- endif %}
+        -- Of days with transactions, as a share of all days: what tells how long a gap may be.
+        compared.active_days_before * 1.0 / nullif(
+            {{ days_between('compared.first_month_before', 'compared.transaction_month') }},
+            0
+        ) as active_share_before,
+        compared.sales_amount / nullif(compared.purchase_days, 0) as mean_sale_amount,
+        compared.sales_amount_before / nullif(compared.purchase_days_before, 0)
+            as mean_sale_amount_before
+    from compared
+    cross join span
+    cross join accepted_span
+
+),
+
+judged as (
+
+    select
+        *,
+        {{ days_between('last_day', 'expected_day') }} as missing_days,
+        -- Months too small to be judged alone are judged together, beside the newest closed one.
+        sum(case when is_closed then line_count else 0 end) over (partition by currency)
+            as closed_line_count,
+        sum(case when is_closed then accepted_line_count else 0 end) over (
+            partition by currency
+        ) as accepted_closed_line_count,
+        is_closed and transaction_month = max(
+            case when is_closed then transaction_month end
+        ) over (partition by currency) as is_newest_closed,
+        -- Longer than the limit, and less likely than 1 in 10,000 when days are empty by chance.
+        greatest(
+            {{ var('clv_load_max_gap_days') }},
+            ln(0.0001) / ln(greatest(0.0001, 1 - least(0.9999, active_share_before)))
+        ) as allowed_missing_days
+    from expected
+
+),
+
+{%- set month %}substr(cast(transaction_month as {{ type_text() }}), 1, 7){% endset %}
+{%- set accepted_on %}cast(accepted_as_of_date as {{ type_text() }}){% endset %}
+{%- set scale = var('clv_load_max_scale') %}
+
+faulted as (
+
+    select
+        *,
+        case
+            -- A change beyond the tolerance and beyond chance in a count of that size.
+            {%- for column, name, measure, size in [
+                ('ts', 'lines', 'line_count', 'line_count'),
+                ('user_id', 'purchase days', 'purchase_days', 'purchase_days'),
+                ('is_refund', 'refunds', 'refund_count', 'refund_count'),
+                ('amount', 'sales', 'sales_amount', 'purchase_days'),
+            ] %}
+            when
+                is_closed
+                and abs(coalesce({{ measure }}, 0) - accepted_{{ measure }})
+                > accepted_{{ measure }}
+                * ({{ tolerance }} + 3 / sqrt(nullif(accepted_{{ size }}, 0)))
+                then concat(
+                    'transactions.{{ column }} gives ',
+                    cast(coalesce({{ measure }}, 0) as {{ type_text() }}), ' {{ name }} for ',
+                    {{ month }}, ', the load accepted as of ', {{ accepted_on }},
+                    ' gave ', cast(accepted_{{ measure }} as {{ type_text() }})
+                )
+            {%- endfor %}
+            when
+                is_newest_closed
+                and abs(closed_line_count - accepted_closed_line_count)
+                > accepted_closed_line_count
+                * ({{ tolerance }} + 3 / sqrt(nullif(accepted_closed_line_count, 0)))
+                then concat(
+                    'transactions.ts gives ',
+                    cast(closed_line_count as {{ type_text() }}), ' lines up to ',
+                    {{ month }}, ', the load accepted as of ', {{ accepted_on }},
+                    ' gave ', cast(accepted_closed_line_count as {{ type_text() }})
+                )
+            when is_newest and missing_days > coalesce(
+                allowed_missing_days, {{ var('clv_load_max_gap_days') }}
+            )
+                then concat(
+                    'transactions.ts ends on ', cast(last_day as {{ type_text() }}), ', ',
+                    cast(missing_days as {{ type_text() }}), ' days before ',
+                    cast(expected_day as {{ type_text() }})
+                )
+            when
+                not is_closed and duplicate_count * 1.0 / line_count > greatest(
+                    {{ var('clv_load_max_duplicates') }},
+                    2.0 * coalesce(duplicate_count_before / line_count_before, 0)
+                )
+                and line_count >= 30
+                then concat(
+                    'transactions has ', cast(duplicate_count as {{ type_text() }}),
+                    ' identical lines among the ', cast(line_count as {{ type_text() }}),
+                    ' of ', {{ month }}
+                )
+            {%- for measure in ['median', 'mean'] %}
+            when
+                not is_closed and purchase_days >= 30 and purchase_days_before >= 30
+                and not coalesce(
+                    {{ measure }}_sale_amount / {{ measure }}_sale_amount_before
+                    between {{ 1 / scale }} and {{ scale }}, true
+                )
+                then concat(
+                    'transactions.amount has a {{ measure }} of ',
+                    cast({{ as_money(measure ~ '_sale_amount') }} as {{ type_text() }}),
+                    ' per purchase day in ', {{ month }}, ' and of ',
+                    cast(
+                        {{ as_money(measure ~ '_sale_amount_before') }} as {{ type_text() }}
+                    ), ' in the months before'
+                )
+            {%- endfor %}
+            -- Ten refunds expected and none there: chance does that once in 20,000 months.
+            when
+                not is_closed and refund_count = 0
+                and line_count * refund_count_before / line_count_before >= 10
+                then concat(
+                    'transactions.is_refund marks none of the ',
+                    cast(line_count as {{ type_text() }}), ' lines of ', {{ month }},
+                    ', and marked ', cast(refund_count_before as {{ type_text() }}),
+                    ' of ', cast(line_count_before as {{ type_text() }}),
+                    ' in the months before'
+                )
+        end as fault
+    from judged
+
+)
+
+select
+    transaction_month,
+    currency,
+    line_count,
+    duplicate_count,
+    refund_count,
+    purchase_days,
+    customers,
+    active_days,
+    sales_amount,
+    median_sale_amount,
+    accepted_line_count,
+    accepted_purchase_days,
+    accepted_refund_count,
+    accepted_sales_amount,
+    accepted_as_of_date,
+    is_closed,
+    fault,
+    first_transaction_date,
+    last_transaction_date
+from faulted

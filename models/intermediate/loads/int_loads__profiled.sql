@@ -1,0 +1,166 @@
+-- grain: one row per month and currency of the transaction log, up to the as-of date
+with transactions as (
+
+    select
+        user_id,
+        order_id,
+        sku,
+        transacted_at,
+        amount,
+        coalesce(currency, '{{ var("clv_currency") }}') as currency,
+        -- A negative amount is a refund, whatever the flag says.
+        coalesce(is_refund, false) or coalesce(amount, 0) < 0 as is_returned,
+        {{ local_date('transacted_at') }} as transaction_date
+    from {{ ref('stg_transactions') }}
+    {%- if is_daily() %}
+    where {{ instants_since('transacted_at', daily_window().lines_from) }}
+    {%- endif %}
+
+),
+
+lines as (
+
+    select
+        currency,
+        user_id,
+        order_id,
+        sku,
+        transacted_at,
+        amount,
+        is_returned,
+        transaction_date,
+        count(*) as copies
+    from transactions
+    {%- if var('clv_as_of_date') is not none %}
+    where
+        transaction_date <= cast('{{ var("clv_as_of_date") }}' as date)
+        {%- if is_daily() %}
+        and {{ since('transaction_date', daily_window().lines_from) }}
+        {%- endif %}
+    {%- endif %}
+    group by 1, 2, 3, 4, 5, 6, 7, 8
+
+),
+
+customer_days as (
+
+    select
+        {{ month_start('transaction_date') }} as transaction_month,
+        currency,
+        user_id,
+        transaction_date,
+        sum(copies) as line_count,
+        sum(copies - 1) as duplicate_count,
+        sum(case when is_returned then copies else 0 end) as refund_count,
+        sum(case when not is_returned then copies else 0 end) as sale_count,
+        sum(case when not is_returned then copies * amount end) as sales_amount
+    from lines
+    group by 1, 2, 3, 4
+
+),
+
+summed as (
+
+    select
+        transaction_month,
+        currency,
+        sum(line_count) as line_count,
+        sum(duplicate_count) as duplicate_count,
+        sum(refund_count) as refund_count,
+        sum(case when sale_count > 0 then 1 else 0 end) as purchase_days,
+        count(distinct user_id) as customers,
+        count(distinct transaction_date) as active_days,
+        sum(sales_amount) as sales_amount,
+        min(transaction_date) as first_transaction_date,
+        max(transaction_date) as last_transaction_date
+    from customer_days
+    group by 1, 2
+
+),
+
+-- The median from a histogram, so that no worker sorts every purchase.
+histogram as (
+
+    select
+        transaction_month,
+        currency,
+        sales_amount,
+        count(*) as purchase_days
+    from customer_days
+    where sales_amount > 0
+    group by 1, 2, 3
+
+),
+
+cumulated as (
+
+    select
+        transaction_month,
+        currency,
+        sales_amount,
+        sum(purchase_days) over (
+            partition by transaction_month, currency
+            order by sales_amount
+            rows between unbounded preceding and current row
+        ) as purchase_days_up_to,
+        sum(purchase_days) over (
+            partition by transaction_month, currency
+        ) as purchase_days
+    from histogram
+
+),
+
+medians as (
+
+    select
+        transaction_month,
+        currency,
+        min(sales_amount) as median_sale_amount
+    from cumulated
+    where 2 * purchase_days_up_to >= purchase_days
+    group by 1, 2
+
+)
+
+select
+    summed.transaction_month,
+    summed.currency,
+    {%- for count in [
+        'line_count', 'duplicate_count', 'refund_count', 'purchase_days', 'customers',
+        'active_days',
+    ] %}
+    cast(summed.{{ count }} as {{ type_integer() }}) as {{ count }},
+    {%- endfor %}
+    {{ as_money('coalesce(summed.sales_amount, 0)') }} as sales_amount,
+    medians.median_sale_amount,
+    summed.first_transaction_date,
+    summed.last_transaction_date
+from summed
+left join medians
+    on
+        summed.transaction_month = medians.transaction_month
+        and summed.currency = medians.currency
+{%- if is_daily() %}
+
+union all
+
+-- Months that a daily run does not read are as they were accepted.
+select
+    transaction_month,
+    currency,
+    line_count,
+    duplicate_count,
+    refund_count,
+    purchase_days,
+    customers,
+    cast(null as {{ type_integer() }}) as active_days,
+    sales_amount,
+    cast(null as {{ type_money() }}) as median_sale_amount,
+    transaction_month as first_transaction_date,
+    transaction_month as last_transaction_date
+from {{ source('clv_state', 'accepted_loads') }}
+where
+    transaction_month < date '{{ daily_window().lines_from }}'
+    and as_of_date <= cast('{{ var("clv_as_of_date") }}' as date)
+qualify recorded_at = max(recorded_at) over (partition by transaction_month, currency)
+{%- endif %}

@@ -1,0 +1,53 @@
+-- grain: one row per cutoff, matured horizon and predicted probability, in steps of 0.0001
+with predictions as (
+
+    select *
+    from {{ ref('int_predictions__scored') }}
+
+),
+
+outcomes as (
+
+    select *
+    from {{ ref('int_histories__held_out') }}
+
+),
+
+predicted as (
+
+    {%- for horizon in var('clv_horizons') %}
+    select
+        predictions.cutoff_date,
+        {{ horizon }} as horizon_days,
+        predictions.probability_purchase_{{ horizon }}d as probability,
+        case when outcomes.purchases_{{ horizon }}d > 0 then 1 else 0 end as bought,
+        predictions.expected_purchases_{{ horizon }}d as expected_purchases,
+        outcomes.purchases_{{ horizon }}d as realised_purchases,
+        predictions.expected_purchases_{{ horizon }}d * predictions.expected_value
+            as expected_value,
+        cast(outcomes.value_{{ horizon }}d as {{ type_double() }}) as realised_value
+    from predictions
+    inner join outcomes
+        on
+            predictions.customer_id = outcomes.customer_id
+            and predictions.cutoff_date = outcomes.cutoff_date
+    where outcomes.purchases_{{ horizon }}d is not null
+    {{- '\n\n    union all\n' if not loop.last }}
+    {%- endfor %}
+
+)
+
+select
+    cutoff_date,
+    horizon_days,
+    cast(floor(10000 * probability) as {{ type_integer() }}) as probability_bin,
+    count(*) as customers,
+    sum(bought) as buyers,
+    sum(probability) as probability,
+    sum((probability - bought) * (probability - bought)) as squared_error,
+    sum(expected_purchases) as expected_purchases,
+    sum(realised_purchases) as realised_purchases,
+    sum(expected_value) as expected_value,
+    sum(realised_value) as realised_value
+from predicted
+group by 1, 2, 3

@@ -1,0 +1,105 @@
+-- grain: one row per period, feature and value: what is compared, counted
+-- Money in logs, in steps of 2 %: relative changes count, and the number of rows stays small.
+with observed as (
+
+    select *
+    from {{ ref('int_drift__observed') }}
+
+),
+
+histories as (
+
+    select
+        windows.period,
+        histories.mean_value,
+        histories.purchase_days,
+        histories.recency_days,
+        histories.age_days,
+        {{ days_between('histories.last_purchase_date', 'histories.cutoff_date') }}
+            as days_since_last_purchase,
+        histories.cutoff_date
+    from {{ ref('int_histories__observed') }} as histories
+    inner join {{ ref('int_drift__windows') }} as windows
+        on histories.cutoff_date = windows.cutoff_date
+
+),
+
+scores as (
+
+    select *
+    from {{ ref('int_scores__profiled') }}
+
+),
+
+-- What was scored last, before this as-of date.
+scored_before as (
+
+    select
+        profiles.score_bin,
+        profiles.customers,
+        profiles.as_of_date
+    from {{ source('clv_state', 'score_profiles') }} as profiles
+    where profiles.as_of_date < (select max(scores.as_of_date) from scores)
+    qualify dense_rank() over (
+        partition by 1
+        order by profiles.recorded_at desc
+    ) = 1
+
+),
+
+counted as (
+
+    {%- set money %}round(50 * ln(greatest(cast({} as {{ type_double() }}), 0.01))) / 50{% endset %}
+    {%- for source, feature, is_clock, number, label in [
+        ('observed', 'order_value', false, money.replace('{}', 'order_value'), none),
+        ('observed', 'gap_days', false, 'gap_days', none),
+        ('observed', 'channel', false, none, 'channel'),
+        ('observed', 'country', false, none, 'country'),
+        ('observed', 'category', false, none, 'category'),
+        ('histories', 'mean_value', false, money.replace('{}', 'mean_value'), none),
+        ('histories', 'purchase_days', true, 'purchase_days', none),
+        ('histories', 'recency_days', true, 'recency_days', none),
+        ('histories', 'age_days', true, 'age_days', none),
+        ('histories', 'days_since_last_purchase', true, 'days_since_last_purchase', none),
+    ] %}
+    select
+        period,
+        '{{ feature }}' as feature,
+        {{ is_clock | lower }} as is_clock,
+        cast({{ number or 'null' }} as {{ type_double() }}) as number,
+        cast({{ label or 'null' }} as {{ type_text() }}) as label,
+        count(*) as customers,
+        max(cutoff_date) as cutoff_date
+    from {{ source }}
+    group by 1, 2, 3, 4, 5
+
+    union all
+    {% endfor %}
+    {%- for source, period in [('scores', 'current'), ('scored_before', 'last_scored')] %}
+    select
+        '{{ period }}' as period,
+        'score' as feature,
+        false as is_clock,
+        cast(score_bin as {{ type_double() }}) as number,
+        cast(null as {{ type_text() }}) as label,
+        sum(customers) as customers,
+        max(as_of_date) as cutoff_date
+    from {{ source }}
+    group by 1, 2, 3, 4, 5
+    {{- '\n\n    union all\n' if not loop.last }}
+    {%- endfor %}
+
+)
+
+select
+    {{ surrogate_key([
+        'period', 'feature', 'cast(round(100 * number) as ' ~ type_integer() ~ ')', 'label'
+    ]) }} as histogram_id,
+    period,
+    feature,
+    is_clock,
+    number,
+    label,
+    cast(customers as {{ type_integer() }}) as customers,
+    cutoff_date
+from counted

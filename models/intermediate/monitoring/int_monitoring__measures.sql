@@ -1,0 +1,203 @@
+-- grain: one row per measure and subject: every number that a rule of alert_rules may look at
+with drift as (
+
+    select
+        *,
+        case when is_psi_beyond_chance then psi else 0 end as psi_of_note,
+        case when is_level_shift_beyond_chance then abs(level_shift) else 0 end
+            as level_shift_of_note
+    from {{ ref('feature_drift') }}
+    where not is_clock
+
+),
+
+calibration as (
+
+    select *
+    from {{ ref('model_calibration') }}
+    where decile = 0
+    -- The newest cutoff whose 90 days are over.
+    qualify horizon_days = 90 and row_number() over (
+        partition by horizon_days
+        order by cutoff_date desc
+    ) = 1
+
+),
+
+tracking as (
+
+    select *
+    from {{ ref('model_tracking') }}
+
+),
+
+-- The newest fit that has been followed for a quarter. Its errors are weighed by the purchases: the
+-- first weeks have few.
+followed as (
+
+    select max(cutoff_date) as cutoff_date
+    from tracking
+    where not is_in_sample and {{ days_between('cutoff_date', 'week_end_date') }} >= 84
+
+),
+
+histories as (
+
+    select histories.*
+    from {{ ref('int_histories__observed') }} as histories
+    inner join {{ ref('int_cutoffs') }} as cutoffs
+        on histories.cutoff_date = cutoffs.cutoff_date
+    where cutoffs.is_production
+
+),
+
+identities as (
+
+    select
+        customer_id,
+        count(*) as identifiers
+    from {{ ref('int_identities__resolved') }}
+    group by 1
+
+),
+
+measured as (
+
+    select
+        'age_days' as measure,
+        subject,
+        cast(age_days as {{ type_double() }}) as measured
+    from {{ ref('data_freshness') }}
+
+    union all
+
+    select
+        'coverage_rate' as measure,
+        acquisition_source as subject,
+        coverage_rate as measured
+    from {{ ref('score_coverage') }}
+    -- The share of a handful says nothing.
+    where is_total or customers >= 100
+
+    union all
+
+    select
+        'unscored_customers' as measure,
+        'all' as subject,
+        cast(customers - scored_customers as {{ type_double() }}) as measured
+    from {{ ref('score_coverage') }}
+    where is_total
+
+    union all
+
+    -- With a same period last year, what comes every year is no drift.
+    select
+        'feature_psi' as measure,
+        feature as subject,
+        min(psi_of_note) as measured
+    from drift
+    where feature != 'score'
+    group by 2
+
+    union all
+
+    select
+        'feature_level_shift' as measure,
+        feature as subject,
+        min(level_shift_of_note) as measured
+    from drift
+    where level_shift is not null
+    group by 2
+
+    union all
+
+    select
+        'score_psi' as measure,
+        feature as subject,
+        psi_of_note as measured
+    from drift
+    where feature = 'score'
+
+    {%- for measure, expression in {
+        'brier_skill': 'brier_skill',
+        'calibration_error': 'calibration_error',
+        'largest_calibration_error': 'largest_calibration_error',
+        'purchase_bias': 'abs(expected_purchases / nullif(realised_purchases, 0) - 1)',
+    }.items() %}
+
+    union all
+
+    select
+        '{{ measure }}' as measure,
+        '90d' as subject,
+        {{ expression }} as measured
+    from calibration
+    {%- endfor %}
+
+    union all
+
+    select
+        'tracking_error_in_sample' as measure,
+        'all' as subject,
+        sum(abs(tracking.expected_cumulative - tracking.actual_cumulative))
+        / nullif(sum(tracking.actual_cumulative), 0) as measured
+    from tracking
+    inner join followed
+        on tracking.cutoff_date = followed.cutoff_date
+    where tracking.is_in_sample
+
+    union all
+
+    select
+        'tracking_error_after' as measure,
+        'all' as subject,
+        sum(abs(tracking.expected_cumulative - tracking.actual_cumulative))
+        / nullif(sum(tracking.actual_cumulative), 0) as measured
+    from tracking
+    inner join followed
+        on tracking.cutoff_date = followed.cutoff_date
+    where not tracking.is_in_sample
+
+    union all
+
+    select
+        'flagged_fits' as measure,
+        'all' as subject,
+        cast(sum(case when is_flagged then 1 else 0 end) as {{ type_double() }}) as measured
+    from {{ ref('model_parameters') }}
+    where is_production
+
+    union all
+
+    select
+        'capped_value_rate' as measure,
+        'all' as subject,
+        1 - sum(capped_mean_value * purchase_days)
+        / nullif(sum(greatest(mean_value, 0) * purchase_days), 0) as measured
+    from histories
+
+    union all
+
+    select
+        'lines_without_user_rate' as measure,
+        'all' as subject,
+        1.0 * sum(case when disposition = 'no_user' then line_count else 0 end)
+        / nullif(sum(line_count), 0) as measured
+    from {{ ref('revenue_reconciliation') }}
+
+    union all
+
+    select
+        'largest_identity' as measure,
+        'all' as subject,
+        cast(max(identifiers) as {{ type_double() }}) as measured
+    from identities
+
+)
+
+select
+    measure,
+    subject,
+    measured
+from measured
+where measured is not null

@@ -1,0 +1,8 @@
+-- grain: one row per bin of the score of a customer, a quarter wide in ln(1 + score)
+{%- set score = '1000 * expected_purchases_365d' if var('clv_value') == 'none' else 'clv_365d' %}
+select
+    cast(floor(4 * ln(1 + {{ score }})) as {{ type_integer() }}) as score_bin,
+    count(*) as customers,
+    max(as_of_date) as as_of_date
+from {{ ref('customer_lifetime_value') }}
+group by 1

@@ -1,0 +1,87 @@
+-- grain: one row per breached rule of alert_rules
+with rules as (
+
+    select *
+    from {{ ref('alert_rules') }}
+
+),
+
+judged as (
+
+    select
+        rules.rule,
+        rules.measure,
+        rules.is_breached_below,
+        rules.warn_limit,
+        rules.fail_limit,
+        rules.fail_severity,
+        rules.cause,
+        rules.explained_by,
+        rules.is_quiet_in_refit,
+        rules.owner,
+        rules.runbook,
+        measures.subject,
+        measures.measured,
+        case when rules.is_breached_below then -1 else 1 end as direction
+    from {{ ref('int_monitoring__measures') }} as measures
+    inner join rules
+        on measures.measure = rules.measure
+
+),
+
+breached as (
+
+    select
+        *,
+        coalesce(direction * measured > direction * fail_limit, false) as is_failed
+    from judged
+    where direction * measured > direction * warn_limit
+
+),
+
+-- The worst subject speaks for the rule.
+worst as (
+
+    select
+        *,
+        count(*) over (partition by rule) as subjects,
+        row_number() over (
+            partition by rule
+            order by direction * measured desc, subject
+        ) as position
+    from breached
+
+),
+
+causes as (
+
+    select distinct cause
+    from breached
+    where is_failed
+
+)
+
+select
+    worst.rule,
+    worst.cause,
+    case when worst.is_failed then worst.fail_severity else 'ticket' end as severity,
+    worst.measure,
+    worst.subject,
+    worst.subjects,
+    worst.measured,
+    case when worst.is_failed then worst.fail_limit else worst.warn_limit end
+        as breached_limit,
+    case
+        when causes.cause is not null then concat('explained by ', causes.cause)
+        {%- if var('clv_planned_refit') %}
+        when worst.is_quiet_in_refit then 'planned refit'
+        {%- endif %}
+    end as quiet_because,
+    worst.owner,
+    concat('models/runbooks.md#', replace(worst.runbook, '_', '-')) as runbook,
+    as_of.as_of_date
+from worst
+cross join {{ ref('int_as_of') }} as as_of
+left join causes
+    on worst.explained_by = causes.cause
+where worst.position = 1

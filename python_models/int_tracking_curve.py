@@ -1,0 +1,140 @@
+"""What a new customer is expected to buy, by day since the first purchase.
+
+BG/NBD (Fader, Hardie & Lee 2005): given the dropout probability p the expected repeat
+purchase days by day t are (1 - (1 + p t / alpha)^-r) / p, and p ~ Beta(a, b). The mean
+over p is taken by Gauss quadrature: smooth, without the singularity of the closed form
+at a = 1 (its 2F1 also cancels badly for a, b in the thousands).
+
+MBG/NBD (Batislam, Denizel & Filiztekin 2007): the same times 1 - p, since a customer may
+also leave right after the first purchase.
+
+Pareto/NBD (Schmittlein, Morrison & Colombo 1987): r beta / (alpha (s - 1)) times
+1 - (beta / (beta + t))^(s - 1), in a form without a singularity at s = 1.
+
+Grain: one row per stratum, cutoff date of the fit and day, from 0 to the days between
+the first transaction and the as-of date.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy.linalg import eigh_tridiagonal
+from scipy.special import exprel
+
+# Over the dropout probability; nodes that are enough for decades of daily buyers.
+DROPOUT_NODES = 256
+
+
+def beta_quadrature(a, b, nodes):
+    """Gauss quadrature for the density of Beta(a, b) (Golub & Welsch 1969).
+
+    Returns:
+        Nodes and weights, each of shape (nodes,); the weights sum to one.
+    """
+    # Jacobi exponents on [-1, 1]: (1 - y)^c (1 + y)^d with p = (1 + y) / 2
+    c, d = b - 1, a - 1
+    k = np.arange(1, nodes)
+    s = 2 * k + c + d
+    centre = np.concatenate([[(d - c) / (c + d + 2)], (d * d - c * c) / (s * (s + 2))])
+    # for k = 1 the factor k + c + d cancels against s - 1
+    ratio = np.concatenate([[1.0], (k[1:] + c + d) / (s[1:] - 1)])
+    off = np.sqrt(4 * k * (k + c) * (k + d) * ratio / (s * s * (s + 1)))
+    points, vectors = eigh_tridiagonal((1 + centre) / 2, off / 2)
+    return np.maximum(points, 1e-300), vectors[0] ** 2
+
+
+def bgnbd_curve(times, fit):
+    """E[X(t)] of a new customer under BG/NBD.
+
+    Args:
+        times: days since the first purchase, shape (m,).
+        fit: mapping with r, alpha (days), a and b.
+
+    Returns:
+        Array of shape (m,).
+    """
+    p, weight = beta_quadrature(fit["a"], fit["b"], DROPOUT_NODES)
+    ratio = np.asarray(times, float)[:, None] / fit["alpha"]
+    return -np.expm1(-fit["r"] * np.log1p(ratio * p)) @ (weight / p)
+
+
+def mbgnbd_curve(times, fit):
+    """E[X(t)] of a new customer under MBG/NBD; arguments as for `bgnbd_curve`."""
+    p, weight = beta_quadrature(fit["a"], fit["b"], DROPOUT_NODES)
+    ratio = np.asarray(times, float)[:, None] / fit["alpha"]
+    return -np.expm1(-fit["r"] * np.log1p(ratio * p)) @ (weight * (1 - p) / p)
+
+
+def paretonbd_curve(times, fit):
+    """E[X(t)] of a new customer under Pareto/NBD: with s and beta (days) for a and b."""
+    passed = np.log1p(np.asarray(times, float) / fit["beta"])
+    # (1 - exp(-(s - 1) passed)) / (s - 1), which tends to passed
+    alive = passed * exprel((1 - fit["s"]) * passed)
+    return fit["r"] * fit["beta"] / fit["alpha"] * alive
+
+
+CURVES = {
+    "bgnbd": bgnbd_curve,
+    "mbgnbd": mbgnbd_curve,
+    "paretonbd": paretonbd_curve,
+}
+
+
+def curves(parameters, days):
+    """Curves of every fit.
+
+    Args:
+        parameters: frame with stratum, cutoff_date, purchase_model and the parameters.
+        days: the last day.
+
+    Returns:
+        DataFrame: stratum, cutoff_date, day, expected_purchases.
+    """
+    day = np.arange(days + 1, dtype="int64")
+    frames = [
+        pd.DataFrame(
+            {
+                "stratum": fit["stratum"],
+                "cutoff_date": pd.Timestamp(fit["cutoff_date"]).date(),
+                "day": day,
+                "expected_purchases": CURVES[fit["purchase_model"]](day, fit),
+            }
+        )
+        for fit in parameters.sort_values(["cutoff_date", "stratum"]).to_dict("records")
+    ]
+    # Without a row, text and dates need types of their own.
+    empty = {
+        "stratum": "string",
+        "cutoff_date": "date32[pyarrow]",
+        "day": "int64",
+        "expected_purchases": "float64",
+    }
+    if not frames:
+        return pd.DataFrame(columns=list(empty)).astype(empty)
+    return pd.concat(frames, ignore_index=True)
+
+
+def _to_pandas(relation):
+    if isinstance(relation, pd.DataFrame):
+        return relation
+    names = ("toPandas", "to_pandas", "df")  # PySpark, BigFrames, DuckDB
+    return next(getattr(relation, n)() for n in names if hasattr(type(relation), n))
+
+
+def _from_pandas(frame, session):
+    # BigFrames wants a frame of its own back; the others take pandas
+    return session.read_pandas(frame) if hasattr(session, "read_pandas") else frame
+
+
+def model(dbt, session):
+    """Tabulate what the recipe fitted over the days of the transaction log."""
+    dbt.config(materialized="table")
+    as_of = _to_pandas(dbt.ref("int_as_of"))
+    span = pd.to_datetime(as_of["as_of_date"]) - pd.to_datetime(
+        as_of["first_transaction_date"]
+    )
+    fits = _to_pandas(dbt.ref("int_purchases__parameters"))
+    frame = curves(
+        fits[fits["is_recipe"].astype(bool)],
+        int(span.dt.days.max()) if len(span) else 0,
+    )
+    return _from_pandas(frame, session)

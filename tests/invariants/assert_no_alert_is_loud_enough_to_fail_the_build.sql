@@ -1,0 +1,16 @@
+-- Var clv_fail_on says which alerts fail the build: page, ticket (pages too) or never. It runs last,
+-- on marts that are built already: alerts need eyes, not a roll back.
+select
+    rule,
+    severity,
+    subject,
+    measured,
+    runbook
+from {{ ref('alerts') }}
+where
+    quiet_because is null
+    {%- if var('clv_fail_on') == 'never' %}
+    and false
+    {%- elif var('clv_fail_on') == 'page' %}
+    and severity = 'page'
+    {%- endif %}
