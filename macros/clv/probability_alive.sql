@@ -17,21 +17,16 @@
     leaving_span, ends where (alpha + u) ^ -(r + x) has fallen by 24 e-folds. Error of P(alive) for
     x up to 500 and T up to 3,000 days: below 2e-10 (tests/python/test_probability_alive.py).
 
-    Only the models in use are compiled. Pareto/NBD needs the columns leaving_from and leaving_span
-    beside the others.
+    All three are compiled, whatever the recipe: a registered version may be of another model.
+    Pareto/NBD needs the columns leaving_from and leaving_span beside the others.
 #}
-{% macro probability_alive(models=purchase_models()) -%}
+{% macro probability_alive() -%}
     case
-        {%- if 'bgnbd' in models %}
         when purchase_model = 'bgnbd' and frequency = 0 then 1.0
         when purchase_model = 'bgnbd'
             then {{ staying('ln(a / (b + frequency - 1))') | indent(12) }}
-        {%- endif %}
-        {%- if 'mbgnbd' in models %}
         when purchase_model = 'mbgnbd'
             then {{ staying('ln(a / (b + frequency))') | indent(12) }}
-        {%- endif %}
-        {%- if 'paretonbd' in models %}
         when purchase_model = 'paretonbd'
             then 1.0 / (
                 1.0 + s * leaving_span * (
@@ -49,7 +44,6 @@
                     {%- endfor %}
                 )
             )
-        {%- endif %}
     end
 {%- endmacro %}
 

@@ -12,6 +12,7 @@
                     those orders
     days_from       purchase days that such a refund can change; replaced as well
     settled_from    the earliest that purchase days can have been settled by the last full run
+    year_from       the year before the as-of date
     until           the day after the last month that is written
 #}
 {% macro daily_window() %}
@@ -27,6 +28,7 @@
         'reach_from': lines_from - refund_days - refund_days,
         'days_from': days_from,
         'settled_from': (days_from - days(var('clv_days_between_full_runs'))).replace(day=1),
+        'year_from': as_of - days(366),
         'until': (as_of.replace(day=1) + days(32)).replace(day=1),
     }) -%}
 {% endmacro %}

@@ -1,13 +1,19 @@
--- Every history at every cutoff has a prediction by the recipe, and with a value model a value.
+-- Every history has a prediction by every parameter set of its stratum and cutoff, and with a value
+-- model a value.
 select
     histories.customer_id,
-    histories.cutoff_date
+    histories.cutoff_date,
+    parameters.model_version
 from {{ ref('int_histories__observed') }} as histories
+inner join {{ ref('int_parameters') }} as parameters
+    on
+        histories.stratum = parameters.stratum
+        and histories.cutoff_date = parameters.cutoff_date
 left join {{ ref('int_predictions__scored') }} as predictions
     on
         histories.customer_id = predictions.customer_id
         and histories.cutoff_date = predictions.cutoff_date
-        and predictions.is_recipe
+        and parameters.model_version = predictions.model_version
 where
     predictions.probability_alive is null
     {%- if var('clv_value') != 'none' %}

@@ -75,7 +75,7 @@ computed as (
 
     select
         *,
-        {{ probability_alive(['bgnbd', 'mbgnbd', 'paretonbd']) | indent(8) }}
+        {{ probability_alive() | indent(8) }}
             as probability_alive
     from prepared
 

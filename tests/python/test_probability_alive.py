@@ -11,7 +11,7 @@ from dbt.cli.main import dbtRunner
 from scipy.special import expit
 
 QUERY = """
-select *, {{ probability_alive(['bgnbd', 'mbgnbd', 'paretonbd']) }} as probability_alive
+select *, {{ probability_alive() }} as probability_alive
 from (
     select *, {{ leaving_from() }} as leaving_from, {{ leaving_span() }} as leaving_span
     from histories

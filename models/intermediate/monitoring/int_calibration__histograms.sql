@@ -3,6 +3,7 @@ with predictions as (
 
     select *
     from {{ ref('int_predictions__scored') }}
+    where is_recipe
 
 ),
 

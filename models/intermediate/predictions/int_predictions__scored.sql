@@ -34,10 +34,8 @@ modelled as (
         histories.recency_days,
         histories.age_days,
         histories.purchase_days,
-        {%- if 'paretonbd' in purchase_models() %}
         {{ leaving_from() }} as leaving_from,
         {{ leaving_span() | indent(8) }} as leaving_span,
-        {%- endif %}
         -- Spend of k purchases is this scale times BetaPrime(p k, q + p n); n = purchase days.
         parameters.gamma + histories.purchase_days * histories.capped_mean_value
             as spend_scale,

@@ -10,12 +10,15 @@ with cutoffs as (
 
 ),
 
+{%- if not is_daily() %}
+
 computed as (
 
     select *
     from {{ ref('int_segments__computed_cut_points') }}
 
 ),
+{%- endif %}
 
 frozen as (
 
@@ -35,8 +38,10 @@ in_force as (
     inner join frozen
         on
             frozen.effective_date <= cutoffs.cutoff_date
+            {%- if not is_daily() %}
             and frozen.effective_date
             > {{ add_days('cutoffs.cutoff_date', -var('clv_cut_point_refresh_days')) }}
+            {%- endif %}
     where cutoffs.is_production
     qualify row_number() over (
         partition by cutoffs.cutoff_date
@@ -45,6 +50,14 @@ in_force as (
 
 )
 
+{% if is_daily() -%}
+-- A daily run computes none: the next full run does when they are due.
+select
+    cutoff_date,
+    effective_date,
+    {{ columns | join(',\n    ') }}
+from in_force
+{%- else -%}
 select
     computed.cutoff_date,
     coalesce(in_force.effective_date, computed.cutoff_date) as effective_date,
@@ -57,3 +70,4 @@ select
 from computed
 left join in_force
     on computed.cutoff_date = in_force.cutoff_date
+{%- endif %}

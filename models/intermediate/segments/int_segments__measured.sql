@@ -19,8 +19,22 @@ histories as (
 
 purchase_days as (
 
+    {% if is_daily() -%}
+    select
+        purchase_days.customer_id,
+        cutoffs.cutoff_date,
+        purchase_days.purchase_date,
+        purchase_days.value_amount
+    from {{ ref('int_purchase_days') }} as purchase_days
+    cross join cutoffs
+    where
+        purchase_days.is_purchase
+        and purchase_days.known_until is null
+        and {{ since('purchase_days.purchase_date', daily_window().year_from) }}
+    {%- else -%}
     select *
     from {{ ref('int_purchase_days__known') }}
+    {%- endif %}
 
 ),
 
@@ -49,7 +63,7 @@ predictions as (
     from {{ ref('int_predictions__scored') }} as scored
     inner join cutoffs
         on scored.cutoff_date = cutoffs.cutoff_date
-    where not cutoffs.is_production
+    where scored.is_recipe and not cutoffs.is_production
 
 ),
 
