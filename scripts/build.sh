@@ -7,6 +7,9 @@
 #                    customers, identities, events, ad_spend, campaign_assignments,
 #                    consents, customer_status; default: the demo, the CDNOW orders
 #                    in seeds/demo
+#   --run KIND       monthly_refit: everything, the default; weekly_backtest: everything,
+#                    scored by the champion; daily_scoring: as of a given date, without
+#                    a fit, on history that only the last months are added to
 #   --as-of DATE     every number is as of this day; default: the last transaction's
 #   --value KIND     margin, revenue, or none for visits without a price
 #   --vars YAML      other variables of dbt_project.yml, e.g. '{clv_strata: [country]}'
@@ -25,7 +28,7 @@ set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-input="" as_of="" value="" vars="" against="" target="${CLV_TARGET:-duckdb}"
+input="" run="" as_of="" value="" vars="" against="" target="${CLV_TARGET:-duckdb}"
 dbt_options=()
 while (($#)); do
     case "$1" in
@@ -35,12 +38,13 @@ while (($#)); do
             dbt_options+=(--exclude-resource-type test --exclude-resource-type unit_test)
             shift && continue
             ;;
-        --input | --as-of | --value | --vars | --target | --against) ;;
+        --input | --run | --as-of | --value | --vars | --target | --against) ;;
         *) fail "There is no option $1: scripts/build.sh --help lists them." ;;
     esac
     [[ -n "${2:-}" ]] || fail "$1 needs a value: scripts/build.sh --help says which."
     case "$1" in
         --input) input="$2" ;;
+        --run) run="$2" ;;
         --as-of) as_of="$2" ;;
         --value) value="$2" ;;
         --vars) vars="$2" ;;
@@ -58,7 +62,13 @@ export CLV_DUCKDB_PATH="$database"
 cd "$clv_root"
 ensure_environment
 
-vars="$(python scripts/merge_vars.py --vars "$vars" --as-of "$as_of" --value "$value")"
+case "$run" in
+    "") kind="" ;;
+    monthly_refit | weekly_backtest) kind=full dbt_options+=(--selector "$run") ;;
+    daily_scoring) kind=daily dbt_options+=(--selector "$run") ;;
+    *) fail "There is no run $run: scripts/build.sh --help lists them." ;;
+esac
+vars="$(python scripts/merge_vars.py --vars "$vars" --as-of "$as_of" --value "$value" --run "$kind")"
 
 if [[ "$target" == emulator ]]; then
     if ! ensure_emulator; then

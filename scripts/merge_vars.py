@@ -1,6 +1,6 @@
 """Bring the variables of a build into one JSON text for dbt's --vars.
 
-usage: merge_vars.py [--vars YAML] [--as-of DATE] [--value KIND] [--get NAME]
+usage: merge_vars.py [--vars YAML] [--as-of DATE] [--value KIND] [--run KIND] [--get NAME]
 
 With --get, print one variable instead: as given, else its default in dbt_project.yml.
 """
@@ -16,8 +16,8 @@ import yaml
 PROJECT = Path(__file__).resolve().parent.parent
 
 
-def merge(text: str, as_of: str, value: str) -> dict:
-    """Merge --vars with the two variables that have an option of their own."""
+def merge(text: str, as_of: str, value: str, run: str) -> dict:
+    """Merge --vars with the variables that have an option of their own."""
     try:
         given = yaml.safe_load(text or "{}")
     except yaml.YAMLError:
@@ -37,6 +37,8 @@ def merge(text: str, as_of: str, value: str) -> dict:
         if value not in ("margin", "revenue", "none"):
             raise ValueError(f"--value must be margin, revenue or none, not {value!r}")
         given["clv_value"] = value
+    if run:
+        given["clv_run"] = run
     return given
 
 
@@ -44,11 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for option in ("--vars", "--as-of", "--value", "--get"):
+    for option in ("--vars", "--as-of", "--value", "--run", "--get"):
         parser.add_argument(option, default="")
     options = parser.parse_args(arguments)
     try:
-        merged = merge(options.vars, options.as_of, options.value)
+        merged = merge(options.vars, options.as_of, options.value, options.run)
     except ValueError as error:
         print(f"{error}.", file=sys.stderr)
         return 2
