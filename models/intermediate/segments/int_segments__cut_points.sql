@@ -34,9 +34,9 @@ in_force as (
     from cutoffs
     inner join frozen
         on
-            frozen.effective_date <= cutoffs.cutoff_date
-            and frozen.effective_date
-            > {{ add_days('cutoffs.cutoff_date', -var('clv_cut_point_refresh_days')) }}
+            cutoffs.cutoff_date >= frozen.effective_date
+            and {{ days_between('frozen.effective_date', 'cutoffs.cutoff_date') }}
+            < {{ var('clv_cut_point_refresh_days') }}
     where cutoffs.is_production
     qualify row_number() over (
         partition by cutoffs.cutoff_date
@@ -46,14 +46,14 @@ in_force as (
 )
 
 select
-    computed.cutoff_date,
-    coalesce(in_force.effective_date, computed.cutoff_date) as effective_date,
     {%- for column in columns %}
     case
         when in_force.effective_date is null then computed.{{ column }}
         else in_force.{{ column }}
-    end as {{ column }}{{ ',' if not loop.last }}
+    end as {{ column }},
     {%- endfor %}
+    computed.cutoff_date,
+    coalesce(in_force.effective_date, computed.cutoff_date) as effective_date
 from computed
 left join in_force
     on computed.cutoff_date = in_force.cutoff_date

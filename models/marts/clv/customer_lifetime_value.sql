@@ -19,10 +19,10 @@ with as_of as (
 buyers as (
 
     select
-        customers.*,
         {%- for column in expectations %}
-        predictions.{{ column }}{{ ',' if not loop.last }}
+        predictions.{{ column }},
         {%- endfor %}
+        customers.*
     from {{ ref('int_customers__current') }} as customers
     inner join {{ ref('int_predictions__scored') }} as predictions
         on
@@ -143,7 +143,8 @@ select
     mean_value,
     -- Nothing is expected of a suppressed customer; null stays null.
     {%- for column in expectations %}
-    case when is_suppressed then 0.0 * {{ column }} else {{ column }} end as {{ column }},
+    case when is_suppressed then 0.0 * {{ column }} else {{ column }} end
+        as {{ column }},
     {%- endfor %}
     clv_source,
     concat(clv_source, '@', cast(as_of_date as {{ type_text() }})) as model_version,
