@@ -16,8 +16,8 @@ where
 union all
 
 select
-    concat('share of ', scheme) as customer_id,
+    scheme as customer_id,
     cast(sum(share_of_customers) as {{ type_text() }}) as clv_segment
 from {{ ref('segment_summary') }}
-group by scheme
+group by 1
 having abs(sum(share_of_customers) - 1) > 1e-9

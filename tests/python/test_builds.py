@@ -386,9 +386,11 @@ def rich_inputs():
         ),
         "customer_status": pd.DataFrame(
             {
-                "user_id": ["u001b", "u001b"],
-                "status": ["Fraud", "Closed"],
-                "effective_at": pd.to_datetime(["2024-01-01", "2024-02-01"]),
+                "user_id": ["u001b", "u001b", "u002a"],
+                "status": ["Fraud", "Closed", "Fraud"],
+                "effective_at": pd.to_datetime(
+                    ["2024-01-01", "2024-02-01", "2024-06-30"]
+                ),
             }
         ),
     }
@@ -451,7 +453,17 @@ def test_user_ids_of_one_person_are_one_customer_and_a_till_links_nobody(rich, i
 
 def test_a_later_status_replaces_an_earlier_one(rich):
     found = rich.read("select customer_id, status from clv.customers where status > ''")
-    assert found.to_numpy().tolist() == [["u001a", "closed"]]
+    assert found.to_numpy().tolist() == [["u001a", "closed"], ["u002a", "fraud"]]
+
+
+def test_a_status_without_a_later_purchase_suppresses(rich):
+    found = rich.read(
+        "select customer_id, clv_365d, mean_value > 0 as has_history, clv_segment, "
+        "is_contactable from clv.customer_lifetime_value "
+        "inner join clv.customer_segments using (customer_id) where is_suppressed"
+    )
+    # u001a bought after hers
+    assert found.to_numpy().tolist() == [["u002a", 0, True, "suppressed", False]]
 
 
 def test_prospects_have_the_prior_of_their_country(rich):

@@ -11,8 +11,8 @@ from scipy.special import hyp2f1
 from test_builds import BIN, Build
 
 FIRST, REFRESHES = pd.Timestamp("1997-06-29"), 53
-# Customers of CDNOW, by the last digit of their id, and how many of them each weekly refit
-# reads, which is what makes its parameters as noisy as they are in practice.
+# Customers of CDNOW, by the last digit of their id, and how many are drawn for each
+# weekly refit, which makes its parameters as noisy as they are in practice.
 SHARD, FITTED = ("3", "7"), 4000
 
 # The models that are run, in order, by the schema they live in.
@@ -79,14 +79,17 @@ class Refreshes:
             """
         )
 
-    def create(self, name, schema="clv_intermediate"):
+    def create(self, name):
+        """Build a table from what its model selects."""
         self.connection.execute(
-            f"create or replace table {schema}.{name} as {self.sql[name]}"
+            f"create or replace table clv_intermediate.{name} as {self.sql[name]}"
         )
 
     def merge(self, name, date):
         """Add what an incremental model selects, in place of the rows of this date."""
-        self.connection.execute(f"create or replace temp table added as {self.sql[name]}")
+        self.connection.execute(
+            f"create or replace temp table added as {self.sql[name]}"
+        )
         self.connection.execute(
             f"delete from clv_state.{name} where {date} = "
             "(select as_of_date from clv_intermediate.int_as_of)"
@@ -146,6 +149,7 @@ class Refreshes:
         return self.read(f"select segment from clv_intermediate.{RULED}")
 
     def read(self, query):
+        """Segments that a query finds, in the order of customers."""
         found = self.connection.sql(query + " order by customer_id").fetchnumpy()
         return found["segment"].astype(str)
 
@@ -216,14 +220,16 @@ def test_memory_ends_flapping(weeks):
         name: unexplained(weeks[name], weeks["purchase_days"]) for name in ("off", "on")
     }
     for name, (changes, flaps) in rates.items():
-        print(f"memory {name}: {changes:.2f} changes a year, {flaps:.1f} flaps per 1,000")
+        print(f"memory {name}: {changes:.2f} changes, {flaps:.1f} flaps per 1,000")
     assert rates["on"][1] < 5 < rates["off"][1]
 
 
 def test_memory_does_not_hold_customers_where_they_no_longer_belong(weeks):
     """It delays moves by one refresh, and those at the edge of a tier for longer."""
     agrees = weeks["on"] == weeks["rules"]
-    print(f"as the rules of the day: {agrees.mean():.2%}, {agrees[-1].mean():.2%} at last")
+    print(
+        f"as the rules of the day: {agrees.mean():.2%}, {agrees[-1].mean():.2%} at last"
+    )
     assert agrees.mean() > 0.97
     bought = weeks["purchase_days"][1:] != weeks["purchase_days"][:-1]
     assert bought.sum() > 1000

@@ -68,12 +68,16 @@ select
     latest.status,
     latest.status_date,
     -- A purchase after the day of the status opens the customer again.
-    {% if var('clv_suppressed_statuses') -%}
-    latest.status in ('{{ var('clv_suppressed_statuses') | join("', '") }}')
-    and coalesce(buyers.last_purchase_date <= latest.status_date, true)
-    {%- else -%}
-    false
-    {%- endif %} as is_suppressed
+    coalesce(
+        latest.status in (
+            {%- for status in var('clv_suppressed_statuses') %}
+            '{{ status }}',
+            {%- endfor %}
+            ''
+        )
+        and coalesce(buyers.last_purchase_date <= latest.status_date, true),
+        false
+    ) as is_suppressed
 from latest
 left join buyers
     on latest.customer_id = buyers.customer_id

@@ -94,7 +94,9 @@ pivoted as (
         {%- for column, (series, percentile) in cut_points.items() %}
         min(
             case
-                when series = '{{ series }}' and customers_up_to >= {{ percentile }} * customers
+                when
+                    series = '{{ series }}'
+                    and customers_up_to >= {{ percentile }} * customers
                     then lowest_value
             end
         ) as {{ column }},

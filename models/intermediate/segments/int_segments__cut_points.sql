@@ -37,10 +37,10 @@ in_force as (
     from cutoffs
     inner join frozen
         on
-            frozen.effective_date <= cutoffs.cutoff_date
+            cutoffs.cutoff_date >= frozen.effective_date
             {%- if not is_daily() %}
-            and frozen.effective_date
-            > {{ add_days('cutoffs.cutoff_date', -var('clv_cut_point_refresh_days')) }}
+            and {{ days_between('frozen.effective_date', 'cutoffs.cutoff_date') }}
+            < {{ var('clv_cut_point_refresh_days') }}
             {%- endif %}
     where cutoffs.is_production
     qualify row_number() over (
@@ -59,14 +59,14 @@ select
 from in_force
 {%- else -%}
 select
-    computed.cutoff_date,
-    coalesce(in_force.effective_date, computed.cutoff_date) as effective_date,
     {%- for column in columns %}
     case
         when in_force.effective_date is null then computed.{{ column }}
         else in_force.{{ column }}
-    end as {{ column }}{{ ',' if not loop.last }}
+    end as {{ column }},
     {%- endfor %}
+    computed.cutoff_date,
+    coalesce(in_force.effective_date, computed.cutoff_date) as effective_date
 from computed
 left join in_force
     on computed.cutoff_date = in_force.cutoff_date

@@ -9,7 +9,6 @@
     unique_key=['effective_date', 'settings'],
     on_schema_change='fail',
 ) }}
-{%- set settings = cut_point_settings() %}
 with cutoffs as (
 
     select *
@@ -21,7 +20,7 @@ computed as (
 
     select
         computed_cut_points.*,
-        '{{ settings }}' as settings
+        '{{ cut_point_settings() }}' as settings
     from {{ ref('int_segments__computed_cut_points') }} as computed_cut_points
     inner join cutoffs
         on computed_cut_points.cutoff_date = cutoffs.cutoff_date
@@ -32,30 +31,32 @@ computed as (
 -- A valid version of before, or one of later.
 kept as (
 
-    select frozen.settings
+    select distinct frozen.settings
     from {{ this }} as frozen
-    cross join computed
+    inner join computed
+        on frozen.settings = computed.settings
     where
-        frozen.settings = '{{ settings }}'
-        and frozen.effective_date
+        frozen.effective_date
         > {{ add_days('computed.cutoff_date', -var('clv_cut_point_refresh_days')) }}
         and frozen.effective_date != computed.cutoff_date
 
 ){% endif %}
 
 select
-    settings,
-    vip_clv,
-    notable_clv,
-    valuable_clv,
-    historic_value,
-    outlier_value_365d,
-    outlier_purchases_365d,
-    outlier_mean_value,
-    promising_clv,
-    inactivity_days,
-    cutoff_date as effective_date
+    computed.settings,
+    computed.vip_clv,
+    computed.notable_clv,
+    computed.valuable_clv,
+    computed.historic_value,
+    computed.outlier_value_365d,
+    computed.outlier_purchases_365d,
+    computed.outlier_mean_value,
+    computed.promising_clv,
+    computed.inactivity_days,
+    computed.cutoff_date as effective_date
 from computed
 {%- if is_incremental() %}
-where settings not in (select settings from kept)
+left join kept
+    on computed.settings = kept.settings
+where kept.settings is null
 {%- endif %}

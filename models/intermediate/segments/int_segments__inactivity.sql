@@ -4,7 +4,8 @@ with cutoffs as (
 
     select
         cutoff_date,
-        {{ add_days('cutoff_date', -var('clv_statistics_window_days')) }} as window_start
+        {{ add_days('cutoff_date', -var('clv_statistics_window_days')) }}
+            as window_start
     from {{ ref('int_cutoffs') }}
 
 ),
@@ -71,7 +72,10 @@ select
     cutoffs.cutoff_date,
     {%- if var('clv_inactivity_days') is none %}
     -- Nobody came back yet: nobody is written off early.
-    least({{ longest }}, greatest({{ shortest }}, coalesce(percentiles.gap_days, {{ longest }})))
+    least(
+        {{ longest }},
+        greatest({{ shortest }}, coalesce(percentiles.gap_days, {{ longest }}))
+    )
     {%- else %}
     {{ var('clv_inactivity_days') }}
     {%- endif %} as inactivity_days

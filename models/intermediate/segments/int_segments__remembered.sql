@@ -220,9 +220,12 @@ select
     case when judged.has_moved then judged.candidate else judged.held_segment end
         as segment,
     case when judged.is_pending then judged.candidate end as pending_segment,
-    case when judged.is_pending then judged.candidate_refreshes end as pending_refreshes,
-    case when judged.has_moved then judged.held_segment else judged.held_previous_segment end
-        as previous_segment,
+    case when judged.is_pending then judged.candidate_refreshes end
+        as pending_refreshes,
+    case
+        when judged.has_moved then judged.held_segment
+        else judged.held_previous_segment
+    end as previous_segment,
     case when judged.has_moved then judged.mover else judged.held_moved_by end
         as moved_by,
     judged.purchase_days,

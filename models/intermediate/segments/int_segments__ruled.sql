@@ -43,7 +43,8 @@ compared as (
             else 'active'
         end as state,
         measured.days_since_last_purchase
-        > {{ var('clv_exit_band') }} * cut_points.inactivity_days as stays_hibernating,
+        > {{ var('clv_exit_band') }} * cut_points.inactivity_days
+            as stays_hibernating,
         -- Tiers by CLV: to enter one, and to stay in it.
         {%- for column, band in {'tier': 1, 'kept_tier': var('clv_exit_band')}.items() %}
         case

@@ -19,14 +19,14 @@ with as_of as (
 buyers as (
 
     select
-        customers.*,
         {%- for column in expectations %}
         predictions.{{ column }},
         {%- endfor %}
         coalesce(concat(predictions.purchase_model, '_gamma_gamma'), 'unscored')
             as clv_source,
         predictions.model_version,
-        predictions.cutoff_date as scored_on
+        predictions.cutoff_date as scored_on,
+        customers.*
     from {{ ref('int_customers__current') }} as customers
     -- Right after a rollback, scores are those of the version's last run.
     left join {{ ref('int_scores__served') }} as predictions
@@ -151,7 +151,8 @@ select
     mean_value,
     -- Nothing is expected of a suppressed customer; null stays null.
     {%- for column in expectations %}
-    case when is_suppressed then 0.0 * {{ column }} else {{ column }} end as {{ column }},
+    case when is_suppressed then 0.0 * {{ column }} else {{ column }} end
+        as {{ column }},
     {%- endfor %}
     clv_source,
     model_version,

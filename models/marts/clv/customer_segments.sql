@@ -92,7 +92,8 @@ placed as (
         customers.as_of_date,
         rfm.segment as rfm_segment,
         case
-            when ruled.customer_id is not null then coalesce(latest.segment, ruled.segment)
+            when ruled.customer_id is not null
+                then coalesce(latest.segment, ruled.segment)
             when customers.is_suppressed then 'suppressed'
             else '00_prospect'
         end as clv_segment,

@@ -32,15 +32,15 @@ held_out as (
 members as (
 
     select
-        ruled.cutoff_date,
-        ruled.purchase_days,
-        ruled.segment as clv_segment,
-        scores.segment as rfm_segment,
         {%- for horizon in var('clv_horizons') %}
         held_out.purchases_{{ horizon }}d,
         cast(held_out.{{ measure }}_{{ horizon }}d as {{ type_double() }})
-            as realised_{{ horizon }}d{{ ',' if not loop.last }}
+            as realised_{{ horizon }}d,
         {%- endfor %}
+        ruled.purchase_days,
+        ruled.segment as clv_segment,
+        scores.segment as rfm_segment,
+        ruled.cutoff_date
     from ruled
     inner join scores
         on
@@ -65,7 +65,8 @@ summed as (
         {{ scheme }}_segment as segment,
         count(*) as customers,
         avg(purchase_days) as mean_purchase_days,
-        avg(case when purchases_{{ horizon }}d > 0 then 1.0 else 0.0 end) as share_buying,
+        avg(case when purchases_{{ horizon }}d > 0 then 1.0 else 0.0 end)
+            as share_buying,
         sum(realised_{{ horizon }}d) as realised_value,
         sum(realised_{{ horizon }}d * realised_{{ horizon }}d) as squares
     from members
@@ -87,7 +88,8 @@ compared as (
         sum(customers) {{ everyone }} as all_customers,
         sum(realised_value) {{ everyone }} as all_value,
         sum(squares) {{ everyone }} as all_squares,
-        sum(realised_value * realised_value / customers) {{ everyone }} as squares_between
+        sum(realised_value * realised_value / customers) {{ everyone }}
+            as squares_between
     from summed
 
 )

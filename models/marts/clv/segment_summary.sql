@@ -125,7 +125,9 @@ select
         'customers': 'customers', 'value': 'value_to_date', 'expected_value': 'expected_value',
     }.items() %}
     cast({{ measure }} as {{ type_double() }})
-    / nullif(sum(cast({{ measure }} as {{ type_double() }})) over (partition by scheme), 0)
+    / nullif(
+        sum(cast({{ measure }} as {{ type_double() }})) over (partition by scheme), 0
+    )
         as share_of_{{ share }},
     {%- endfor %}
     next_best_action
