@@ -61,7 +61,7 @@ identities as (
 
 ),
 
-measured as (
+united as (
 
     select
         'age_days' as measure,
@@ -199,5 +199,5 @@ select
     measure,
     subject,
     measured
-from measured
+from united
 where measured is not null
