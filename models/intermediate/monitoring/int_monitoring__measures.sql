@@ -163,7 +163,8 @@ united as (
     select
         'flagged_fits' as measure,
         'all' as subject,
-        cast(sum(case when is_flagged then 1 else 0 end) as {{ type_double() }}) as measured
+        cast(sum(case when is_flagged then 1 else 0 end) as {{ type_double() }})
+            as measured
     from {{ ref('model_parameters') }}
     where is_production
 
