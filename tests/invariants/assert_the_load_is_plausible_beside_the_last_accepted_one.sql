@@ -16,16 +16,12 @@ with faults as (
 select *
 from faults
 where
-    {%- if var('clv_accept_load') %}
-    false
-    {%- else %}
     case
-        when fault is not null
+        when fault is not null and not {{ var('clv_accept_load') | lower }}
             then {{ raise_error(
                 "concat('clv: ', fault, '; in all ', cast(months as " ~ type_text() ~ "), "
                 ~ "' months are at fault (column fault of int_loads__checked). Load it again, or "
-                ~ "accept it as it is with --vars ''{clv_accept_load: true}''.')"
+                ~ "accept it as it is with var clv_accept_load: true.')"
             ) }}
         else false
     end
-    {%- endif %}

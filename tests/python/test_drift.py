@@ -23,7 +23,9 @@ def compiled(tmp_path_factory):
     folder = build.folder / "target" / "compiled" / "clv" / "models"
     texts = {path.stem: path.read_text() for path in folder.rglob("*.sql")}
     # "database"."schema"."name" is a view of that name here
-    return {name: re.sub(r'"\w+"\."\w+"\."(\w+)"', r"\1", texts[name]) for name in MODELS}
+    return {
+        name: re.sub(r'"\w+"\."\w+"\."(\w+)"', r"\1", texts[name]) for name in MODELS
+    }
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,9 @@ def shop(compiled):
     connection = duckdb.connect()
     rules = ROOT / "seeds" / "reference" / "alert_rules.csv"
     connection.execute(f"create table alert_rules as from '{rules}'")
-    connection.execute("create table int_as_of as select date '2024-12-31' as as_of_date")
+    connection.execute(
+        "create table int_as_of as select date '2024-12-31' as as_of_date"
+    )
     connection.execute(
         "create table int_drift__windows as from (values "
         "('current', date '2024-12-31'), ('training', date '2024-09-30')) "
@@ -73,7 +77,8 @@ def shop(compiled):
         )
         connection.execute(
             "create or replace temp table int_histories__observed as "
-            "select *, cast(cutoff_date as date) as last_purchase_date from both_periods"
+            "select *, cast(cutoff_date as date) as last_purchase_date "
+            "from both_periods"
         )
         for name in MODELS[:2]:
             sql = compiled[name]
@@ -101,7 +106,9 @@ def customers():
             "category": rng.zipf(1.6, size).clip(max=60).astype(str),
             "order_value": value,
             "mean_value": value,
-            "gap_days": np.where(rng.random(size) < 0.3, np.nan, rng.gamma(1, 40, size)),
+            "gap_days": np.where(
+                rng.random(size) < 0.3, np.nan, rng.gamma(1, 40, size)
+            ),
             "purchase_days": rng.geometric(0.4, size),
             "recency_days": rng.integers(0, 300, size),
             "age_days": rng.integers(300, 400, size),

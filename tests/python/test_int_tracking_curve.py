@@ -22,9 +22,7 @@ def test_the_curve_is_the_closed_form(tracking, fit):
     t = np.array([1.0, 7, 30, 365, 3650])
     r, alpha, a, b = fit.values()
     # Fader, Hardie & Lee (2005), equation 9
-    closed = 1 - (alpha / (alpha + t)) ** r * hyp2f1(
-        r, b, a + b - 1, t / (alpha + t)
-    )
+    closed = 1 - (alpha / (alpha + t)) ** r * hyp2f1(r, b, a + b - 1, t / (alpha + t))
     closed *= (a + b - 1) / (a - 1)
     assert tracking.bgnbd_curve(t, fit) == pytest.approx(closed, rel=1e-9)
 
@@ -56,7 +54,7 @@ def test_the_published_sample_is_tracked_as_published(tracking):
     expected = np.array([curve[end - born[born <= end]].sum() for end in ends])
     actual = np.array([(repeat <= end).sum() for end in ends])
     error = expected / np.maximum(actual, 1) - 1
-    # after the trial period of twelve weeks; then the 39 weeks that the fit has not seen
+    # after the twelve weeks of trial; then the 39 weeks that the fit has not seen
     assert np.abs(error[12:39]).mean() == pytest.approx(0.035, abs=1e-3)
     assert np.abs(error[39:]).mean() == pytest.approx(0.026, abs=1e-3)
     # figure 4 of Fader, Hardie & Lee (2005): an underforecast of some 4 % at the end

@@ -74,7 +74,9 @@ def test_what_tells_of_runs_is_left_out(first, tmp_path, main):
         connection.execute(f"use clv.clv; {log.format(1)}")
     second = build(tmp_path / "second.duckdb", SAME, log.format(2))
     assert main(first, second) == 0
-    third = build(tmp_path / "third.duckdb", SAME, "create table no_log as select 1 as i")
+    third = build(
+        tmp_path / "third.duckdb", SAME, "create table no_log as select 1 as i"
+    )
     assert main(first, third) == 1
 
 
@@ -90,9 +92,7 @@ def test_what_tells_of_runs_is_left_out(first, tmp_path, main):
         ("drop table t; create table u (i int)", "t: only in the first file"),
     ],
 )
-def test_differences_are_named(
-    first, tmp_path, capsys, main, statement, difference
-):
+def test_differences_are_named(first, tmp_path, capsys, main, statement, difference):
     second = build(tmp_path / "second.duckdb", SAME, statement)
     assert main(first, second) == 1
     assert f"differs: {difference}" in capsys.readouterr().out

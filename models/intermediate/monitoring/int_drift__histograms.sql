@@ -39,9 +39,10 @@ scored_before as (
         profiles.customers,
         profiles.as_of_date
     from {{ source('clv_state', 'score_profiles') }} as profiles
-    where profiles.as_of_date < (select max(scores.as_of_date) from scores)
+    inner join {{ ref('int_as_of') }} as as_of
+        on profiles.as_of_date < as_of.as_of_date
     qualify dense_rank() over (
-        partition by 1
+        partition by as_of.as_of_date
         order by profiles.recorded_at desc
     ) = 1
 
@@ -75,7 +76,9 @@ counted as (
 
     union all
     {% endfor %}
-    {%- for source, period in [('scores', 'current'), ('scored_before', 'last_scored')] %}
+    {%- for period, source in {
+        'current': 'scores', 'last_scored': 'scored_before'
+    }.items() %}
     select
         '{{ period }}' as period,
         'score' as feature,

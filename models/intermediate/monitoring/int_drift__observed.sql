@@ -56,7 +56,7 @@ lines as (
     where transactions.disposition = 'purchase'
     qualify row_number() over (
         partition by latest.period, latest.customer_id
-        order by transactions.revenue_amount desc, transactions.transaction_id
+        order by transactions.revenue_amount desc, transactions.transaction_id asc
     ) = 1
 
 )

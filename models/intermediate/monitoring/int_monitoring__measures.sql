@@ -61,7 +61,7 @@ identities as (
 
 ),
 
-measured as (
+united as (
 
     select
         'age_days' as measure,
@@ -163,7 +163,8 @@ measured as (
     select
         'flagged_fits' as measure,
         'all' as subject,
-        cast(sum(case when is_flagged then 1 else 0 end) as {{ type_double() }}) as measured
+        cast(sum(case when is_flagged then 1 else 0 end) as {{ type_double() }})
+            as measured
     from {{ ref('model_parameters') }}
     where is_production
 
@@ -199,5 +200,5 @@ select
     measure,
     subject,
     measured
-from measured
+from united
 where measured is not null

@@ -1,5 +1,6 @@
 -- grain: one row per bin of the score of a customer, a quarter wide in ln(1 + score)
-{%- set score = '1000 * expected_purchases_365d' if var('clv_value') == 'none' else 'clv_365d' %}
+{%- set has_value = var('clv_value') != 'none' %}
+{%- set score = 'clv_365d' if has_value else '1000 * expected_purchases_365d' %}
 select
     cast(floor(4 * ln(1 + {{ score }})) as {{ type_integer() }}) as score_bin,
     count(*) as customers,

@@ -29,13 +29,13 @@ edges as (
 
     select
         period,
-        feature,
         {%- for decile in range(1, 10) %}
         min(case when 10 * customers_up_to >= {{ decile }} * customers then number end)
-            as edge_{{ decile }}{{ ',' if not loop.last }}
+            as edge_{{ decile }},
         {%- endfor %}
+        feature
     from cumulated
-    group by 1, 2
+    group by 1, 11
 
 ),
 
@@ -180,17 +180,18 @@ moments as (
 
     select
         reference,
-        feature,
         {%- for side in ['reference', 'current'] %}
-        sum({{ side }}_customers * number) / nullif(sum({{ side }}_customers), 0)
+        {%- set customers = side ~ '_customers' %}
+        sum({{ customers }} * number) / nullif(sum({{ customers }}), 0)
             as {{ side }}_mean,
-        sum({{ side }}_customers * number * number) / nullif(sum({{ side }}_customers), 0)
+        sum({{ customers }} * number * number) / nullif(sum({{ customers }}), 0)
             as {{ side }}_mean_square,
-        sum({{ side }}_customers) as {{ side }}_customers{{ ',' if not loop.last }}
+        sum({{ customers }}) as {{ customers }},
         {%- endfor %}
+        feature
     from binned
     where feature in ('order_value', 'mean_value') and number is not null
-    group by 1, 2
+    group by 1, 8
 
 ),
 

@@ -32,8 +32,11 @@ deciles as (
         cast(1 + floor(10.0 * customers_below / all_customers) as {{ type_integer() }})
             as decile,
         {%- for each in sums %}
-        sum({{ each }}) as {{ each }}{{ ',' if not loop.last }}
+        sum({{ each }}) as {{ each }},
         {%- endfor %}
+        abs(sum(probability) - sum(buyers)) / sum(customers) as calibration_error,
+        abs(sum(probability) - sum(buyers)) / sum(customers)
+            as largest_calibration_error
     from ranked
     group by 1, 2, 3
 
@@ -57,10 +60,7 @@ everyone as (
 
 united as (
 
-    select
-        *,
-        abs(probability - buyers) / customers as calibration_error,
-        abs(probability - buyers) / customers as largest_calibration_error
+    select *
     from deciles
 
     union all

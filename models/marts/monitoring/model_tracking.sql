@@ -47,8 +47,8 @@ weeks as (
     from cutoffs
     inner join numbers
         on
-            7 * numbers.number + 6
-            <= {{ days_between('cutoffs.first_transaction_date', 'cutoffs.as_of_date') }}
+            {{ days_between('cutoffs.first_transaction_date', 'cutoffs.as_of_date') }}
+            >= 7 * numbers.number + 6
 
 ),
 

@@ -1,12 +1,13 @@
 -- grain: one row per acquisition source, and for all
-{%- set score = 'expected_purchases_365d' if var('clv_value') == 'none' else 'clv_365d' %}
+{%- set has_value = var('clv_value') != 'none' %}
+{%- set score = 'scores.' ~ ('clv_365d' if has_value else 'expected_purchases_365d') %}
 with customers as (
 
     select
         customers.customer_id,
         coalesce(customers.acquisition_source, 'unknown') as acquisition_source,
         -- NaN and infinity are no score: both differ from themselves when subtracted.
-        coalesce(scores.{{ score }} >= 0 and scores.{{ score }} - scores.{{ score }} = 0, false)
+        coalesce({{ score }} >= 0 and {{ score }} - {{ score }} = 0, false)
             as is_scored,
         coalesce(scores.clv_source, '') = 'cohort_prior' as is_prior
     from {{ ref('customers') }} as customers
