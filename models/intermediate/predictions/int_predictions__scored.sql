@@ -1,28 +1,12 @@
--- grain: one row per customer and cutoff: what the model expects of her after it
--- Given that she is alive the future depends on frequency and age only, so it is looked up; when
--- she last bought moves P(alive) alone, which is closed form (models/overview.md).
+-- grain: one row per customer and cutoff: what the model expects of her after it, with ranges
+-- A published level of value is read at the level that int_calibration says for her class; the
+-- model's own bounds stay beside it.
 {%- set horizons = var('clv_horizons') %}
-{#- Every published level of value, and the probability that value lies above it. #}
-{%- set levels = {'p10': 0.9, 'p50': 0.5, 'p90': 0.1} %}
 {%- set grid = outlook_grid() %}
-with histories as (
+with expected as (
 
     select *
-    from {{ ref('int_histories__observed') }}
-
-),
-
-timing as (
-
-    select *
-    from {{ ref('int_bgnbd__parameters') }}
-
-),
-
-money as (
-
-    select *
-    from {{ ref('int_gamma_gamma__parameters') }}
+    from {{ ref('int_predictions__expected') }}
 
 ),
 
@@ -33,63 +17,20 @@ outlook as (
 
 ),
 
-alive as (
+calibration as (
 
     select
-        histories.customer_id,
-        histories.stratum,
-        histories.frequency,
-        histories.age_days,
-        histories.cutoff_date,
-        {{ probability_alive(
-            'histories.frequency', 'histories.recency_days', 'histories.age_days',
-            'timing.r', 'timing.alpha', 'timing.a', 'timing.b'
-        ) | indent(8) }} as probability_alive,
-        -- Spend of k purchases is this scale times BetaPrime(p k, q + p n); n = purchase days.
-        money.gamma + histories.purchase_days * histories.capped_mean_value
-            as spend_scale,
-        -- Posterior mean of the value of one purchase day (Fader & Hardie 2013, note 025).
-        money.p * (money.gamma + histories.purchase_days * histories.capped_mean_value)
-        / (money.p * histories.purchase_days + money.q - 1) as expected_value
-    from histories
-    inner join timing
-        on
-            histories.stratum = timing.stratum
-            and histories.cutoff_date = timing.cutoff_date
-    left join money
-        on
-            histories.stratum = money.stratum
-            and histories.cutoff_date = money.cutoff_date
-
-),
-
-expected as (
-
-    select
-        alive.customer_id,
-        alive.probability_alive,
-        alive.expected_value,
-        alive.spend_scale,
+        stratum,
+        frequency_class,
         {%- for horizon in horizons %}
-        alive.probability_alive * outlook.probability_purchase_{{ horizon }}d
-            as probability_purchase_{{ horizon }}d,
-        alive.probability_alive * outlook.expected_purchases_{{ horizon }}d
-            as expected_purchases_{{ horizon }}d,
-        alive.probability_alive * outlook.discounted_purchases_{{ horizon }}d
-        * alive.expected_value as clv_{{ horizon }}d,
-        -- Quantiles of value: those of spend, discounted as the expectation is.
-        outlook.discounted_purchases_{{ horizon }}d
-        / outlook.expected_purchases_{{ horizon }}d as discount_{{ horizon }}d,
-        outlook.ln_spend_quantiles_{{ horizon }}d,
+        max(case when horizon_days = {{ horizon }} then p10_read end)
+            as tail_{{ horizon }}d,
+        max(case when horizon_days = {{ horizon }} then interval_source end)
+            as interval_source_{{ horizon }}d,
         {%- endfor %}
-        alive.cutoff_date
-    from alive
-    inner join outlook
-        on
-            alive.stratum = outlook.stratum
-            and alive.cutoff_date = outlook.cutoff_date
-            and alive.frequency = outlook.frequency
-            and alive.age_days = outlook.age_days
+        cutoff_date
+    from {{ ref('int_calibration') }}
+    group by stratum, frequency_class, cutoff_date
 
 ),
 
@@ -99,8 +40,8 @@ located as (
 
     select
         {%- for horizon in horizons %}
-        {%- set probability = 'probability_purchase_' ~ horizon ~ 'd' %}
-        {%- for level, above in levels.items() %}
+        {%- set probability = 'expected.probability_purchase_' ~ horizon ~ 'd' %}
+        {%- for level, above in value_levels(horizon).items() %}
         case
             when {{ probability }} > {{ above }}
                 then (
@@ -109,9 +50,25 @@ located as (
                 ) / {{ grid.step }}
         end as position_{{ horizon }}d_{{ level }},
         {%- endfor %}
+        calibration.interval_source_{{ horizon }}d,
+        -- Quantiles of value: those of spend, discounted as the expectation is.
+        outlook.discounted_purchases_{{ horizon }}d
+        / outlook.expected_purchases_{{ horizon }}d as discount_{{ horizon }}d,
+        outlook.ln_spend_quantiles_{{ horizon }}d,
         {%- endfor %}
-        *
+        expected.*
     from expected
+    inner join outlook
+        on
+            expected.stratum = outlook.stratum
+            and expected.cutoff_date = outlook.cutoff_date
+            and expected.frequency = outlook.frequency
+            and expected.age_days = outlook.age_days
+    inner join calibration
+        on
+            expected.stratum = calibration.stratum
+            and expected.frequency_class = calibration.frequency_class
+            and expected.cutoff_date = calibration.cutoff_date
 
 ),
 
@@ -120,7 +77,7 @@ bracketed as (
 
     select
         {%- for horizon in horizons %}
-        {%- for level in levels %}
+        {%- for level in value_levels(horizon) %}
         {%- set position = 'position_' ~ horizon ~ 'd_' ~ level %}
         cast(
             case
@@ -145,7 +102,7 @@ select
     probability_purchase_{{ horizon }}d,
     expected_purchases_{{ horizon }}d,
     clv_{{ horizon }}d,
-    {%- for level in levels %}
+    {%- for level in value_levels(horizon) %}
     {%- set position = 'position_' ~ horizon ~ 'd_' ~ level %}
     {%- set node = 'node_' ~ horizon ~ 'd_' ~ level %}
     {%- set left = array_at(quantiles, node) %}
@@ -157,6 +114,7 @@ select
         )
     end as clv_{{ horizon }}d_{{ level }},
     {%- endfor %}
+    interval_source_{{ horizon }}d,
     {%- endfor %}
     cutoff_date
 from bracketed
