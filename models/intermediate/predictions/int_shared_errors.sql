@@ -1,6 +1,6 @@
 -- grain: one row per level (total or cohort), cutoff and horizon: how far whole groups have erred
 -- Season, price and the model's own misfit move all customers together, and that does not average
--- out: the squared ln(came / expected) of windows that had ended, beyond the chance of single
+-- out: the squared came / expected - 1 of windows that had ended, beyond the chance of single
 -- customers, with a prior of vars clv_shared_error and clv_shared_error_windows.
 with cohorts as (
 
@@ -48,12 +48,11 @@ errors as (
         cutoff_date,
         horizon_days,
         expected_value,
-        -- A group that brought next to nothing has erred by a factor of a hundred, not of infinity.
-        power(
-            ln(
-                greatest(cast(realised_value_amount as {{ type_double() }}) / expected_value, 0.01)
-            ), 2
-        ) - value_variance / power(expected_value, 2) as squared_error
+        -- Less what chance alone makes of it.
+        (
+            power(cast(realised_value_amount as {{ type_double() }}) - expected_value, 2)
+            - value_variance
+        ) / power(expected_value, 2) as squared_error
     from predicted
     where realised_value_amount is not null and expected_value > 0
 

@@ -18,6 +18,9 @@ buyers as (
         predictions.clv_{{ horizon }}d_p10,
         predictions.clv_{{ horizon }}d_p50,
         predictions.clv_{{ horizon }}d_p90,
+        predictions.clv_{{ horizon }}d_p10_raw,
+        predictions.clv_{{ horizon }}d_p90_raw,
+        predictions.interval_source_{{ horizon }}d,
         {%- endfor %}
         predictions.probability_alive
     from {{ ref('int_customers__current') }} as customers
@@ -73,6 +76,9 @@ united as (
         clv_{{ horizon }}d_p10,
         clv_{{ horizon }}d_p50,
         clv_{{ horizon }}d_p90,
+        clv_{{ horizon }}d_p10_raw,
+        clv_{{ horizon }}d_p90_raw,
+        interval_source_{{ horizon }}d,
         {%- endfor %}
         'bgnbd_gamma_gamma' as clv_source
     from buyers
@@ -98,6 +104,9 @@ united as (
         {{ prior }}.value_p10 * {{ prior }}.discount as clv_{{ horizon }}d_p10,
         {{ prior }}.value_p50 * {{ prior }}.discount as clv_{{ horizon }}d_p50,
         {{ prior }}.value_p90 * {{ prior }}.discount as clv_{{ horizon }}d_p90,
+        cast(null as {{ type_double() }}) as clv_{{ horizon }}d_p10_raw,
+        cast(null as {{ type_double() }}) as clv_{{ horizon }}d_p90_raw,
+        'cohort_prior' as interval_source_{{ horizon }}d,
         {%- endfor %}
         'cohort_prior' as clv_source
     from prospects
