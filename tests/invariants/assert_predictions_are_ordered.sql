@@ -1,6 +1,7 @@
 -- p10 <= p50 <= p90; a longer horizon never brings less; nobody buys at all more often than she
 -- buys (Markov's inequality). For buyers also, by the same: one in ten spends more than p90, so
--- the expectation is at least a tenth of it; a shrunken prior need not obey that.
+-- the expectation is at least a tenth of it; a shrunken prior need not obey that, nor does a
+-- calibrated p90.
 {%- set slack = '(1 + 1e-9)' %}
 select
     customer_id,
@@ -19,7 +20,7 @@ where
         and (
             false
             {% for horizon in [30, 90, 180, 365] %}
-            or clv_{{ horizon }}d * {{ slack }} < 0.1 * clv_{{ horizon }}d_p90
+            or clv_{{ horizon }}d * {{ slack }} < 0.1 * clv_{{ horizon }}d_p90_raw
             {%- endfor %}
             {%- for shorter, longer in [(30, 90), (90, 180), (180, 365)] %}
             or clv_{{ shorter }}d > clv_{{ longer }}d * {{ slack }}

@@ -117,7 +117,11 @@ def published(sample, tmp_path_factory):
 def holdout(log, tmp_path_factory):
     """All of CDNOW, with the calibration period's end as a backtest cutoff."""
     build = Build(tmp_path_factory.mktemp("holdout")).load(transactions=log)
-    build.build("--select", "+cohort_clv", clv_discount_rate=0, **HOLDOUT)
+    build.build(
+        *("--select", "+cohort_clv", "+int_predictions__scored"),
+        clv_discount_rate=0,
+        **HOLDOUT,
+    )
     return build
 
 
@@ -507,6 +511,125 @@ def test_refunds_after_a_cutoff_do_not_reach_back(rich, inputs, tmp_path):
         )
         assert len(first) > 300
         pd.testing.assert_frame_equal(first, second, rtol=1e-9)
+
+
+# -- Rolling backtest and ranges
+
+
+@pytest.fixture(scope="module")
+def rolling(log, tmp_path_factory):
+    """All of CDNOW with the default cutoffs."""
+    build = Build(tmp_path_factory.mktemp("rolling")).load(transactions=log)
+    build.build("--select", "+model_backtest", "+customer_equity")
+    return build
+
+
+def test_ranges_cover_what_they_say_out_of_time(rolling):
+    coverage = rolling.read(
+        """
+        select cutoff_date, horizon_days, coverage_80, coverage_80_raw
+        from clv.model_backtest
+        where method = 'bgnbd' and group_type = 'all'
+        order by horizon_days, cutoff_date
+        """
+    )
+    print(coverage)
+    assert coverage.groupby("horizon_days").size().tolist() == [4, 4, 3, 1]
+    assert coverage["coverage_80"].between(0.77, 0.83).all()
+    learned = rolling.read(
+        """
+        select windows, interval_source
+        from clv_intermediate.int_calibration
+        where horizon_days = 90 and frequency_class = '0'
+        order by cutoff_date
+        """
+    )
+    assert learned["windows"].tolist() == [0, 1, 2, 3, 4]
+    assert learned["interval_source"].tolist() == ["model"] + ["calibrated"] * 4
+
+
+def test_the_model_beats_every_naive_row(rolling):
+    found = rolling.read(
+        """
+        select
+            method, mse_above_model / mse_above_model_se as squared,
+            mae_above_model / mae_above_model_se as absolute
+        from clv.model_backtest
+        where
+            group_type = 'all' and method != 'bgnbd' and horizon_days in (90, 180)
+        """
+    )
+    assert set(found["method"]) == {"last_horizon", "mean", "rfm_cell_mean"}
+    # one-sided 95 %, on the same customers
+    assert (found[["squared", "absolute"]] > 1.645).all(axis=None)
+
+
+def test_metrics_from_bins_are_those_of_customers(rolling):
+    rows = rolling.read(
+        """
+        select
+            expected_purchases_90d * expected_value as predicted,
+            cast(value_90d as double) as realised
+        from clv_intermediate.int_predictions__scored
+        inner join clv_intermediate.int_histories__held_out
+            using (customer_id, cutoff_date)
+        where cutoff_date = '1997-09-30'
+        """
+    )
+    found = rolling.read(
+        """
+        from clv.model_backtest
+        where
+            cutoff_date = '1997-09-30' and horizon_days = 90 and method = 'bgnbd'
+            and group_type = 'all'
+        """
+    ).iloc[0]
+    error = rows["realised"] - rows["predicted"]
+    assert found["mae"] == pytest.approx(error.abs().mean())
+    assert found["rmse"] == pytest.approx((error**2).mean() ** 0.5)
+    # ranks and deciles are those of 1 % wide bins
+    ranks = rows.rank() - (len(rows) + 1) / 2
+    gini = ranks.mul(rows["realised"], axis=0).sum()
+    best = rows.nlargest(len(rows) // 10, "predicted")["realised"].sum()
+    assert found["spearman"] == pytest.approx(ranks.corr().iloc[0, 1], abs=1e-3)
+    gini = gini["predicted"] / gini["realised"]
+    assert found["normalised_gini"] == pytest.approx(gini, abs=1e-3)
+    best = best / rows["realised"].sum()
+    assert found["top_decile_capture"] == pytest.approx(best, abs=3e-3)
+
+
+def test_nothing_after_a_cutoff_moves_its_ranges(sample, tmp_path_factory):
+    cutoff = pd.Timestamp("1997-12-30")
+    built = []
+    for log, days in (
+        (sample, [91, 182, 273, 365]),
+        (sample[sample["ts"] < cutoff + pd.Timedelta(days=1)], [91, 183]),
+    ):
+        build = Build(tmp_path_factory.mktemp("known")).load(transactions=log)
+        build.build(
+            *("--select", "+customer_equity", "+int_predictions__scored"),
+            clv_backtest_days=days,
+            clv_as_of_date="1998-06-30" if log is sample else "1997-12-30",
+        )
+        built.append(build)
+    for relation, key in {
+        "clv_intermediate.int_calibration": "stratum, frequency_class, horizon_days",
+        "clv_intermediate.int_shared_errors": "group_level, horizon_days",
+        "clv_intermediate.int_predictions__scored": "customer_id",
+        "clv.customer_equity": "horizon_days",
+    }.items():
+        full, cut = (
+            each.read(
+                f"from {relation} where cutoff_date = '1997-12-30' order by {key}"
+            )
+            for each in built
+        )
+        sources = [name for name in full if name.startswith("interval_source")]
+        assert (full[sources] == "calibrated").any(axis=None)
+        later = [name for name in full if name.startswith(("realised_", "is_"))]
+        pd.testing.assert_frame_equal(
+            full.drop(columns=later), cut.drop(columns=later), rtol=1e-9
+        )
 
 
 # -- Holdout on all of CDNOW

@@ -1,4 +1,10 @@
 -- grain: one row per model version, stratum, cutoff, frequency and age: every horizon, given alive
+{%- set grid = outlook_grid() %}
+{#- Probability that a node stands for: half way to its neighbours, and the tails for the ends. #}
+{%- set bounds = [] %}
+{%- for node in range(grid.nodes - 1) %}
+{%- do bounds.append(1 / (1 + 2.718281828459045 ** -(grid.first + grid.step * (node + 0.5)))) %}
+{%- endfor %}
 with pairs as (
 
     select *
@@ -20,10 +26,15 @@ outlook as (
         probability_purchase,
         -- Null without a value model, and arrays may not hold nulls.
         [
-            {%- for node in range(outlook_grid().nodes) %}
+            {%- for node in range(grid.nodes) %}
             coalesce(ln_spend_q{{ '%02d' % node }}, 0.0){{ ',' if not loop.last }}
             {%- endfor %}
-        ] as ln_spend_quantiles
+        ] as ln_spend_quantiles,
+        {%- for node in range(grid.nodes) %}
+        {%- set left = bounds[node - 1] if node else 0 %}
+        {%- set right = bounds[node] if node < grid.nodes - 1 else 1 %}
+        {{ '+ ' if node }}{{ '%.8f' % (right - left) }} * exp(2 * ln_spend_q{{ '%02d' % node }})
+        {%- endfor %} as squared_spend
     from {{ ref('int_outlook') }}
 
 )
@@ -38,6 +49,7 @@ select
     in_{{ horizon }}_days.discounted_purchases as discounted_purchases_{{ horizon }}d,
     in_{{ horizon }}_days.probability_purchase as probability_purchase_{{ horizon }}d,
     in_{{ horizon }}_days.ln_spend_quantiles as ln_spend_quantiles_{{ horizon }}d,
+    in_{{ horizon }}_days.squared_spend as squared_spend_{{ horizon }}d,
     {%- endfor %}
     pairs.cutoff_date
 from pairs

@@ -1,21 +1,12 @@
--- grain: one row per customer, cutoff and model version: what it expects of her after the cutoff
--- Given that she is alive the future depends on frequency and age only, so it is looked up; when
--- she last bought moves P(alive) alone, which is closed form (models/overview.md).
+-- grain: one row per customer, cutoff and model version: what it expects of her, with ranges
+-- A published level of value is read at the level that int_calibration says for her class; the
+-- model's own bounds stay beside it.
 {%- set horizons = var('clv_horizons') %}
-{#- Every published level of value, and the probability that value lies above it. #}
-{%- set levels = {'p10': 0.9, 'p50': 0.5, 'p90': 0.1} %}
 {%- set grid = outlook_grid() %}
-with histories as (
+with expected as (
 
     select *
-    from {{ ref('int_histories__observed') }}
-
-),
-
-parameters as (
-
-    select *
-    from {{ ref('int_parameters') }}
+    from {{ ref('int_predictions__expected') }}
 
 ),
 
@@ -26,78 +17,24 @@ outlook as (
 
 ),
 
-modelled as (
+calibration as (
 
     select
-        histories.customer_id,
-        histories.frequency,
-        histories.recency_days,
-        histories.age_days,
-        histories.purchase_days,
-        {{ leaving_from() }} as leaving_from,
-        {{ leaving_span() | indent(8) }} as leaving_span,
-        -- Spend of k purchases is this scale times BetaPrime(p k, q + p n); n = purchase days.
-        parameters.gamma + histories.purchase_days * histories.capped_mean_value
-            as spend_scale,
-        parameters.*
-    from histories
-    inner join parameters
-        on
-            histories.stratum = parameters.stratum
-            and histories.cutoff_date = parameters.cutoff_date
-
-),
-
-alive as (
-
-    select
-        customer_id,
-        model_version,
-        is_recipe,
-        purchase_model,
         stratum,
-        frequency,
-        age_days,
-        cutoff_date,
-        {{ probability_alive() | indent(8) }} as probability_alive,
-        spend_scale,
-        -- Posterior mean of the value of one purchase day (Fader & Hardie 2013, note 025).
-        p * spend_scale / (p * purchase_days + q - 1) as expected_value
-    from modelled
-
-),
-
-expected as (
-
-    select
-        alive.customer_id,
-        alive.model_version,
-        alive.is_recipe,
-        alive.purchase_model,
-        alive.probability_alive,
-        alive.expected_value,
-        alive.spend_scale,
+        frequency_class,
         {%- for horizon in horizons %}
-        alive.probability_alive * outlook.probability_purchase_{{ horizon }}d
-            as probability_purchase_{{ horizon }}d,
-        alive.probability_alive * outlook.expected_purchases_{{ horizon }}d
-            as expected_purchases_{{ horizon }}d,
-        alive.probability_alive * outlook.discounted_purchases_{{ horizon }}d
-        * alive.expected_value as clv_{{ horizon }}d,
-        -- Quantiles of value: those of spend, discounted as the expectation is.
-        outlook.discounted_purchases_{{ horizon }}d
-        / outlook.expected_purchases_{{ horizon }}d as discount_{{ horizon }}d,
-        outlook.ln_spend_quantiles_{{ horizon }}d,
+        max(case when horizon_days = {{ horizon }} then p10_read end)
+            as tail_{{ horizon }}d,
+        max(case when horizon_days = {{ horizon }} then interval_source end)
+            as interval_source_{{ horizon }}d,
         {%- endfor %}
-        alive.cutoff_date
-    from alive
-    inner join outlook
-        on
-            alive.model_version = outlook.model_version
-            and alive.stratum = outlook.stratum
-            and alive.cutoff_date = outlook.cutoff_date
-            and alive.frequency = outlook.frequency
-            and alive.age_days = outlook.age_days
+        cutoff_date
+    from {{ ref('int_calibration') }}
+    {%- if is_daily() %}
+    -- A daily run learns nothing: what the last full run learned holds.
+    where cutoff_date = (select max(learned.cutoff_date) from {{ ref('int_calibration') }} as learned)
+    {%- endif %}
+    group by stratum, frequency_class, cutoff_date
 
 ),
 
@@ -107,8 +44,8 @@ located as (
 
     select
         {%- for horizon in horizons %}
-        {%- set probability = 'probability_purchase_' ~ horizon ~ 'd' %}
-        {%- for level, above in levels.items() %}
+        {%- set probability = 'expected.probability_purchase_' ~ horizon ~ 'd' %}
+        {%- for level, above in value_levels(horizon).items() %}
         case
             when {{ probability }} > {{ above }}
                 then (
@@ -117,9 +54,29 @@ located as (
                 ) / {{ grid.step }}
         end as position_{{ horizon }}d_{{ level }},
         {%- endfor %}
+        coalesce(calibration.interval_source_{{ horizon }}d, 'model')
+            as interval_source_{{ horizon }}d,
+        -- Quantiles of value: those of spend, discounted as the expectation is.
+        outlook.discounted_purchases_{{ horizon }}d
+        / outlook.expected_purchases_{{ horizon }}d as discount_{{ horizon }}d,
+        outlook.ln_spend_quantiles_{{ horizon }}d,
         {%- endfor %}
-        *
+        expected.*
     from expected
+    inner join outlook
+        on
+            expected.model_version = outlook.model_version
+            and expected.stratum = outlook.stratum
+            and expected.cutoff_date = outlook.cutoff_date
+            and expected.frequency = outlook.frequency
+            and expected.age_days = outlook.age_days
+    left join calibration
+        on
+            expected.stratum = calibration.stratum
+            and expected.frequency_class = calibration.frequency_class
+            {%- if not is_daily() %}
+            and expected.cutoff_date = calibration.cutoff_date
+            {%- endif %}
 
 ),
 
@@ -128,7 +85,7 @@ bracketed as (
 
     select
         {%- for horizon in horizons %}
-        {%- for level in levels %}
+        {%- for level in value_levels(horizon) %}
         {%- set position = 'position_' ~ horizon ~ 'd_' ~ level %}
         cast(
             case
@@ -156,7 +113,7 @@ select
     probability_purchase_{{ horizon }}d,
     expected_purchases_{{ horizon }}d,
     clv_{{ horizon }}d,
-    {%- for level in levels %}
+    {%- for level in value_levels(horizon) %}
     {%- set position = 'position_' ~ horizon ~ 'd_' ~ level %}
     {%- set node = 'node_' ~ horizon ~ 'd_' ~ level %}
     {%- set left = array_at(quantiles, node) %}
@@ -168,6 +125,7 @@ select
         )
     end as clv_{{ horizon }}d_{{ level }},
     {%- endfor %}
+    interval_source_{{ horizon }}d,
     {%- endfor %}
     cutoff_date
 from bracketed

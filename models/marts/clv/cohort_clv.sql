@@ -1,80 +1,22 @@
 -- grain: one row per month of first purchase, cutoff and horizon
-{%- set horizons = var('clv_horizons') %}
-with histories as (
-
-    select
-        *,
-        {{ month_start('first_purchase_date') }} as cohort_month
-    from {{ ref('int_histories__observed') }}
-
-),
-
-predictions as (
-
-    select scored.*
-    from {{ ref('int_predictions__scored') }} as scored
-    inner join {{ ref('int_cutoffs') }} as cutoffs
-        on scored.cutoff_date = cutoffs.cutoff_date
-    where scored.is_recipe and not cutoffs.is_production
-
-    union all
-
-    select *
-    from {{ ref('int_scores__served') }}
-
-),
-
-outcomes as (
-
-    select *
-    from {{ ref('int_histories__held_out') }}
-
-),
-
-summed as (
-
-    select
-        histories.cohort_month,
-        histories.cutoff_date,
-        {%- for horizon in horizons %}
-        sum(predictions.expected_purchases_{{ horizon }}d)
-            as expected_purchases_{{ horizon }}d,
-        sum(predictions.expected_purchases_{{ horizon }}d * predictions.expected_value)
-            as expected_value_{{ horizon }}d,
-        sum(predictions.clv_{{ horizon }}d) as clv_{{ horizon }}d,
-        sum(outcomes.purchases_{{ horizon }}d) as realised_purchases_{{ horizon }}d,
-        sum(outcomes.value_{{ horizon }}d) as realised_value_{{ horizon }}d,
-        {%- endfor %}
-        sum(histories.value_amount) as value_to_date_amount,
-        count(*) as customers
-    from histories
-    inner join predictions
-        on
-            histories.customer_id = predictions.customer_id
-            and histories.cutoff_date = predictions.cutoff_date
-    left join outcomes
-        on
-            histories.customer_id = outcomes.customer_id
-            and histories.cutoff_date = outcomes.cutoff_date
-    group by 1, 2
-
-)
-
-{% for horizon in horizons -%}
 select
-    cohort_month,
-    cutoff_date,
-    {{ horizon }} as horizon_days,
-    customers,
-    {{ as_money('value_to_date_amount') }} as value_to_date_amount,
-    expected_purchases_{{ horizon }}d as expected_purchases,
-    expected_value_{{ horizon }}d as expected_value,
-    clv_{{ horizon }}d as clv,
-    clv_{{ horizon }}d / customers as clv_per_customer,
-    cast(realised_purchases_{{ horizon }}d as {{ type_integer() }})
-        as realised_purchases,
-    {{ as_money('realised_value_' ~ horizon ~ 'd') }} as realised_value_amount,
-    realised_purchases_{{ horizon }}d is not null as is_matured
-from summed
-{{- '\n\nunion all\n\n' if not loop.last }}
-{%- endfor %}
+    predicted.cohort_month,
+    predicted.cutoff_date,
+    predicted.horizon_days,
+    predicted.customers,
+    predicted.value_to_date_amount,
+    predicted.expected_purchases,
+    predicted.expected_value,
+    {{- group_bounds('predicted', 'errors') }}
+    predicted.clv,
+    predicted.clv / predicted.customers as clv_per_customer,
+    predicted.realised_purchases,
+    predicted.realised_value_amount,
+    predicted.realised_purchases is not null as is_matured,
+    errors.interval_source
+from {{ ref('int_cohorts__predicted') }} as predicted
+inner join {{ ref('int_shared_errors') }} as errors
+    on
+        predicted.cutoff_date = errors.cutoff_date
+        and predicted.horizon_days = errors.horizon_days
+        and errors.group_level = 'cohort'

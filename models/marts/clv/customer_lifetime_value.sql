@@ -4,7 +4,7 @@
 {%- for horizon in horizons %}
 {%- for measure in [
     'probability_purchase_%sd', 'expected_purchases_%sd', 'clv_%sd', 'clv_%sd_p10',
-    'clv_%sd_p50', 'clv_%sd_p90',
+    'clv_%sd_p50', 'clv_%sd_p90', 'clv_%sd_p10_raw', 'clv_%sd_p90_raw',
 ] %}
 {%- do expectations.append(measure % horizon) %}
 {%- endfor %}
@@ -21,6 +21,9 @@ buyers as (
     select
         {%- for column in expectations %}
         predictions.{{ column }},
+        {%- endfor %}
+        {%- for horizon in horizons %}
+        predictions.interval_source_{{ horizon }}d,
         {%- endfor %}
         coalesce(concat(predictions.purchase_model, '_gamma_gamma'), 'unscored')
             as clv_source,
@@ -84,6 +87,9 @@ united as (
         {%- for column in expectations %}
         {{ column }},
         {%- endfor %}
+        {%- for horizon in horizons %}
+        interval_source_{{ horizon }}d,
+        {%- endfor %}
         clv_source,
         model_version,
         scored_on
@@ -110,6 +116,11 @@ united as (
         {{ prior }}.value_p10 * {{ prior }}.discount as clv_{{ horizon }}d_p10,
         {{ prior }}.value_p50 * {{ prior }}.discount as clv_{{ horizon }}d_p50,
         {{ prior }}.value_p90 * {{ prior }}.discount as clv_{{ horizon }}d_p90,
+        cast(null as {{ type_double() }}) as clv_{{ horizon }}d_p10_raw,
+        cast(null as {{ type_double() }}) as clv_{{ horizon }}d_p90_raw,
+        {%- endfor %}
+        {%- for horizon in horizons %}
+        'cohort_prior' as interval_source_{{ horizon }}d,
         {%- endfor %}
         'cohort_prior' as clv_source,
         concat('cohort_prior@', cast(prospects.as_of_date as {{ type_text() }}))
@@ -153,6 +164,9 @@ select
     {%- for column in expectations %}
     case when is_suppressed then 0.0 * {{ column }} else {{ column }} end
         as {{ column }},
+    {%- endfor %}
+    {%- for horizon in horizons %}
+    interval_source_{{ horizon }}d,
     {%- endfor %}
     clv_source,
     model_version,

@@ -1,0 +1,10 @@
+{# Class of a customer by her repeat purchase days: ranges of those who buy often are mapped apart. #}
+{% macro frequency_class(frequency) -%}
+    case
+        when {{ frequency }} = 0 then '0'
+        when {{ frequency }} <= 2 then '1-2'
+        when {{ frequency }} <= 9 then '3-9'
+        when {{ frequency }} <= 29 then '10-29'
+        else '30+'
+    end
+{%- endmacro %}

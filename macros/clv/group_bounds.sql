@@ -1,0 +1,43 @@
+{#
+    The value that Student's distribution stays below with all but `outside` / 2 (0.05 or 0.20):
+    Cornish and Fisher's expansion in 1 / degrees, within 1 % from 3 degrees of freedom on.
+    student_quantile('0.05', 10) -> 2.228
+#}
+{% macro student_quantile(outside, degrees) -%}
+    {%- set z = {'0.05': 1.959963985, '0.20': 1.281551566}[outside] -%}
+    (
+        {{ z }}
+        + {{ (z ** 3 + z) / 4 }} / {{ degrees }}
+        + {{ (5 * z ** 5 + 16 * z ** 3 + 3 * z) / 96 }} / power({{ degrees }}, 2)
+        + {{ (3 * z ** 7 + 19 * z ** 5 + 17 * z ** 3 - 15 * z) / 384 }}
+        / power({{ degrees }}, 3)
+    )
+{%- endmacro %}
+
+{#
+    Bounds of a group's expected value, as columns, from value_variance of `predicted` and
+    shared_error of `errors`: lower_95_raw and upper_95_raw from the chance of single customers
+    alone; lower_80 ... upper_95 with the shared error, a factor. Distances add as squares.
+#}
+{% macro group_bounds(predicted, errors) -%}
+    {%- set expected = predicted ~ '.expected_value' -%}
+    {%- set variance = predicted ~ '.value_variance' -%}
+    {%- for percent, outside in {'80': '0.20', '95': '0.05'}.items() %}
+    {%- set z = {'80': 1.281551566, '95': 1.959963985}[percent] %}
+    {%- set reach -%}
+        {{ student_quantile(outside, errors ~ '.degrees_of_freedom') }}
+        * {{ errors }}.shared_error
+    {%- endset %}
+    greatest(
+        0, {{ expected }} - sqrt(
+            power({{ expected }} * (1 - exp(-{{ reach }})), 2)
+            + {{ z ** 2 }} * {{ variance }}
+        )
+    ) as lower_{{ percent }},
+    {{ expected }} + sqrt(
+        power({{ expected }} * (exp({{ reach }}) - 1), 2) + {{ z ** 2 }} * {{ variance }}
+    ) as upper_{{ percent }},
+    {%- endfor %}
+    greatest(0, {{ expected }} - 1.959963985 * sqrt({{ variance }})) as lower_95_raw,
+    {{ expected }} + 1.959963985 * sqrt({{ variance }}) as upper_95_raw,
+{%- endmacro %}

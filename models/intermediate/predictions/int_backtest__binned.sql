@@ -1,0 +1,192 @@
+-- grain: one row per cutoff, horizon, method, stratum, frequency class, and 1 % wide bin of what was
+-- predicted and of what came: all that the metrics of model_backtest need
+-- Bins bound the rows, and whatever is ranked is ranked by them: no worker sorts customers.
+{%- set horizons = var('clv_horizons') %}
+{%- set naive_methods = ['last_horizon', 'mean', 'rfm_cell_mean'] %}
+{%- set pinball_levels = {'p10': 0.1, 'p50': 0.5, 'p90': 0.9} %}
+-- The recipe and its challengers, not the champion, whom the gate compares.
+with recipes as (
+
+    select distinct
+        model_version,
+        cutoff_date
+    from {{ ref('int_purchases__parameters') }}
+
+),
+
+predictions as (
+
+    select scored.*
+    from {{ ref('int_predictions__scored') }} as scored
+    inner join recipes
+        on
+            scored.cutoff_date = recipes.cutoff_date
+            and scored.model_version = recipes.model_version
+
+),
+
+classes as (
+
+    select
+        customer_id,
+        stratum,
+        frequency_class,
+        cutoff_date
+    from {{ ref('int_predictions__expected') }}
+    where is_recipe
+
+),
+
+outcomes as (
+
+    select *
+    from {{ ref('int_histories__held_out') }}
+
+),
+
+naive as (
+
+    select *
+    from {{ ref('int_backtest__naive') }}
+
+),
+
+matured as (
+
+    {% for horizon in horizons -%}
+    select
+        outcomes.customer_id,
+        outcomes.cutoff_date,
+        predictions.model_version,
+        predictions.is_recipe,
+        {{ horizon }} as horizon_days,
+        cast(outcomes.value_{{ horizon }}d as {{ type_double() }}) as realised,
+        predictions.expected_purchases_{{ horizon }}d * predictions.expected_value
+            as expected
+        {%- for level in pinball_levels %},
+        -- Undiscounted, as what came is.
+        predictions.clv_{{ horizon }}d_{{ level }} / predictions.clv_{{ horizon }}d
+        * predictions.expected_purchases_{{ horizon }}d * predictions.expected_value
+            as {{ level }}
+        {%- endfor %}
+    from outcomes
+    inner join predictions
+        on
+            outcomes.customer_id = predictions.customer_id
+            and outcomes.cutoff_date = predictions.cutoff_date
+    where outcomes.value_{{ horizon }}d is not null
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
+
+),
+
+joined as (
+
+    select
+        matured.*,
+        classes.stratum,
+        classes.frequency_class,
+        {%- for method in naive_methods %}
+        naive.{{ method }},
+        {%- endfor %}
+        matured.realised - recipe.expected as model_error
+    from matured
+    inner join matured as recipe
+        on
+            matured.customer_id = recipe.customer_id
+            and matured.cutoff_date = recipe.cutoff_date
+            and matured.horizon_days = recipe.horizon_days
+            and recipe.is_recipe
+    inner join classes
+        on
+            matured.customer_id = classes.customer_id
+            and matured.cutoff_date = classes.cutoff_date
+    inner join naive
+        on
+            matured.customer_id = naive.customer_id
+            and matured.cutoff_date = naive.cutoff_date
+            and matured.horizon_days = naive.horizon_days
+
+),
+
+compared as (
+
+    select
+        model_version as method,
+        expected as predicted,
+        {%- for level, tau in pinball_levels.items() %}
+        case
+            when realised >= {{ level }} then {{ tau }} * (realised - {{ level }})
+            else {{ 1 - tau }} * ({{ level }} - realised)
+        end as pinball_{{ level }},
+        {%- endfor %}
+        cutoff_date,
+        horizon_days,
+        stratum,
+        frequency_class,
+        realised,
+        model_error
+    from joined
+    {%- for method in naive_methods %}
+
+    union all
+
+    select
+        '{{ method }}' as method,
+        {{ method }} as predicted,
+        {%- for level in pinball_levels %}
+        cast(null as {{ type_double() }}) as pinball_{{ level }},
+        {%- endfor %}
+        cutoff_date,
+        horizon_days,
+        stratum,
+        frequency_class,
+        realised,
+        model_error
+    from joined
+    where {{ method }} is not null and is_recipe
+    {%- endfor %}
+
+),
+
+losses as (
+
+    select
+        *,
+        abs(realised - predicted) as absolute_error,
+        (realised - predicted) * (realised - predicted) as squared_error,
+        abs(realised - predicted) - abs(model_error) as absolute_excess,
+        (realised - predicted) * (realised - predicted) - model_error * model_error
+            as squared_excess
+    from compared
+
+)
+
+select
+    cutoff_date,
+    horizon_days,
+    method,
+    stratum,
+    frequency_class,
+    {%- for measured in ['predicted', 'realised'] %}
+    -- Nothing, and less, has a bin of its own below all others.
+    cast(
+        case
+            when {{ measured }} > 1e-9 then round(100 * ln({{ measured }})) else -9999
+        end as {{ type_integer() }}
+    ) as {{ measured }}_bin,
+    {%- endfor %}
+    count(*) as customers,
+    sum(predicted) as predicted,
+    sum(realised) as realised,
+    sum(absolute_error) as absolute_error,
+    sum(squared_error) as squared_error,
+    sum(absolute_excess) as absolute_excess,
+    sum(absolute_excess * absolute_excess) as absolute_excess_squared,
+    sum(squared_excess) as squared_excess,
+    sum(squared_excess * squared_excess) as squared_excess_squared,
+    {%- for level in pinball_levels %}
+    sum(pinball_{{ level }}) as pinball_{{ level }}{{ ',' if not loop.last }}
+    {%- endfor %}
+from losses
+group by 1, 2, 3, 4, 5, 6, 7

@@ -1,0 +1,112 @@
+-- grain: one row per customer, backtest cutoff and matured horizon: what a reader of averages expects
+-- Everything is known at the cutoff: averages are those of the last horizon before it, of customers
+-- as they were when it began, by RFM cell. They need a hundred such customers, a cell needs twenty.
+{%- set horizons = var('clv_horizons') %}
+with known as (
+
+    select
+        known.*,
+        cutoffs.as_of_date
+    from {{ ref('int_purchase_days__known') }} as known
+    inner join {{ ref('int_cutoffs') }} as cutoffs
+        on known.cutoff_date = cutoffs.cutoff_date
+    where not cutoffs.is_production
+
+),
+
+summed as (
+
+    select
+        customer_id,
+        cutoff_date,
+        as_of_date,
+        max(purchase_date) as last_date,
+        count(*) as purchase_days,
+        sum(value_amount) as value_amount,
+        {%- for horizon in horizons %}
+        {%- set before = 'purchase_date <= ' ~ add_days('cutoff_date', -horizon) %}
+        max(case when {{ before }} then purchase_date end) as last_date_{{ horizon }}d,
+        sum(case when {{ before }} then 1 else 0 end) as purchase_days_{{ horizon }}d,
+        sum(case when {{ before }} then value_amount else 0 end)
+            as value_before_{{ horizon }}d,
+        sum(case when {{ before }} then 0 else value_amount end)
+            as value_last_{{ horizon }}d{{ ',' if not loop.last }}
+        {%- endfor %}
+    from known
+    group by 1, 2, 3
+
+),
+
+-- She as she is at the cutoff, and as she was one horizon before.
+matured as (
+
+    {% for horizon in horizons -%}
+    select
+        customer_id,
+        cutoff_date,
+        {{ horizon }} as horizon_days,
+        cast(value_last_{{ horizon }}d as {{ type_double() }}) as value_last,
+        {{ rfm_cell(
+            'purchase_days', days_between('last_date', 'cutoff_date'), 'value_amount'
+        ) | indent(8) }} as cell,
+        case
+            when purchase_days_{{ horizon }}d > 0 then {{ rfm_cell(
+                'purchase_days_' ~ horizon ~ 'd',
+                days_between('last_date_' ~ horizon ~ 'd', 'cutoff_date') ~ ' - ' ~ horizon,
+                'value_before_' ~ horizon ~ 'd'
+            ) | indent(12) }}
+        end as cell_before
+    from summed
+    where {{ add_days('cutoff_date', horizon) }} <= as_of_date
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
+
+),
+
+means as (
+
+    select
+        cutoff_date,
+        horizon_days,
+        avg(value_last) as mean_value
+    from matured
+    where cell_before is not null
+    group by 1, 2
+    having count(*) >= 100
+
+),
+
+cell_means as (
+
+    select
+        cutoff_date,
+        horizon_days,
+        cell_before as cell,
+        avg(value_last) as mean_value
+    from matured
+    where cell_before is not null
+    group by 1, 2, 3
+    having count(*) >= 20
+
+)
+
+select
+    matured.customer_id,
+    matured.horizon_days,
+    matured.value_last as last_horizon,
+    means.mean_value as mean,
+    case
+        when means.mean_value is not null
+            then coalesce(cell_means.mean_value, means.mean_value)
+    end as rfm_cell_mean,
+    matured.cutoff_date
+from matured
+left join means
+    on
+        matured.cutoff_date = means.cutoff_date
+        and matured.horizon_days = means.horizon_days
+left join cell_means
+    on
+        matured.cutoff_date = cell_means.cutoff_date
+        and matured.horizon_days = cell_means.horizon_days
+        and matured.cell = cell_means.cell

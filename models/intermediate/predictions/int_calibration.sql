@@ -1,0 +1,267 @@
+-- grain: one row per stratum, frequency class, cutoff and horizon: which levels to read for a range
+-- Where outcomes fell in earlier windows (int_predictions__pit) says what share the model's ranges
+-- hold. Only windows that had ended by the cutoff count. Folded: a range keeps its middle, because
+-- where the middle of the last window lay was that season's, how wide it was is the model's.
+{%- set nodes = 50 %}
+{%- set levels = {'p05': 0.10, 'p10': 0.20, 'p25': 0.50} %}
+with cutoffs as (
+
+    select cutoff_date
+    from {{ ref('int_cutoffs') }}
+
+),
+
+cells as (
+
+    select distinct
+        stratum,
+        {{ frequency_class('frequency') | indent(8) }} as frequency_class,
+        cutoff_date
+    from {{ ref('int_outlook__pairs') }}
+
+),
+
+numbers as (
+
+    select number
+    from {{ number_series(nodes - 1) }} as series
+
+),
+
+histogram as (
+
+    select
+        stratum,
+        frequency_class,
+        horizon_days,
+        cutoff_date,
+        cast(
+            least(floor({{ 2 * nodes }} * least(pit, 1 - pit)), {{ nodes - 1 }})
+            as {{ type_integer() }}
+        ) as number,
+        count(*) as customers
+    from {{ ref('int_predictions__pit') }}
+    group by 1, 2, 3, 4, 5
+
+),
+
+-- What was known at each cutoff.
+known as (
+
+    select
+        cutoffs.cutoff_date,
+        histogram.cutoff_date as window_date,
+        histogram.stratum,
+        histogram.frequency_class,
+        histogram.horizon_days as learned_horizon_days,
+        histogram.number,
+        histogram.customers
+    from histogram
+    inner join cutoffs
+        on
+            {{ add_days('histogram.cutoff_date', 'histogram.horizon_days') }}
+            <= cutoffs.cutoff_date
+
+),
+
+windows as (
+
+    select
+        cutoff_date,
+        learned_horizon_days,
+        count(distinct window_date) as windows
+    from known
+    group by 1, 2
+
+),
+
+horizons as (
+
+    {% for horizon in var('clv_horizons') -%}
+    select {{ horizon }} as horizon_days
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
+
+),
+
+-- A horizon of which no window has ended learns from the longest that has.
+sources as (
+
+    select
+        windows.cutoff_date,
+        horizons.horizon_days,
+        max(windows.learned_horizon_days) as learned_horizon_days
+    from windows
+    inner join horizons
+        on windows.learned_horizon_days <= horizons.horizon_days
+    group by 1, 2
+
+),
+
+curves as (
+
+    select
+        cells.stratum,
+        cells.frequency_class,
+        cells.cutoff_date,
+        sources.horizon_days,
+        sources.learned_horizon_days,
+        windows.windows,
+        numbers.number
+    from cells
+    inner join sources
+        on cells.cutoff_date = sources.cutoff_date
+    inner join windows
+        on
+            sources.cutoff_date = windows.cutoff_date
+            and sources.learned_horizon_days = windows.learned_horizon_days
+    cross join numbers
+
+),
+
+own as (
+
+    select
+        cutoff_date,
+        learned_horizon_days,
+        stratum,
+        frequency_class,
+        number,
+        sum(customers) as customers
+    from known
+    group by 1, 2, 3, 4, 5
+
+),
+
+everyone as (
+
+    select
+        cutoff_date,
+        learned_horizon_days,
+        number,
+        sum(customers) as customers
+    from known
+    group by 1, 2, 3
+
+),
+
+counted as (
+
+    select
+        curves.*,
+        sum(coalesce(own.customers, 0)) over up_to as own_below,
+        sum(coalesce(own.customers, 0)) over whole as own_customers,
+        sum(coalesce(everyone.customers, 0)) over up_to as everyone_below,
+        sum(coalesce(everyone.customers, 0)) over whole as everyone_customers
+    from curves
+    left join own
+        on
+            curves.cutoff_date = own.cutoff_date
+            and curves.learned_horizon_days = own.learned_horizon_days
+            and curves.stratum = own.stratum
+            and curves.frequency_class = own.frequency_class
+            and curves.number = own.number
+    left join everyone
+        on
+            curves.cutoff_date = everyone.cutoff_date
+            and curves.learned_horizon_days = everyone.learned_horizon_days
+            and curves.number = everyone.number
+    window
+        whole as (
+            partition by
+                curves.stratum,
+                curves.frequency_class,
+                curves.cutoff_date,
+                curves.horizon_days
+        ),
+        up_to as (
+            whole
+            order by curves.number
+            rows between unbounded preceding and current row
+        )
+
+),
+
+-- The share of outcomes in both tails up to a node: of the class, shrunk towards everyone by
+-- customers, then towards the model by windows, for the customers of a window err together.
+shares as (
+
+    select
+        *,
+        (number + 1) / {{ nodes }}.0 as tails,
+        (
+            windows * (
+                own_below
+                + {{ var('clv_calibration_strength') }} * everyone_below
+                / cast(everyone_customers as {{ type_double() }})
+            ) / (own_customers + {{ var('clv_calibration_strength') }})
+            + {{ var('clv_calibration_prior_windows') }} * (number + 1) / {{ nodes }}.0
+        ) / (windows + {{ var('clv_calibration_prior_windows') }}) as share
+    from counted
+
+),
+
+stepped as (
+
+    select
+        *,
+        coalesce(lag(share) over (
+            partition by stratum, frequency_class, cutoff_date, horizon_days
+            order by number
+        ), 0) as share_before
+    from shares
+
+),
+
+learned as (
+
+    select
+        stratum,
+        frequency_class,
+        cutoff_date,
+        horizon_days,
+        learned_horizon_days,
+        windows,
+        own_customers,
+        {%- for level, tails in levels.items() %}
+        max(
+            case
+                when share_before < {{ tails }} and share >= {{ tails }}
+                    then (
+                        tails - (share - {{ tails }}) / (share - share_before) / {{ nodes }}
+                    ) / 2
+            end
+        ) as {{ level }}_read{{ ',' if not loop.last }}
+        {%- endfor %}
+    from stepped
+    group by 1, 2, 3, 4, 5, 6, 7
+
+)
+
+select
+    cells.stratum,
+    cells.frequency_class,
+    horizons.horizon_days,
+    learned.learned_horizon_days,
+    coalesce(learned.windows, 0) as windows,
+    cast(coalesce(learned.own_customers, 0) as {{ type_integer() }}) as customers,
+    {%- for level, tails in levels.items() %}
+    -- What a shorter horizon taught may widen a range, not narrow it: errors grow with time.
+    case
+        when learned.horizon_days is null then {{ tails / 2 }}
+        when learned.learned_horizon_days < horizons.horizon_days
+            then least(learned.{{ level }}_read, {{ tails / 2 }})
+        else learned.{{ level }}_read
+    end as {{ level }}_read,
+    {%- endfor %}
+    case when learned.horizon_days is null then 'model' else 'calibrated' end
+        as interval_source,
+    cells.cutoff_date
+from cells
+cross join horizons
+left join learned
+    on
+        cells.stratum = learned.stratum
+        and cells.frequency_class = learned.frequency_class
+        and cells.cutoff_date = learned.cutoff_date
+        and horizons.horizon_days = learned.horizon_days

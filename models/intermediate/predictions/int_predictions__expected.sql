@@ -1,0 +1,102 @@
+-- grain: one row per customer, cutoff and model version: what it expects of her, without ranges
+-- Given that she is alive the future depends on frequency and age only, so it is looked up; when
+-- she last bought moves P(alive) alone, which is closed form (models/overview.md).
+{%- set horizons = var('clv_horizons') %}
+with histories as (
+
+    select *
+    from {{ ref('int_histories__observed') }}
+
+),
+
+parameters as (
+
+    select *
+    from {{ ref('int_parameters') }}
+
+),
+
+outlook as (
+
+    select *
+    from {{ ref('int_outlook__wide') }}
+
+),
+
+modelled as (
+
+    select
+        histories.customer_id,
+        histories.frequency,
+        histories.recency_days,
+        histories.age_days,
+        histories.purchase_days,
+        {{ leaving_from() }} as leaving_from,
+        {{ leaving_span() | indent(8) }} as leaving_span,
+        -- Spend of k purchases is this scale times BetaPrime(p k, q + p n); n = purchase days.
+        parameters.gamma + histories.purchase_days * histories.capped_mean_value
+            as spend_scale,
+        parameters.*
+    from histories
+    inner join parameters
+        on
+            histories.stratum = parameters.stratum
+            and histories.cutoff_date = parameters.cutoff_date
+
+),
+
+alive as (
+
+    select
+        customer_id,
+        model_version,
+        is_recipe,
+        purchase_model,
+        stratum,
+        frequency,
+        age_days,
+        cutoff_date,
+        {{ probability_alive() | indent(8) }} as probability_alive,
+        spend_scale,
+        -- Posterior mean of the value of one purchase day (Fader & Hardie 2013, note 025).
+        p * spend_scale / (p * purchase_days + q - 1) as expected_value
+    from modelled
+
+)
+
+select
+    alive.customer_id,
+    alive.model_version,
+    alive.is_recipe,
+    alive.purchase_model,
+    alive.stratum,
+    alive.frequency,
+    alive.age_days,
+    {{ frequency_class('alive.frequency') }} as frequency_class,
+    alive.probability_alive,
+    alive.expected_value,
+    alive.spend_scale,
+    {%- for horizon in horizons %}
+    alive.probability_alive * outlook.probability_purchase_{{ horizon }}d
+        as probability_purchase_{{ horizon }}d,
+    alive.probability_alive * outlook.expected_purchases_{{ horizon }}d
+        as expected_purchases_{{ horizon }}d,
+    alive.probability_alive * outlook.discounted_purchases_{{ horizon }}d
+    * alive.expected_value as clv_{{ horizon }}d,
+    -- Second moment less the square of the first, undiscounted.
+    alive.probability_alive * outlook.probability_purchase_{{ horizon }}d
+    * outlook.squared_spend_{{ horizon }}d * alive.spend_scale * alive.spend_scale
+    - power(
+        alive.probability_alive * outlook.expected_purchases_{{ horizon }}d
+        * alive.expected_value, 2
+    ) as value_variance_{{ horizon }}d,
+    {%- endfor %}
+    alive.cutoff_date
+from alive
+inner join outlook
+    on
+        alive.model_version = outlook.model_version
+        and alive.stratum = outlook.stratum
+        and alive.cutoff_date = outlook.cutoff_date
+        and alive.frequency = outlook.frequency
+        and alive.age_days = outlook.age_days

@@ -1,0 +1,155 @@
+-- grain: one row per customer of the sample, backtest cutoff and matured horizon
+-- Where what came lies in the distribution that was predicted: P(spend <= what came), evenly
+-- spread when the model is right. No purchase falls within its probability, at a place that a
+-- hash decides. The grid of spend is searched by halves.
+{%- set grid = outlook_grid() %}
+with expected as (
+
+    select *
+    from {{ ref('int_predictions__expected') }}
+    where is_recipe
+
+),
+
+outcomes as (
+
+    select *
+    from {{ ref('int_histories__held_out') }}
+
+),
+
+outlook as (
+
+    select *
+    from {{ ref('int_outlook__wide') }}
+
+),
+
+sizes as (
+
+    select
+        cutoff_date,
+        {{ var('clv_calibration_max_customers') }} / cast(count(*) as {{ type_double() }})
+            as sampled_share
+    from outcomes
+    group by 1
+
+),
+
+sampled as (
+
+    select expected.*
+    from expected
+    inner join sizes
+        on expected.cutoff_date = sizes.cutoff_date
+    where
+        {{ hash_bucket('expected.customer_id', 100000) }} < 100000 * sizes.sampled_share
+
+),
+
+matured as (
+
+    {% for horizon in var('clv_horizons') -%}
+    select
+        sampled.customer_id,
+        sampled.model_version,
+        sampled.stratum,
+        sampled.frequency_class,
+        sampled.frequency,
+        sampled.age_days,
+        {{ horizon }} as horizon_days,
+        sampled.probability_purchase_{{ horizon }}d as probability_purchase,
+        sampled.spend_scale,
+        cast(outcomes.value_{{ horizon }}d as {{ type_double() }}) as spend,
+        outcomes.purchases_{{ horizon }}d as purchases,
+        sampled.cutoff_date
+    from sampled
+    inner join outcomes
+        on
+            sampled.customer_id = outcomes.customer_id
+            and sampled.cutoff_date = outcomes.cutoff_date
+    where outcomes.value_{{ horizon }}d is not null
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
+
+),
+
+-- Only those who spent need the grid.
+searched_0 as (
+
+    {% for horizon in var('clv_horizons') -%}
+    select
+        matured.*,
+        ln(matured.spend / matured.spend_scale) as ln_spend,
+        outlook.ln_spend_quantiles_{{ horizon }}d as ln_spend_quantiles,
+        0 as node_0
+    from matured
+    inner join outlook
+        on
+            matured.model_version = outlook.model_version
+            and matured.stratum = outlook.stratum
+            and matured.cutoff_date = outlook.cutoff_date
+            and matured.frequency = outlook.frequency
+            and matured.age_days = outlook.age_days
+    where matured.spend > 0 and matured.horizon_days = {{ horizon }}
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
+
+),
+{% for step in [32, 16, 8, 4, 2, 1] %}
+{%- set node = 'node_' ~ loop.index0 %}
+{%- set further = 'least(' ~ node ~ ' + ' ~ step ~ ', ' ~ (grid.nodes - 2) ~ ')' %}
+searched_{{ loop.index }} as (
+
+    select
+        *,
+        case
+            when ln_spend >= {{ array_at('ln_spend_quantiles', further) }}
+                then {{ further }}
+            else {{ node }}
+        end as node_{{ loop.index }}
+    from searched_{{ loop.index0 }}
+
+),
+{% endfor %}
+{%- set left = array_at('ln_spend_quantiles', 'node_6') %}
+{%- set right = array_at('ln_spend_quantiles', 'node_6 + 1') %}
+located as (
+
+    select
+        *,
+        -- ln(v / (1 - v)) of the level v given a purchase; the end segments are extended.
+        {{ grid.first }} + {{ grid.step }} * (
+            node_6
+            + (ln_spend - {{ left }}) / greatest({{ right }} - {{ left }}, 1e-9)
+        ) as logit_level
+    from searched_6
+
+)
+
+select
+    customer_id,
+    model_version,
+    stratum,
+    frequency_class,
+    horizon_days,
+    1 - probability_purchase / (1 + exp(least(logit_level, 700.0))) as pit,
+    cutoff_date
+from located
+
+union all
+
+select
+    customer_id,
+    model_version,
+    stratum,
+    frequency_class,
+    horizon_days,
+    -- Purchases that brought nothing are the least that can be spent.
+    (1 - probability_purchase) * case
+        when purchases > 0 then 1
+        else ({{ hash_bucket("concat(customer_id, '/pit')", 1000000) }} + 0.5) / 1000000
+    end as pit,
+    cutoff_date
+from matured
+where spend <= 0

@@ -1,0 +1,144 @@
+-- grain: one row per level (total or cohort), cutoff and horizon: how far whole groups have erred
+-- Season, price and the model's own misfit move all customers together, and that does not average
+-- out: the squared came / expected - 1 of windows that had ended, beyond the chance of single
+-- customers, with a prior of vars clv_shared_error and clv_shared_error_windows.
+with cohorts as (
+
+    select *
+    from {{ ref('int_cohorts__predicted') }}
+
+),
+
+cutoffs as (
+
+    select cutoff_date
+    from {{ ref('int_cutoffs') }}
+
+),
+
+predicted as (
+
+    select
+        'cohort' as group_level,
+        cutoff_date,
+        horizon_days,
+        expected_value,
+        value_variance,
+        realised_value_amount
+    from cohorts
+
+    union all
+
+    select
+        'total' as group_level,
+        cutoff_date,
+        horizon_days,
+        sum(expected_value) as expected_value,
+        sum(value_variance) as value_variance,
+        sum(realised_value_amount) as realised_value_amount
+    from cohorts
+    group by 1, 2, 3
+
+),
+
+errors as (
+
+    select
+        group_level,
+        cutoff_date,
+        horizon_days,
+        expected_value,
+        -- Less what chance alone makes of it.
+        (
+            power(cast(realised_value_amount as {{ type_double() }}) - expected_value, 2)
+            - value_variance
+        ) / power(expected_value, 2) as squared_error
+    from predicted
+    where realised_value_amount is not null and expected_value > 0
+
+),
+
+windows as (
+
+    select
+        group_level,
+        cutoff_date,
+        horizon_days,
+        greatest(sum(expected_value * squared_error) / sum(expected_value), 0)
+            as squared_error
+    from errors
+    group by 1, 2, 3
+
+),
+
+-- What was known at each cutoff. Windows that overlap tell the same story twice.
+known as (
+
+    select
+        windows.group_level,
+        cutoffs.cutoff_date,
+        windows.horizon_days as learned_horizon_days,
+        avg(windows.squared_error) as squared_error,
+        least(
+            count(*), 1 + {{ days_between(
+                'min(windows.cutoff_date)', 'max(windows.cutoff_date)'
+            ) }} / cast(windows.horizon_days as {{ type_double() }})
+        ) as windows
+    from windows
+    inner join cutoffs
+        on
+            {{ add_days('windows.cutoff_date', 'windows.horizon_days') }}
+            <= cutoffs.cutoff_date
+    group by 1, 2, 3
+
+),
+
+wanted as (
+
+    select distinct
+        group_level,
+        cutoff_date,
+        horizon_days
+    from predicted
+
+),
+
+-- A horizon of which no window has ended learns from the longest that has.
+sources as (
+
+    select
+        wanted.group_level,
+        wanted.cutoff_date,
+        wanted.horizon_days,
+        max(known.learned_horizon_days) as learned_horizon_days
+    from wanted
+    left join known
+        on
+            wanted.group_level = known.group_level
+            and wanted.cutoff_date = known.cutoff_date
+            and wanted.horizon_days >= known.learned_horizon_days
+    group by 1, 2, 3
+
+)
+
+select
+    sources.group_level,
+    sources.horizon_days,
+    sources.learned_horizon_days,
+    coalesce(known.windows, 0.0) as windows,
+    {{ var('clv_shared_error_windows') }} + coalesce(known.windows, 0.0)
+        as degrees_of_freedom,
+    sqrt(
+        (
+            {{ var('clv_shared_error_windows') }} * power({{ var('clv_shared_error') }}, 2)
+            + coalesce(known.windows * known.squared_error, 0.0)
+        ) / ({{ var('clv_shared_error_windows') }} + coalesce(known.windows, 0.0))
+    ) as shared_error,
+    case when known.windows > 0 then 'calibrated' else 'prior' end as interval_source,
+    sources.cutoff_date
+from sources
+left join known
+    on
+        sources.group_level = known.group_level
+        and sources.cutoff_date = known.cutoff_date
+        and sources.learned_horizon_days = known.learned_horizon_days

@@ -1,0 +1,16 @@
+-- Wider levels hold narrower ones, and no range is narrower than chance alone makes it.
+{%- for mart in ['customer_equity', 'cohort_clv'] %}
+select
+    '{{ mart }}' as mart,
+    cutoff_date,
+    horizon_days
+from {{ ref(mart) }}
+where
+    lower_95 > lower_80
+    or lower_80 > expected_value
+    or expected_value > upper_80
+    or upper_80 > upper_95
+    or lower_95 > lower_95_raw
+    or upper_95 < upper_95_raw
+{{ 'union all' if not loop.last }}
+{%- endfor %}
