@@ -251,7 +251,8 @@ faulted as (
             when
                 not is_closed and purchase_days >= 30 and purchase_days_before >= 30
                 and not coalesce(
-                    {{ measure }}_sale_amount / {{ measure }}_sale_amount_before
+                    {{ measure }}_sale_amount
+                    / nullif({{ measure }}_sale_amount_before, 0)
                     between {{ 1 / scale }} and {{ scale }}, true
                 )
                 then concat(
