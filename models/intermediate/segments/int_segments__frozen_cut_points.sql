@@ -26,21 +26,25 @@ computed as (
         on computed_cut_points.cutoff_date = cutoffs.cutoff_date
     where cutoffs.is_production
 
-){% if is_incremental() %},
+),
 
 -- A valid version of before, or one of later.
 kept as (
 
-    select distinct frozen.settings
-    from {{ this }} as frozen
-    inner join computed
-        on frozen.settings = computed.settings
+    select distinct computed.settings
+    from computed
+    {% if is_incremental() -%}
+    inner join {{ this }} as frozen
+        on computed.settings = frozen.settings
     where
-        frozen.effective_date
-        > {{ add_days('computed.cutoff_date', -var('clv_cut_point_refresh_days')) }}
-        and frozen.effective_date != computed.cutoff_date
+        computed.cutoff_date != frozen.effective_date
+        and {{ days_between('frozen.effective_date', 'computed.cutoff_date') }}
+        < {{ var('clv_cut_point_refresh_days') }}
+    {%- else -%}
+    where false
+    {%- endif %}
 
-){% endif %}
+)
 
 select
     computed.settings,
@@ -55,8 +59,6 @@ select
     computed.inactivity_days,
     computed.cutoff_date as effective_date
 from computed
-{%- if is_incremental() %}
 left join kept
     on computed.settings = kept.settings
 where kept.settings is null
-{%- endif %}

@@ -1,5 +1,6 @@
 -- grain: one row per customer who has bought and cutoff: the segment of one that nobody remembers
 {%- set at_risk = var('clv_at_risk_thresholds') %}
+{%- set bands = {'tier': 1, 'kept_tier': var('clv_exit_band')} %}
 {%- set tiers = {3: 'vip_clv', 2: 'notable_clv', 1: 'valuable_clv'} %}
 with measured as (
 
@@ -46,7 +47,7 @@ compared as (
         > {{ var('clv_exit_band') }} * cut_points.inactivity_days
             as stays_hibernating,
         -- Tiers by CLV: to enter one, and to stay in it.
-        {%- for column, band in {'tier': 1, 'kept_tier': var('clv_exit_band')}.items() %}
+        {%- for column, band in bands.items() %}
         case
             {%- for tier, cut in tiers.items() %}
             when measured.clv >= {{ band }} * cut_points.{{ cut }} then {{ tier }}
