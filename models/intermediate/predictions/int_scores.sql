@@ -5,7 +5,10 @@
     materialized='incremental',
     full_refresh=false,
     on_schema_change='append_new_columns',
-    pre_hook="{{ forget_scores() if is_incremental() else 'select 1' }}",
+    pre_hook={
+        'sql': "{{ forget_scores() if is_incremental() else 'select 1' }}",
+        'transaction': false,
+    },
 ) }}
 select scored.*
 from {{ ref('int_predictions__scored') }} as scored
