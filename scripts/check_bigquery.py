@@ -140,6 +140,11 @@ BOUNDED = {
     "currency_rates",
     "margin_rates",
     "rfm_segments",
+    "int_segments__inactivity",
+    "int_segments__computed_cut_points",
+    "int_segments__frozen_cut_points",
+    "int_segments__cut_points",
+    "clv_segments",
 }
 MAXIMUM_CLUSTER_COLUMNS = 4
 
