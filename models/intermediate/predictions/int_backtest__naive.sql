@@ -20,9 +20,6 @@ summed as (
         customer_id,
         cutoff_date,
         as_of_date,
-        max(purchase_date) as last_date,
-        count(*) as purchase_days,
-        sum(value_amount) as value_amount,
         {%- for horizon in horizons %}
         {%- set before = 'purchase_date <= ' ~ add_days('cutoff_date', -horizon) %}
         max(case when {{ before }} then purchase_date end) as last_date_{{ horizon }}d,
@@ -30,8 +27,11 @@ summed as (
         sum(case when {{ before }} then value_amount else 0 end)
             as value_before_{{ horizon }}d,
         sum(case when {{ before }} then 0 else value_amount end)
-            as value_last_{{ horizon }}d{{ ',' if not loop.last }}
+            as value_last_{{ horizon }}d,
         {%- endfor %}
+        max(purchase_date) as last_date,
+        count(*) as purchase_days,
+        sum(value_amount) as value_amount
     from known
     group by 1, 2, 3
 

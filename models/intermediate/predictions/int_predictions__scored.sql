@@ -95,6 +95,8 @@ bracketed as (
 
 select
     customer_id,
+    stratum,
+    frequency_class,
     probability_alive,
     expected_value,
     {%- for horizon in horizons %}
