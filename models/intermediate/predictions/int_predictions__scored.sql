@@ -22,15 +22,16 @@ calibration as (
     select
         stratum,
         frequency_class,
+        cutoff_date,
         {%- for horizon in horizons %}
         max(case when horizon_days = {{ horizon }} then p10_read end)
             as tail_{{ horizon }}d,
         max(case when horizon_days = {{ horizon }} then interval_source end)
             as interval_source_{{ horizon }}d,
         {%- endfor %}
-        cutoff_date
+        count(*) as horizons
     from {{ ref('int_calibration') }}
-    group by stratum, frequency_class, cutoff_date
+    group by 1, 2, 3
 
 ),
 

@@ -96,7 +96,8 @@ joint as (
 
     select
         binned.group_key,
-        sum(binned.customers * by_predicted.centred * by_realised.centred) as covariance,
+        sum(binned.customers * by_predicted.centred * by_realised.centred)
+            as covariance,
         sum(binned.customers * by_predicted.centred * by_predicted.centred)
             as predicted_variance,
         sum(binned.customers * by_realised.centred * by_realised.centred)
@@ -200,15 +201,16 @@ covered as (
 
     {% for group_type, group_value in groups.items() -%}
     select
+        {{ surrogate_key([
+            'cutoff_date', 'horizon_days', 'method', "'" ~ group_type ~ "'", group_value
+        ]) | indent(8) }} as group_key,
         {%- for each in covered %}
         avg({{ each }}) as {{ each }},
         avg({{ each }}_raw) as {{ each }}_raw,
         {%- endfor %}
-        {{ surrogate_key([
-            'cutoff_date', 'horizon_days', 'method', "'" ~ group_type ~ "'", group_value
-        ]) | indent(8) }} as group_key
+        count(*) as places
     from placed
-    group by group_key
+    group by 1
     {{- '\n\n    union all\n\n    ' if not loop.last }}
     {%- endfor %}
 
