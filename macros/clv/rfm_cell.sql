@@ -1,8 +1,8 @@
 {#
-    RFM cell of fixed bounds, as text: days since the last purchase by month, quarter, half year and
-    year; frequency class; value to date by powers of three.
+    RFM cell of a customer, as text: days since the last purchase by month, quarter, half year and
+    year; then columns of `summed`, relative to the mean in `averages`, by powers of two.
 #}
-{% macro rfm_cell(purchase_days, days_since, value) -%}
+{% macro rfm_cell(days_since, frequency, money) -%}
     concat(
         case
             when {{ days_since }} <= 30 then '30'
@@ -10,14 +10,15 @@
             when {{ days_since }} <= 180 then '180'
             when {{ days_since }} <= 365 then '365'
             else 'older'
-        end,
-        '/', {{ frequency_class(purchase_days ~ ' - 1') | indent(8) }},
-        '/', cast(cast(
-            case
-                when {{ value }} > 0
-                    then floor(ln(cast({{ value }} as {{ type_double() }})) / ln(3.0))
-                else -99
-            end as {{ type_integer() }}
-        ) as {{ type_text() }})
+        end
+        {%- for column in [frequency, money] %},
+        case
+            {%- for power in [-2, -1, 0, 1, 2] %}
+            when summed.{{ column }} < {{ 2 ** power }} * averages.{{ column }}
+                then '/below {{ 2 ** power }}'
+            {%- endfor %}
+            else '/above'
+        end
+        {%- endfor %}
     )
 {%- endmacro %}

@@ -28,8 +28,8 @@ logged as (
     from windows
     inner join days
         on
-            days.purchase_date > windows.cutoff_date
-            and days.purchase_date <= windows.horizon_end
+            windows.cutoff_date < days.purchase_date
+            and windows.horizon_end >= days.purchase_date
             and {{ known_at('windows.horizon_end', 'days') }}
     inner join {{ ref('int_histories__observed') }} as observed
         on

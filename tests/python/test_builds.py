@@ -600,6 +600,12 @@ def test_metrics_from_bins_are_those_of_customers(rolling):
     assert found["normalised_gini"] == pytest.approx(gini, abs=1e-3)
     best = best / rows["realised"].sum()
     assert found["top_decile_capture"] == pytest.approx(best, abs=3e-3)
+    deciles = rows.groupby(
+        rows["predicted"].rank(method="first") * 10 // len(rows)
+    ).sum()
+    gap = (deciles["predicted"] - deciles["realised"]).abs().sum()
+    gap = gap / rows["realised"].sum()
+    assert found["decile_calibration_error"] == pytest.approx(gap, abs=5e-3)
 
 
 def test_nothing_after_a_cutoff_moves_its_ranges(sample, tmp_path_factory):

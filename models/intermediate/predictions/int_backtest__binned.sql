@@ -25,18 +25,6 @@ predictions as (
 
 ),
 
-classes as (
-
-    select
-        customer_id,
-        stratum,
-        frequency_class,
-        cutoff_date
-    from {{ ref('int_predictions__expected') }}
-    where is_recipe
-
-),
-
 outcomes as (
 
     select *
@@ -56,19 +44,21 @@ matured as (
     {% for horizon in horizons -%}
     select
         outcomes.customer_id,
-        outcomes.cutoff_date,
         predictions.model_version,
         predictions.is_recipe,
+        predictions.stratum,
+        predictions.frequency_class,
         {{ horizon }} as horizon_days,
         cast(outcomes.value_{{ horizon }}d as {{ type_double() }}) as realised,
         predictions.expected_purchases_{{ horizon }}d * predictions.expected_value
-            as expected
-        {%- for level in pinball_levels %},
+            as expected,
+        {%- for level in pinball_levels %}
         -- Undiscounted, as what came is.
         predictions.clv_{{ horizon }}d_{{ level }} / predictions.clv_{{ horizon }}d
         * predictions.expected_purchases_{{ horizon }}d * predictions.expected_value
-            as {{ level }}
+            as {{ level }},
         {%- endfor %}
+        outcomes.cutoff_date
     from outcomes
     inner join predictions
         on
@@ -84,8 +74,6 @@ joined as (
 
     select
         matured.*,
-        classes.stratum,
-        classes.frequency_class,
         {%- for method in naive_methods %}
         naive.{{ method }},
         {%- endfor %}
@@ -97,10 +85,6 @@ joined as (
             and matured.cutoff_date = recipe.cutoff_date
             and matured.horizon_days = recipe.horizon_days
             and recipe.is_recipe
-    inner join classes
-        on
-            matured.customer_id = classes.customer_id
-            and matured.cutoff_date = classes.cutoff_date
     inner join naive
         on
             matured.customer_id = naive.customer_id
@@ -176,7 +160,6 @@ select
         end as {{ type_integer() }}
     ) as {{ measured }}_bin,
     {%- endfor %}
-    count(*) as customers,
     sum(predicted) as predicted,
     sum(realised) as realised,
     sum(absolute_error) as absolute_error,
@@ -186,7 +169,8 @@ select
     sum(squared_excess) as squared_excess,
     sum(squared_excess * squared_excess) as squared_excess_squared,
     {%- for level in pinball_levels %}
-    sum(pinball_{{ level }}) as pinball_{{ level }}{{ ',' if not loop.last }}
+    sum(pinball_{{ level }}) as pinball_{{ level }},
     {%- endfor %}
+    count(*) as customers
 from losses
 group by 1, 2, 3, 4, 5, 6, 7

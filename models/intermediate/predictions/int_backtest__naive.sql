@@ -20,9 +20,6 @@ summed as (
         customer_id,
         cutoff_date,
         as_of_date,
-        max(purchase_date) as last_date,
-        count(*) as purchase_days,
-        sum(value_amount) as value_amount,
         {%- for horizon in horizons %}
         {%- set before = 'purchase_date <= ' ~ add_days('cutoff_date', -horizon) %}
         max(case when {{ before }} then purchase_date end) as last_date_{{ horizon }}d,
@@ -30,10 +27,30 @@ summed as (
         sum(case when {{ before }} then value_amount else 0 end)
             as value_before_{{ horizon }}d,
         sum(case when {{ before }} then 0 else value_amount end)
-            as value_last_{{ horizon }}d{{ ',' if not loop.last }}
+            as value_last_{{ horizon }}d,
         {%- endfor %}
+        max(purchase_date) as last_date,
+        count(*) as purchase_days,
+        sum(value_amount) as value_amount
     from known
     group by 1, 2, 3
+
+),
+
+averages as (
+
+    select
+        cutoff_date,
+        {%- for horizon in horizons %}
+        {%- set then = 'purchase_days_' ~ horizon ~ 'd' %}
+        avg(case when {{ then }} > 0 then {{ then }} end) as {{ then }},
+        avg(case when {{ then }} > 0 then value_before_{{ horizon }}d end)
+            as value_before_{{ horizon }}d,
+        {%- endfor %}
+        avg(purchase_days) as purchase_days,
+        avg(value_amount) as value_amount
+    from summed
+    group by 1
 
 ),
 
@@ -42,22 +59,25 @@ matured as (
 
     {% for horizon in horizons -%}
     select
-        customer_id,
-        cutoff_date,
+        summed.customer_id,
+        summed.cutoff_date,
         {{ horizon }} as horizon_days,
-        cast(value_last_{{ horizon }}d as {{ type_double() }}) as value_last,
+        cast(summed.value_last_{{ horizon }}d as {{ type_double() }}) as value_last,
         {{ rfm_cell(
-            'purchase_days', days_between('last_date', 'cutoff_date'), 'value_amount'
+            days_between('summed.last_date', 'summed.cutoff_date'),
+            'purchase_days', 'value_amount'
         ) | indent(8) }} as cell,
         case
-            when purchase_days_{{ horizon }}d > 0 then {{ rfm_cell(
-                'purchase_days_' ~ horizon ~ 'd',
-                days_between('last_date_' ~ horizon ~ 'd', 'cutoff_date') ~ ' - ' ~ horizon,
-                'value_before_' ~ horizon ~ 'd'
+            when summed.purchase_days_{{ horizon }}d > 0 then {{ rfm_cell(
+                days_between('summed.last_date_' ~ horizon ~ 'd', 'summed.cutoff_date')
+                ~ ' - ' ~ horizon,
+                'purchase_days_' ~ horizon ~ 'd', 'value_before_' ~ horizon ~ 'd'
             ) | indent(12) }}
         end as cell_before
     from summed
-    where {{ add_days('cutoff_date', horizon) }} <= as_of_date
+    inner join averages
+        on summed.cutoff_date = averages.cutoff_date
+    where {{ add_days('summed.cutoff_date', horizon) }} <= summed.as_of_date
     {{- '\n\n    union all\n\n    ' if not loop.last }}
     {%- endfor %}
 

@@ -22,19 +22,20 @@ calibration as (
     select
         stratum,
         frequency_class,
+        cutoff_date,
         {%- for horizon in horizons %}
         max(case when horizon_days = {{ horizon }} then p10_read end)
             as tail_{{ horizon }}d,
         max(case when horizon_days = {{ horizon }} then interval_source end)
             as interval_source_{{ horizon }}d,
         {%- endfor %}
-        cutoff_date
+        count(*) as horizons
     from {{ ref('int_calibration') }}
     {%- if is_daily() %}
     -- A daily run learns nothing: what the last full run learned holds.
     where cutoff_date = (select max(learned.cutoff_date) from {{ ref('int_calibration') }} as learned)
     {%- endif %}
-    group by stratum, frequency_class, cutoff_date
+    group by 1, 2, 3
 
 ),
 
@@ -106,6 +107,8 @@ select
     model_version,
     is_recipe,
     purchase_model,
+    stratum,
+    frequency_class,
     probability_alive,
     expected_value,
     {%- for horizon in horizons %}

@@ -5,10 +5,5 @@ select
     {%- else %}
     cast('{{ var("clv_as_of_date") }}' as date) as as_of_date,
     {%- endif %}
-    {%- if is_daily() %}
-    -- Backtest cutoffs need it, and a daily run has none.
-    cast(null as date) as first_transaction_date
-    {%- else %}
     min(first_transaction_date) as first_transaction_date
-    {%- endif %}
 from {{ ref('int_loads__checked') }}

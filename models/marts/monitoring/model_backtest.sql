@@ -3,11 +3,11 @@
 {%- set groups = {
     'all': "'all'", 'stratum': 'stratum', 'frequency_class': 'frequency_class',
 } %}
-{%- set keys = ['cutoff_date', 'horizon_days', 'method', 'group_type', 'group_value'] %}
 {%- set sums = [
     'absolute_error', 'squared_error', 'absolute_excess', 'absolute_excess_squared',
     'squared_excess', 'squared_excess_squared', 'pinball_p10', 'pinball_p50', 'pinball_p90',
 ] %}
+{%- set covered = ['coverage_50', 'coverage_80', 'coverage_90'] %}
 with binned as (
 
     {% for group_type, group_value in groups.items() -%}
@@ -17,16 +17,19 @@ with binned as (
         method,
         '{{ group_type }}' as group_type,
         {{ group_value }} as group_value,
+        {{ surrogate_key([
+            'cutoff_date', 'horizon_days', 'method', "'" ~ group_type ~ "'", group_value
+        ]) | indent(8) }} as group_key,
         predicted_bin,
         realised_bin,
+        {%- for each in sums %}
+        sum({{ each }}) as {{ each }},
+        {%- endfor %}
         sum(customers) as customers,
         sum(predicted) as predicted,
-        sum(realised) as realised,
-        {%- for each in sums %}
-        sum({{ each }}) as {{ each }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        sum(realised) as realised
     from {{ ref('int_backtest__binned') }}
-    group by 1, 2, 3, 4, 5, 6, 7
+    group by 1, 2, 3, 4, 5, 6, 7, 8
     {{- '\n\n    union all\n\n    ' if not loop.last }}
     {%- endfor %}
 
@@ -35,25 +38,15 @@ with binned as (
 totals as (
 
     select
-        {{ keys | join(',\n        ') }},
-        cast(sum(customers) as {{ type_double() }}) as customers,
-        sum(predicted) as predicted,
-        sum(realised) as realised,
+        group_key,
+        cutoff_date,
+        horizon_days,
+        method,
+        group_type,
+        group_value,
         {%- for each in sums %}
-        sum({{ each }}) as {{ each }}{{ ',' if not loop.last }}
+        sum({{ each }}) as {{ each }},
         {%- endfor %}
-    from binned
-    group by 1, 2, 3, 4, 5
-
-),
-
-{%- for measured in ['predicted', 'realised'] %}
-
-{{ measured }}_bins as (
-
-    select
-        {{ keys | join(',\n        ') }},
-        {{ measured }}_bin,
         cast(sum(customers) as {{ type_double() }}) as customers,
         sum(predicted) as predicted,
         sum(realised) as realised
@@ -62,29 +55,49 @@ totals as (
 
 ),
 
+{%- for measured in ['predicted', 'realised'] %}
+
+{{ measured }}_bins as (
+
+    select
+        group_key,
+        {{ measured }}_bin as bin,
+        cast(sum(customers) as {{ type_double() }}) as customers,
+        sum(predicted) as predicted,
+        sum(realised) as realised
+    from binned
+    group by 1, 2
+
+),
+
 {{ measured }}_ranks as (
 
     select
         *,
-        -- Customers in lower bins.
-        sum(customers) over (
-            partition by {{ keys | join(', ') }}
-            order by {{ measured }}_bin
-            rows between unbounded preceding and current row
-        ) - customers as below
+        sum(customers) over whole as all_customers,
+        -- Customers in lower bins, and the middle rank of this one, counted from the mean rank.
+        sum(customers) over up_to - customers as below,
+        sum(customers) over up_to - customers / 2 - sum(customers) over whole / 2
+            as centred
     from {{ measured }}_bins
+    window
+        whole as (partition by group_key),
+        up_to as (
+            whole
+            order by bin
+            rows between unbounded preceding and current row
+        )
 
 ),
 {%- endfor %}
 
--- Spearman: the correlation of middle ranks, counted from the mean rank, customers / 2.
+-- Spearman is the correlation of ranks; Gini, the covariance of value with them.
 joint as (
 
     select
-        {%- for key in keys %}
-        binned.{{ key }},
-        {%- endfor %}
-        sum(binned.customers * by_predicted.centred * by_realised.centred) as covariance,
+        binned.group_key,
+        sum(binned.customers * by_predicted.centred * by_realised.centred)
+            as covariance,
         sum(binned.customers * by_predicted.centred * by_predicted.centred)
             as predicted_variance,
         sum(binned.customers * by_realised.centred * by_realised.centred)
@@ -92,26 +105,15 @@ joint as (
         sum(binned.realised * by_predicted.centred) as concentration,
         sum(binned.realised * by_realised.centred) as best_concentration
     from binned
-    {%- for measured in ['predicted', 'realised'] %}
-    inner join (
-        select
-            {%- for key in keys + [measured ~ '_bin'] %}
-            ranks.{{ key }},
-            {%- endfor %}
-            ranks.below + ranks.customers / 2 - totals.customers / 2 as centred
-        from {{ measured }}_ranks as ranks
-        inner join totals
-            on
-                {%- for key in keys %}
-                ranks.{{ key }} = totals.{{ key }}{{ ' and' if not loop.last }}
-                {%- endfor %}
-    ) as by_{{ measured }}
+    inner join predicted_ranks as by_predicted
         on
-            {%- for key in keys + [measured ~ '_bin'] %}
-            binned.{{ key }} = by_{{ measured }}.{{ key }}{{ ' and' if not loop.last }}
-            {%- endfor %}
-    {%- endfor %}
-    group by 1, 2, 3, 4, 5
+            binned.group_key = by_predicted.group_key
+            and binned.predicted_bin = by_predicted.bin
+    inner join realised_ranks as by_realised
+        on
+            binned.group_key = by_realised.group_key
+            and binned.realised_bin = by_realised.bin
+    group by 1
 
 ),
 
@@ -123,63 +125,45 @@ deciles as (
 ),
 
 -- A bin gives to each decile the share of its customers that fall in it.
-{%- for measured in ['predicted', 'realised'] %}
-
-{{ measured }}_shared as (
-
-    select
-        {%- for key in keys %}
-        ranks.{{ key }},
-        {%- endfor %}
-        deciles.number as decile,
-        ranks.predicted,
-        ranks.realised,
-        greatest(
-            least(ranks.below + ranks.customers, (deciles.number + 1) * totals.customers / 10)
-            - greatest(ranks.below, deciles.number * totals.customers / 10), 0
-        ) / ranks.customers as share
-    from {{ measured }}_ranks as ranks
-    inner join totals
-        on
-            {%- for key in keys %}
-            ranks.{{ key }} = totals.{{ key }}{{ ' and' if not loop.last }}
-            {%- endfor %}
-    {{ 'cross join deciles' if measured == 'predicted'
-       else 'inner join deciles on deciles.number = 9' }}
-
-),
-{%- endfor %}
-
 decile_sums as (
 
     select
-        {{ keys | join(',\n        ') }},
-        decile,
-        sum(predicted * share) as predicted,
-        sum(realised * share) as realised
-    from predicted_shared
-    group by 1, 2, 3, 4, 5, 6
+        ranks.group_key,
+        deciles.number as decile,
+        sum(
+            ranks.predicted * {{ decile_share() | indent(12) }}
+        ) as predicted,
+        sum(
+            ranks.realised * {{ decile_share() | indent(12) }}
+        ) as realised
+    from predicted_ranks as ranks
+    cross join deciles
+    group by 1, 2
 
 ),
 
-calibrated as (
+by_decile as (
 
     select
-        {{ keys | join(',\n        ') }},
+        group_key,
         sum(abs(predicted - realised)) as decile_gap,
-        sum(case when decile = 9 then realised end) as top_realised
+        sum(case when decile = 9 then realised else 0 end) as top_realised
     from decile_sums
-    group by 1, 2, 3, 4, 5
+    group by 1
 
 ),
 
 best as (
 
     select
-        {{ keys | join(',\n        ') }},
-        sum(realised * share) as top_realised
-    from realised_shared
-    group by 1, 2, 3, 4, 5
+        ranks.group_key,
+        sum(
+            ranks.realised * {{ decile_share() | indent(12) }}
+        ) as top_realised
+    from realised_ranks as ranks
+    inner join deciles
+        on deciles.number = 9
+    group by 1
 
 ),
 
@@ -192,24 +176,17 @@ placed as (
         pit.stratum,
         pit.frequency_class,
         pit.model_version as method,
-        count(*) as customers
-        {%- for level, read in {'50': 'p25', '80': 'p10', '90': 'p05'}.items() %},
-        sum(
-            case
-                when
-                    pit.pit > calibration.{{ read }}_read
-                    and pit.pit < 1 - calibration.{{ read }}_read
-                    then 1
-                else 0
-            end
-        ) as inside_{{ level }},
-        sum(
-            case
-                when abs(pit.pit - 0.5) < {{ level }} / 200.0 then 1
-                else 0
-            end
-        ) as inside_{{ level }}_raw
+        {%- for level, read in {'50': 'p25', '80': 'p10', '90': 'p05'}.items() %}
+        case
+            when abs(pit.pit - 0.5) < 0.5 - calibration.{{ read }}_read then 1.0
+            else 0.0
+        end as coverage_{{ level }},
+        case
+            when abs(pit.pit - 0.5) < {{ level }} / 200.0 then 1.0
+            else 0.0
+        end as coverage_{{ level }}_raw,
         {%- endfor %}
+        pit.pit
     from {{ ref('int_predictions__pit') }} as pit
     inner join {{ ref('int_calibration') }} as calibration
         on
@@ -217,7 +194,6 @@ placed as (
             and pit.horizon_days = calibration.horizon_days
             and pit.stratum = calibration.stratum
             and pit.frequency_class = calibration.frequency_class
-    group by 1, 2, 3, 4, 5
 
 ),
 
@@ -225,28 +201,27 @@ covered as (
 
     {% for group_type, group_value in groups.items() -%}
     select
-        cutoff_date,
-        horizon_days,
-        method,
-        '{{ group_type }}' as group_type,
-        {{ group_value }} as group_value
-        {%- for level in ['50', '80', '90'] %}
-        {%- for kind in ['', '_raw'] %},
-        cast(sum(inside_{{ level }}{{ kind }}) as {{ type_double() }}) / sum(customers)
-            as coverage_{{ level }}{{ kind }}
+        {{ surrogate_key([
+            'cutoff_date', 'horizon_days', 'method', "'" ~ group_type ~ "'", group_value
+        ]) | indent(8) }} as group_key,
+        {%- for each in covered %}
+        avg({{ each }}) as {{ each }},
+        avg({{ each }}_raw) as {{ each }}_raw,
         {%- endfor %}
-        {%- endfor %}
+        count(*) as places
     from placed
-    group by 1, 2, 3, 4, 5
+    group by 1
     {{- '\n\n    union all\n\n    ' if not loop.last }}
     {%- endfor %}
 
 )
 
 select
-    {%- for key in keys %}
-    totals.{{ key }},
-    {%- endfor %}
+    totals.cutoff_date,
+    totals.horizon_days,
+    totals.method,
+    totals.group_type,
+    totals.group_value,
     cast(totals.customers as {{ type_integer() }}) as customers,
     totals.predicted as predicted_value,
     {{ as_money('totals.realised') }} as realised_value_amount,
@@ -257,30 +232,30 @@ select
     joint.covariance
     / nullif(sqrt(joint.predicted_variance * joint.realised_variance), 0) as spearman,
     joint.concentration / nullif(joint.best_concentration, 0) as normalised_gini,
-    calibrated.top_realised / nullif(totals.realised, 0) as top_decile_capture,
+    by_decile.top_realised / nullif(totals.realised, 0) as top_decile_capture,
     best.top_realised / nullif(totals.realised, 0) as best_top_decile_capture,
-    calibrated.decile_gap / nullif(totals.realised, 0) as decile_calibration_error,
-    {%- for level in ['50', '80', '90'] %}
-    covered.coverage_{{ level }},
-    covered.coverage_{{ level }}_raw,
+    by_decile.decile_gap / nullif(totals.realised, 0) as decile_calibration_error,
+    {%- for each in covered %}
+    covered.{{ each }},
+    covered.{{ each }}_raw,
     {%- endfor %}
     {%- for level in ['p10', 'p50', 'p90'] %}
     totals.pinball_{{ level }} / totals.customers as pinball_{{ level }},
     {%- endfor %}
-    {%- for loss, short in {'absolute': 'mae', 'squared': 'mse'}.items() %}
-    totals.{{ loss }}_excess / totals.customers as {{ short }}_above_model,
-    sqrt(
-        greatest(
-            totals.{{ loss }}_excess_squared / totals.customers
-            - power(totals.{{ loss }}_excess / totals.customers, 2), 0
-        ) / totals.customers
-    ) as {{ short }}_above_model_se{{ ',' if not loop.last }}
-    {%- endfor %}
+    totals.absolute_excess / totals.customers as mae_above_model,
+    {{ standard_error(
+        'totals.absolute_excess', 'totals.absolute_excess_squared', 'totals.customers'
+    ) | indent(4) }} as mae_above_model_se,
+    totals.squared_excess / totals.customers as mse_above_model,
+    {{ standard_error(
+        'totals.squared_excess', 'totals.squared_excess_squared', 'totals.customers'
+    ) | indent(4) }} as mse_above_model_se
 from totals
-{%- for part in ['joint', 'calibrated', 'best', 'covered'] %}
-{{ 'left' if part == 'covered' else 'inner' }} join {{ part }}
-    on
-        {%- for key in keys %}
-        totals.{{ key }} = {{ part }}.{{ key }}{{ ' and' if not loop.last }}
-        {%- endfor %}
-{%- endfor %}
+inner join joint
+    on totals.group_key = joint.group_key
+inner join by_decile
+    on totals.group_key = by_decile.group_key
+inner join best
+    on totals.group_key = best.group_key
+left join covered
+    on totals.group_key = covered.group_key
