@@ -10,8 +10,9 @@ would send, in its order: hooks and the checks of the input, seeds, models as th
 `create` that dbt writes around them, with their contracts, unit tests with their
 fixtures as rows, data tests, incremental runs and snapshots, which are built twice.
 
-The types of sources are those of load_input.py; of Python models, those of the frame
-that the model's own function returns for empty tables. A variant is another set of
+The types of sources are those of load_input.py; of tables of state, those they are
+created with; of Python models, those of the frame that the model's own function returns
+for empty tables. A variant is another set of
 variables, so that every branch of the Jinja is read; see VARIANTS.
 
 What a build must not cost is checked on the resolved statements: no `select *` from a
@@ -489,7 +490,8 @@ def build(
     tables = (variables.get("clv_input_tables") or dict.fromkeys(CONTRACT, "")).items()
     absent = {name for name, table in tables if table is None}
     for source in manifest.sources.values():
-        if source.name not in absent:
+        # Tables of state are created by the build itself.
+        if source.source_name != "clv_state" and source.name not in absent:
             name = f"{source.database}.{source.schema}.{source.identifier}"
             columns = CONTRACT[source.name].items()
             warehouse.google.tables[name] = {

@@ -166,6 +166,9 @@ def check_sources(manifest: dict) -> Iterator[Violation]:
     for node in nodes(manifest, "model", "snapshot"):
         file = node["original_file_path"]
         for parent in node["depends_on"]["nodes"]:
+            # Tables of state are the project's own and need no translation.
+            if parent.startswith("source.clv.clv_state."):
+                continue
             if parent.startswith("source.") and not file.startswith("models/staging/"):
                 table = parent.rsplit(".", 1)[-1]
                 sentence = f"{node['name']} reads the source {table}: only staging may"
@@ -240,7 +243,12 @@ def check_built(
     manifest: dict, built: dict[tuple[str, str], list[str]]
 ) -> Iterator[Violation]:
     """Compare the documented columns with those of the built relations."""
-    for node in nodes(manifest, "model", "seed", "snapshot"):
+    state = [
+        source | {"alias": source["identifier"]}
+        for source in manifest["sources"].values()
+        if source["source_name"] == "clv_state"
+    ]
+    for node in [*nodes(manifest, "model", "seed", "snapshot"), *state]:
         file, name = node["original_file_path"], node["name"]
         if node["config"].get("materialized") == "ephemeral":
             continue

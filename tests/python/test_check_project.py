@@ -77,6 +77,7 @@ def manifest():
     ]
     return {
         "metadata": {"project_name": "clv"},
+        "sources": {},
         "nodes": {node["unique_id"]: node for node in every},
     }
 
@@ -210,3 +211,28 @@ def test_built_columns_are_the_documented_ones(manifest, columns, sentence):
         built["clv", "orders"] = columns
     found = [each.sentence for each in check_project.check_built(manifest, built)]
     assert found == [sentence]
+
+
+def test_state_may_be_read_by_any_model(manifest):
+    manifest["nodes"]["model.clv.orders"]["depends_on"] = {
+        "nodes": ["source.clv.clv_state.export_runs"]
+    }
+    assert check_project.check_manifest(manifest) == []
+
+
+def test_tables_of_state_have_the_documented_columns(manifest):
+    manifest["sources"] = {
+        "source.clv.clv_state.export_runs": {
+            "name": "export_runs",
+            "source_name": "clv_state",
+            "original_file_path": "models/state/_state__sources.yml",
+            "schema": "clv_state",
+            "identifier": "export_runs",
+            "columns": {"run_id": {}},
+            "config": {},
+        }
+    }
+    built = {("clv", "stg_orders"): ["order_id"], ("clv", "orders"): ["order_id"]}
+    built["clv_state", "export_runs"] = ["run_id", "target"]
+    found = [each.sentence for each in check_project.check_built(manifest, built)]
+    assert found == ["export_runs has undocumented columns: target"]
