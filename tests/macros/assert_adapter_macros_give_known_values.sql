@@ -17,6 +17,10 @@
     ('as_money rounds half away from zero', as_money("'10.00005'"), '10.0001'),
     ('as_money of a refund', as_money("'-10.00005'"), '-10.0001'),
     ('hash_bucket', hash_bucket("'abc'", 100), '72'),
+    (
+        'sha256_hex', sha256_hex("'abc'"),
+        "'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'"
+    ),
     ('array_at counts from 0', array_at('[10, 20, 30]', 1), '20'),
     ('safe_cast_to of nonsense', "coalesce(" ~ safe_cast_to("'abc'", 'date') ~ ", " ~ day ~ ")", day),
     (
