@@ -2,6 +2,19 @@
 {%- set channels = var('clv_consent_channels') %}
 {%- set bands = var('clv_export_bands') %}
 {%- set caps = var('clv_offer_caps') %}
+{%- set suppressed = var('clv_suppressed_statuses') %}
+{%- set silence = {
+    'by_input': 'consent_input.statements = 0',
+    'excluded': 'false',
+    'shipped': 'true',
+} %}
+{%- set payload -%}
+    concat(
+        clv_segment, '|', rfm_segment, '|', segment_since, '|', clv_365d, '|',
+        cast(probability_purchase_90d_pct as {{ type_text() }}), '|',
+        cast(offer_cap as {{ type_text() }}), '|', campaigns
+    )
+{%- endset %}
 with customers as (
 
     select
@@ -166,18 +179,12 @@ described as (
         ) as campaigns,
         cast(customers.as_of_date as {{ type_text() }}) as as_of_date,
         coalesce(
-            customers.status in (
-                '{{ var("clv_suppressed_statuses") | join("', '") | lower }}'
-            ),
+            customers.status in ('{{ suppressed | join("', '") | lower }}'),
             false
         ) as is_suppressed,
         coalesce(
             consenting.has_consent,
-            {{ {
-                'by_input': 'consent_input.statements = 0',
-                'excluded': 'false',
-                'shipped': 'true',
-            }[var('clv_without_consent')] }}
+            {{ silence[var('clv_without_consent')] }}
         ) as has_consent
     from customers
     cross join consent_input
@@ -208,8 +215,5 @@ select
     as_of_date,
     has_consent,
     -- Without the date: a customer is shipped again when something about her changes.
-    {{ surrogate_key([
-        'clv_segment', 'rfm_segment', 'segment_since', 'clv_365d',
-        'probability_purchase_90d_pct', 'offer_cap', 'campaigns',
-    ]) }} as row_hash -- noqa: layout.long_lines
+    {{ dbt.hash(payload) }} as row_hash
 from described
