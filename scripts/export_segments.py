@@ -1,4 +1,4 @@
-"""Ship changed segment rows to Salesforce, and keep the evidence.
+r"""Ship changed segment rows to Salesforce, and keep the evidence.
 
 The warehouse decides what changes (export_marketing_cloud__delta); this carries it: a
 chunk at a time, intent written before, outcome after the destination confirmed. So a
@@ -63,6 +63,7 @@ from tqdm import tqdm
 CONTROL = ("target", "op", "change", "row_hash", "has_consent", "is_quarantined")
 PAGE = 10_000
 FEW = 20  # so many removals or refusals are never too many
+TALLY = ("shipped", "removed", "rejected", "transient")
 OPEN_MINUTES = 60  # without a sign of life, an open run has died
 INTERRUPTED = 130
 
@@ -106,12 +107,14 @@ class Chunk:
         self.bytes = 0
 
     def add(self, row: dict[str, Any], line: bytes) -> None:
+        """Take in a row and what is sent of it."""
         self.rows.append(row)
         self.lines.append(line)
         self.bytes += len(line) + 1
 
     @property
     def keys(self) -> list[str]:
+        """Keys of the rows, in their order."""
         return [row[KEY.name] for row in self.rows]
 
 
@@ -202,6 +205,7 @@ class Sync:
         }
 
     def guard(self, plan: dict[str, Any]) -> None:
+        """Refuse to remove more customers than is credible."""
         limit = self.settings.max_remove_pct
         removed, shipped = plan["removed"], plan["shipped_before"]
         if removed > FEW and removed * 100 > limit * shipped:
@@ -237,15 +241,16 @@ class Sync:
     # What is written.
 
     def append(self, table: str, rows: list[dict[str, Any]]) -> None:
+        """Add rows to a table of state."""
         self.jobs += 1
         job = f"clv_{table}_{self.run_id}_{self.jobs}"
         self.warehouse.append(table, rows, job)
 
     def event(self, event: str, exit_code: int | None = None) -> None:
+        """Record that the run started or ended."""
         ended = event == "ended"
         counts = {
-            f"{name}_rows": self.counts[name] if ended else None
-            for name in ("shipped", "removed", "rejected", "transient")
+            f"{name}_rows": self.counts[name] if ended else None for name in TALLY
         }
         self.append(
             "export_runs",
@@ -264,6 +269,7 @@ class Sync:
         )
 
     def record(self, rows: list[dict[str, Any]], outcomes: list[Outcome]) -> None:
+        """Record what became of rows."""
         time_of_all = now()
         self.append(
             "export_ledger",
@@ -356,6 +362,7 @@ class Sync:
         return 1 if self.counts["rejected"] or self.counts["transient"] else 0
 
     def ship_chunk(self, transport: Transport, chunk: Chunk) -> list[Outcome]:
+        """Send a chunk, what is transient twice, and record it before and after."""
         self.record(
             chunk.rows, [Outcome(False, "sent", transient=True)] * len(chunk.rows)
         )
@@ -384,25 +391,16 @@ class Sync:
             )
         return outcomes
 
-    def report(self, plan: dict[str, Any], exit_code: int, **more: Any) -> dict:
+    def report(self, plan: dict[str, Any]) -> dict[str, Any]:
+        """Return what the run found and did."""
         return {
             "run_id": self.run_id,
             "target": self.settings.target,
-            "exit_code": exit_code,
             **plan,
-            **{
-                name: self.counts[name]
-                for name in (
-                    "shipped",
-                    "removed_rows",
-                    "rejected",
-                    "transient",
-                    "requests",
-                    "bytes",
-                )
-            },
+            **{f"{name}_rows": self.counts[name] for name in TALLY},
+            "requests": self.counts["requests"],
+            "bytes": self.counts["bytes"],
             "codes": dict(self.codes),
-            **more,
         }
 
 
@@ -535,7 +533,7 @@ def main(
             else:
                 transport = open_transport(target, Patience(pause, timeout, deadline))
                 plan, code = run(sync, transport)
-            report = sync.report(plan, code)
+            report = sync.report(plan)
     except ExportError as error:
         say(f"{error}")
         code = error.exit_code

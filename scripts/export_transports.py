@@ -99,7 +99,7 @@ class Outcome(NamedTuple):
 
 
 class Patience(NamedTuple):
-    """How long to wait, in seconds: between tries at first, for an answer, for a chunk."""
+    """Seconds to wait: before the second try, for an answer, for a chunk."""
 
     pause: float
     timeout: float
@@ -112,14 +112,17 @@ class Transport(Protocol):
     max_rows: int
     max_bytes: int
 
-    def login(self) -> None: ...
+    def login(self) -> None:
+        """Get a token."""
 
     def check(self, create: bool = False) -> list[str]:
         """Return what of the destination's table does not fit, one sentence each."""
 
-    def encode(self, row: dict[str, Any]) -> bytes: ...
+    def encode(self, row: dict[str, Any]) -> bytes:
+        """Return a row as it is sent."""
 
-    def send(self, keys: list[str], lines: list[bytes]) -> list[Outcome]: ...
+    def send(self, keys: list[str], lines: list[bytes]) -> list[Outcome]:
+        """Send rows and return the outcome of each."""
 
 
 TRIES = 5
@@ -137,7 +140,7 @@ def secret(name: str, required: bool = True) -> str:
             from google.cloud import secretmanager
         except ImportError:
             raise ConfigError(
-                f"{name} names a secret, and google-cloud-secret-manager is not installed"
+                f"{name} names a secret: install google-cloud-secret-manager"
             ) from None
         project, _, key = value.removeprefix("sm://").partition("/")
         client = secretmanager.SecretManagerServiceClient()
@@ -212,6 +215,7 @@ class Http:
         raise UnavailableError(f"no answer after {TRIES} tries: {code}")
 
     def wait(self, attempt: int, answer: requests.Response | None) -> float:
+        """Return seconds until the next try: what the answer says, else ever more."""
         pause = self.patience.pause * 2 ** (attempt - 1)
         if answer is not None:
             told = answer.headers.get("Retry-After", "")
@@ -228,7 +232,7 @@ class Http:
 class MarketingCloud:
     """Rows of a data extension, upserted by the asynchronous REST API."""
 
-    max_rows = 10_000  # at once; the service takes 30,000
+    max_rows = 20_000  # at once; the service takes 30,000
     max_bytes = 5_000_000
 
     def __init__(self, patience: Patience):
@@ -242,6 +246,7 @@ class MarketingCloud:
         self.token, self.expires = "", 0.0
 
     def login(self) -> None:
+        """Get a token; its answer says where to go with it."""
         body = {
             "grant_type": "client_credentials",
             "client_id": secret("SFMC_CLIENT_ID"),
@@ -306,6 +311,7 @@ class MarketingCloud:
         return list(self.misfits(fields))
 
     def misfits(self, fields: dict[str, dict]) -> Iterator[str]:
+        """Say what does not fit of the extension's columns."""
         for column in COLUMNS:
             field = fields.pop(column.sfmc.lower(), None)
             if field is None:
@@ -322,6 +328,7 @@ class MarketingCloud:
                 yield f"column {name} is required and unknown to the export"
 
     def template(self) -> dict[str, Any]:
+        """Return the data extension as it is created."""
         fields = [
             {
                 "name": column.sfmc,
@@ -343,6 +350,7 @@ class MarketingCloud:
         }
 
     def encode(self, row: dict[str, Any]) -> bytes:
+        """Return a row as JSON."""
         body = {column.sfmc: row[column.name] for column in COLUMNS}
         return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -375,7 +383,7 @@ class MarketingCloud:
     def wait_for(self, request: str) -> dict[str, Any]:
         """Return the status of a request that is done."""
         deadline = time.monotonic() + self.patience.deadline
-        pause = self.patience.pause / 4
+        pause = self.patience.pause / 8
         while time.monotonic() < deadline:
             time.sleep(pause)
             pause = min(pause * 1.6, 10)
@@ -446,6 +454,7 @@ class Crm:
             raise ConfigError("SF_OBJECT is a name such as Customer_Segment__c")
 
     def login(self) -> None:
+        """Get a session, with a client's secret or a key."""
         # simple-salesforce would log in without a time limit.
         from simple_salesforce import Salesforce
 
@@ -476,6 +485,7 @@ class Crm:
 
     @staticmethod
     def assertion(host: str) -> str:
+        """Return a claim to be a user, signed with the key (JWT bearer flow)."""
         import jwt
 
         user = secret("SF_USERNAME")
@@ -508,6 +518,7 @@ class Crm:
 
     @staticmethod
     def misfits(fields: dict[str, dict]) -> Iterator[str]:
+        """Say what does not fit of the object's fields."""
         for column in COLUMNS:
             field = fields.get(column.crm)
             if field is None:
@@ -521,6 +532,7 @@ class Crm:
                 yield f"field {column.crm} is not an external id"
 
     def encode(self, row: dict[str, Any]) -> bytes:
+        """Return a row as a line of CSV."""
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(
             [self.cell(row[column.name]) for column in COLUMNS]
@@ -529,6 +541,7 @@ class Crm:
 
     @staticmethod
     def cell(value: Any) -> Any:
+        """Return a value as CSV has it."""
         # An empty cell leaves a field as it is; this clears it.
         if value == "":
             return "#N/A"
@@ -561,6 +574,7 @@ class Crm:
         raise UnavailableError(f"no job succeeded in {self.attempts} tries: {code}")
 
     def job(self, path: str, keys: list[str]) -> list[Outcome]:
+        """Run one job; results come in any order, matched by key."""
         bulk = getattr(self.salesforce.bulk2, self.object)
         bulk._client.DEFAULT_WAIT_TIMEOUT_SECONDS = self.patience.deadline
         job = bulk.upsert(
@@ -577,6 +591,7 @@ class Crm:
 
     @staticmethod
     def read(text: str) -> Iterator[dict[str, str]]:
+        """Yield the rows of a result."""
         # newline='': a line break within a value stays in it.
         return csv.DictReader(io.StringIO(text, newline=""))
 

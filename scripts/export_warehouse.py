@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 from export_transports import BusyError, ConfigError
 
 PROJECT = Path(__file__).resolve().parent.parent
-MEMORY = "160MB"
+MEMORY = "100MB"  # what does not fit goes to a file beside the database
 LOAD_SECONDS = 600
 
-TEXT, COUNT, FLAG, TIME = pa.string(), pa.int64(), pa.bool_(), pa.timestamp("us")
+TEXT, COUNT, FLAG, TIME = "varchar", "bigint", "boolean", "timestamp"
 # As macros/state/state_tables.sql has them; a test compares.
 STATE = {
     "export_runs": {
@@ -77,46 +76,49 @@ class DuckDb:
             raise BusyError(f"another process writes to {path}") from None
         database = self.connection.execute("select current_database()").fetchone()[0]
         self.connection.execute(f"set memory_limit = '{MEMORY}'")
-        # Batches are read in their order; nothing else depends on the order of rows.
-        self.connection.execute("set preserve_insertion_order = false")
+        self.connection.execute("set threads = 2")
         self.prefix = f'"{database}".clv'
 
     def relation(self, schema: str, name: str) -> str:
+        """Return the full name of a relation."""
         return f"{self.prefix}_{schema}.{name}"
 
     def columns(self, relation: str) -> list[str]:
+        """Return the names of a relation's columns."""
         try:
-            return (
-                self.connection.execute(f"select * from {relation} limit 0")
-                .df()
-                .columns.tolist()
-            )
+            found = self.connection.execute(f"select * from {relation} limit 0")
         except duckdb.CatalogException:
             raise ConfigError(f"there is no {relation}: build first") from None
+        return [column[0] for column in found.description]
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """Return all rows of a small query."""
-        return self.connection.execute(sql).to_arrow_table().to_pylist()
+        found = self.connection.execute(sql)
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
     def pages(self, sql: str, size: int) -> Iterator[list[dict[str, Any]]]:
         """Yield rows of a large query, without holding it."""
-        # A cursor is a connection of its own: appends meanwhile do not end the stream.
-        reader = self.connection.cursor().execute(sql).to_arrow_reader(size)
-        for batch in reader:
-            yield batch.to_pylist()
+        # Set aside, in order: a query left open would stand in the way of appends.
+        self.connection.execute(f"create or replace temp table pages as {sql}")
+        number = self.connection.execute("select count(*) from pages").fetchone()[0]
+        for first in range(0, number, size):
+            yield self.rows(
+                f"select * from pages where rowid >= {first} and rowid < {first + size}"
+            )
 
     def append(self, table: str, rows: list[dict[str, Any]], job: str) -> None:
         """Add rows to a table of state, in one transaction."""
-        added = pa.Table.from_pylist(rows, pa.schema(list(STATE[table].items())))
-        self.connection.register("added", added)
-        columns = ", ".join(STATE[table])
+        columns = STATE[table]
+        values = ", ".join(f"unnest(cast(? as {kind}[]))" for kind in columns.values())
         self.connection.execute(
-            f"insert into {self.relation('state', table)} ({columns}) "
-            f"select {columns} from added"
+            f"insert into {self.relation('state', table)} ({', '.join(columns)}) "
+            f"select {values}",
+            [[row[column] for row in rows] for column in columns],
         )
-        self.connection.unregister("added")
 
     def close(self) -> None:
+        """Let go of it."""
         self.connection.close()
 
 
@@ -156,9 +158,11 @@ class BigQuery:
         self.prefix = f"{self.client.project}.{dataset}"
 
     def relation(self, schema: str, name: str) -> str:
+        """Return the full name of a relation."""
         return f"`{self.prefix}_{schema}.{name}`"
 
     def columns(self, relation: str) -> list[str]:
+        """Return the names of a relation's columns."""
         from google.api_core.exceptions import NotFound
 
         try:
@@ -178,7 +182,7 @@ class BigQuery:
                 yield rows
 
     def append(self, table: str, rows: list[dict[str, Any]], job: str) -> None:
-        """Add rows to a table of state by one load job, once however often it is asked."""
+        """Add rows to a table of state by one load job of this name."""
         from google.api_core.exceptions import Conflict
 
         lines = "\n".join(json.dumps(row, default=str) for row in rows)
@@ -195,6 +199,7 @@ class BigQuery:
         load.result(timeout=LOAD_SECONDS)
 
     def close(self) -> None:
+        """Let go of it."""
         self.client.close()
 
 

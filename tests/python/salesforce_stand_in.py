@@ -1,4 +1,4 @@
-"""Marketing Cloud and Salesforce, as far as the segment export meets them, on this machine.
+"""Marketing Cloud and Salesforce on this machine, as far as the export meets them.
 
 An HTTPS proxy that answers for their hosts with a certificate of a throw-away
 authority: clients keep their real addresses and their checks of certificates, and need
@@ -12,6 +12,8 @@ and keys, Number as 32 bits, and that an empty text blanks a number.
 
 Faults are injected here, never in the client: `StandIn.fault`.
 """
+
+# ruff: noqa: D102
 
 import base64
 import contextlib
@@ -27,6 +29,7 @@ import time
 import urllib.parse
 import uuid
 import xml.etree.ElementTree as ET
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
@@ -59,7 +62,7 @@ class Request(NamedTuple):
         return self.method != "GET" and not self.path.endswith("/token")
 
 
-class Answer(Exception):
+class Answer(Exception):  # noqa: N818
     """An answer that ends the handling of a request."""
 
     def __init__(self, status, body=None, headers=None):
@@ -70,8 +73,8 @@ class Answer(Exception):
         self.body = body.encode() if isinstance(body, str) else body or b""
 
 
-def refuse(status, code, message, **more):
-    raise Answer(status, {"message": message, "errorcode": code, "documentation": ""}, **more)
+def refuse(status, code, message):
+    raise Answer(status, {"message": message, "errorcode": code, "documentation": ""})
 
 
 class DataExtension:
@@ -81,11 +84,20 @@ class DataExtension:
         self.key, self.id = key, str(uuid.uuid4())
         self.fields = {field["name"].lower(): field for field in fields}
         self.keys = [n for n, f in self.fields.items() if f.get("isPrimaryKey")]
+        self.required = [
+            name
+            for name, field in self.fields.items()
+            if name in self.keys or field.get("isNullable") is False
+        ]
         self.rows = {}
 
     def write(self, item, is_insert):
         """Upsert or insert one row; the result as the API words it."""
+        if not self.keys:
+            return error("This Data Extension does not have any primary keys defined.")
         row = {name.lower(): value for name, value in item.items()}
+        key = tuple(str(row.get(name)).lower() for name in self.keys)
+        merged = {**self.rows.get(key, dict.fromkeys(self.fields)), **row}
         errors = []
         for name, value in row.items():
             field = self.fields.get(name)
@@ -93,35 +105,17 @@ class DataExtension:
                 errors.append((name, 10001, f"Column [{name}] does not exist."))
             elif problem := self.problem(field, value):
                 errors.append((name, 70001, f"Column [{name}] {problem}: {value}"))
-        if not self.keys:
-            message = "This Data Extension does not have any primary keys defined."
-            return {"message": message, "errorCode": 2, "status": "Error"}
-        for name in self.keys:
-            if row.get(name) in (None, ""):
-                errors.append((name, 70001, f"Column [{name}] does not allow null value."))
+        for name in self.required:
+            if merged[name] in (None, ""):
+                text = f"Column [{name}] does not allow null value."
+                errors.append((name, 70001, text))
         if errors:
-            listed = [
-                {"errorMessage": text, "name": name, "errorCode": code}
-                for name, code, text in errors
-            ]
-            return {"errorCode": 2, "errors": listed, "message": "Errors.", "status": "Error"}
-        key = tuple(str(row[name]).lower() for name in self.keys)
+            return error("Required keys are missing.", errors)
         if key in self.rows and is_insert:
-            message = (
-                "Violation of PRIMARY KEY constraint 'PK_C1'. The duplicate key value is "
-                f"({key[0]})."
+            return error(
+                "Violation of PRIMARY KEY constraint 'PK_C1'. "
+                f"The duplicate key value is ({key[0]})."
             )
-            return {"message": message, "errorCode": 2, "status": "Error"}
-        known = self.rows.get(key)
-        merged = {**(known or dict.fromkeys(self.fields)), **row}
-        for name, field in self.fields.items():
-            if field.get("isNullable") is False and merged[name] in (None, ""):
-                error = {
-                    "errorMessage": f"Column [{name}] does not allow null value.",
-                    "name": name,
-                    "errorCode": 70001,
-                }
-                return {"errorCode": 2, "errors": [error], "message": "", "status": "Error"}
         self.rows[key] = merged
         return {"message": "Upserted DataExtensionObject", "status": "OK"}
 
@@ -134,11 +128,19 @@ class DataExtension:
             return "exceeds the column's maximum length"
         if kind == "Boolean" and not isinstance(value, bool):
             return "is not a boolean"
-        if kind in NUMBERS and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if kind in NUMBERS and type(value) not in (int, float):
             return "is not a number"
         if kind == "Number" and not -(2**31) <= value < 2**31:
             return "is out of range"
         return None
+
+
+def error(message, errors=()):
+    listed = [
+        {"errorMessage": text, "name": name, "errorCode": code}
+        for name, code, text in errors
+    ]
+    return {"errorCode": 2, "errors": listed, "message": message, "status": "Error"}
 
 
 class CustomObject:
@@ -153,11 +155,13 @@ class CustomObject:
         """Write one row of a CSV file; None, or the error as sf__Error words it."""
         key = row.get(self.external_id)
         if not key:
-            return f"REQUIRED_FIELD_MISSING:Required: {self.external_id}:{self.external_id} --"
+            return f"REQUIRED_FIELD_MISSING:Required:{self.external_id} --"
         for name, value in row.items():
             limit = self.fields[name].get("length")
             if value and limit and value != "#N/A" and len(value) > limit:
-                return f"STRING_TOO_LONG:{name}: data value too large: {value}:{name} --"
+                return (
+                    f"STRING_TOO_LONG:{name}: data value too large: {value}:{name} --"
+                )
             if self.fields[name]["type"] == "double" and value not in ("", "#N/A"):
                 try:
                     float(value)
@@ -242,9 +246,10 @@ class StandIn:
             match: a regular expression.
             status: of the answer; None answers rightly, but see `more`.
             body: of the answer.
-            times: how often; skip: how many pass before.
-            more: headers; delay in seconds; drop: "before" or "after" the work is
-                done, the connection is cut instead of an answer.
+            times: how often.
+            skip: how many pass before.
+            more: headers; delay in seconds, once the work is done; drop: "before" or
+                "after" the work is done, the connection is cut.
         """
         fault = {"match": re.compile(match), "status": status, "body": body}
         self.faults.append(fault | {"times": times, "skip": skip, "drop": None} | more)
@@ -300,8 +305,13 @@ class StandIn:
             raise Answer(400, {"error": "unsupported_grant_type"})
         if set(form.get("scope", SCOPE).split()) - set(SCOPE.split()):
             raise Answer(400, {"error": "invalid_scope"})
-        if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
-            text = "Client authentication failed. Make sure that the client ID is valid."
+        if (form.get("client_id"), form.get("client_secret")) != (
+            CLIENT_ID,
+            CLIENT_SECRET,
+        ):
+            text = (
+                "Client authentication failed. Make sure that the client ID is valid."
+            )
             raise Answer(401, {"error": "invalid_client", "error_description": text})
         subdomain = request.host.split(".")[0]
         raise Answer(
@@ -346,7 +356,9 @@ class StandIn:
                 if wanted in e.key.lower()
             ]
             raise Answer(200, {"count": len(items), "page": 1, "items": items})
-        if found := re.fullmatch(r"/data/v1/customobjects/([\w-]+)/(fields|cleardata)", path):
+        if found := re.fullmatch(
+            r"/data/v1/customobjects/([\w-]+)/(fields|cleardata)", path
+        ):
             one = next((e for e in self.extensions.values() if e.id == found[1]), None)
             if one is None:
                 refuse(404, 30003, "Not found")
@@ -358,7 +370,9 @@ class StandIn:
     def extension(self, key):
         found = self.extensions.get(key)
         if found is None:
-            message = "Failed to resolve the Custom Object from the ObjectReferenceIdentifier"
+            message = (
+                "Failed to resolve the Custom Object from the ObjectReferenceIdentifier"
+            )
             raise Answer(400, messages("Validation", "CustomObjectNotFound", message))
         return found
 
@@ -381,7 +395,9 @@ class StandIn:
         if any("keys" in item or "values" in item for item in items):
             refuse(400, 10003, "Error converting value: unexpected member keys.")
         if len(items) > self.maximum_items:
-            raise Answer(400, messages("Validation", "MaxItemsExceeded", "Too many items"))
+            raise Answer(
+                400, messages("Validation", "MaxItemsExceeded", "Too many items")
+            )
         number = str(uuid.uuid4())
         self.jobs[number] = {
             "lag": list(self.lag),
@@ -397,9 +413,7 @@ class StandIn:
             for item in items:
                 message = self.row_faults and self.fault_of_row(json.dumps(item))
                 job["results"].append(
-                    {"errorCode": 2, "message": message, "status": "Error", "errors": []}
-                    if message
-                    else extension.write(item, is_insert)
+                    error(message) if message else extension.write(item, is_insert)
                 )
         return job["results"]
 
@@ -409,11 +423,17 @@ class StandIn:
             if job:
                 job["lag"][0] -= 1
             text = "Unable to locate an Async Request Status Record for the RequestId"
-            raise Answer(200, messages("Operational", "AsyncRequestStatusNotFound", text))
+            raise Answer(
+                200, messages("Operational", "AsyncRequestStatusNotFound", text)
+            )
         status = {"callDateTime": "2024-07-11T22:19:02.04", "requestId": number}
         if job["lag"][1] > 0:
             job["lag"][1] -= 1
-            status |= {"hasErrors": False, "requestStatus": "Pending", "resultStatus": "OK"}
+            status |= {
+                "hasErrors": False,
+                "requestStatus": "Pending",
+                "resultStatus": "OK",
+            }
         else:
             bad = any(r["status"] != "OK" for r in self.work_off(job)) or bool(
                 self.truncate_results
@@ -424,14 +444,20 @@ class StandIn:
                 "resultStatus": "Has Errors" if bad else "OK",
                 "completionDateTime": "2024-07-11T22:19:03.97",
             }
-        answer = {"status": status, "requestId": str(uuid.uuid4()), "resultMessages": []}
+        answer = {
+            "status": status,
+            "requestId": str(uuid.uuid4()),
+            "resultMessages": [],
+        }
         raise Answer(200, answer)
 
     def results(self, number, query):
         job = self.jobs.get(number)
         if job is None or job["results"] is None:
             text = "Unable to locate an Async Request Status Record for the RequestId"
-            raise Answer(200, messages("Operational", "AsyncRequestStatusNotFound", text))
+            raise Answer(
+                200, messages("Operational", "AsyncRequestStatusNotFound", text)
+            )
         every = job["results"]
         every = every[: len(every) - self.truncate_results]
         size = min(int(query.get("$pageSize", 50)), self.page)
@@ -457,7 +483,7 @@ class StandIn:
                 raise Answer(
                     400,
                     {
-                        "message": f"Unable to save rows for data extension ID {extension.id}",
+                        "message": "Unable to save rows for data extension",
                         "errorcode": 10006,
                         "documentation": "",
                         "additionalErrors": [
@@ -523,7 +549,9 @@ class StandIn:
         if found := re.fullmatch(rf"{API}/jobs/ingest/(\w+)(?:/(\w+))?/?", path):
             job = self.jobs.get(found[1])
             if job is None:
-                raise Answer(404, [{"errorCode": "NOT_FOUND", "message": "No such job"}])
+                raise Answer(
+                    404, [{"errorCode": "NOT_FOUND", "message": "No such job"}]
+                )
             self.job(request, job, found[2])
         raise Answer(404, [{"errorCode": "NOT_FOUND", "message": "Not found"}])
 
@@ -636,25 +664,26 @@ class StandIn:
             job["state"] = "Failed"
             job["errorMessage"] = f"InvalidBatch : Field name not found : {unknown[0]}"
             return
-        job["ok"], job["failed"], job["left"], seen = [], [], [], set()
+        job["ok"], job["failed"], job["left"] = [], [], []
         rows = list(reader)
-        copies = [row[one.external_id] for row in rows]
-        twice = {key for key in copies if copies.count(key) > 1} if len(rows) < 99 else ()
+        copies = Counter(row[one.external_id] for row in rows)
         for row in rows:
             key = row[one.external_id]
-            error = self.row_faults and self.fault_of_row(key)
-            if error == "unprocessed":
+            problem = self.row_faults and self.fault_of_row(key)
+            if problem == "unprocessed":
                 job["left"].append(row)
                 continue
-            if key in twice:
-                error = f"DUPLICATE_VALUE:Duplicate external id specified: {key}:Id --"
-            error = error or one.upsert(row)
-            if error:
-                job["failed"].append({"sf__Id": "", "sf__Error": error, **row})
+            if copies[key] > 1:
+                problem = (
+                    f"DUPLICATE_VALUE:Duplicate external id specified: {key}:Id --"
+                )
+            known = key in one.rows
+            problem = problem or one.upsert(row)
+            if problem:
+                job["failed"].append({"sf__Id": "", "sf__Error": problem, **row})
             else:
                 number = f"a00{abs(hash(key)):015d}"[:18]
-                job["ok"].append({"sf__Id": number, "sf__Created": key not in seen, **row})
-            seen.add(key)
+                job["ok"].append({"sf__Id": number, "sf__Created": not known, **row})
         job["state"] = "JobComplete"
         job["numberRecordsProcessed"] = len(rows) - len(job["left"])
         job["numberRecordsFailed"] = len(job["failed"])
@@ -734,11 +763,12 @@ class Handler(BaseHTTPRequestHandler):
             if fault["drop"] == "after":
                 self.stand_in.answer(request)
                 return self.cut()
-            time.sleep(fault.get("delay", 0))
         if fault and fault["status"]:
             answer = Answer(fault["status"], fault["body"], fault.get("headers"))
         else:
             answer = self.stand_in.answer(request)
+        if fault:
+            time.sleep(fault.get("delay", 0))
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)

@@ -2,7 +2,7 @@
 {%- set channels = var('clv_consent_channels') %}
 {%- set bands = var('clv_export_bands') %}
 {%- set caps = var('clv_offer_caps') %}
-{%- set suppressed = var('clv_suppressed_statuses') %}
+{%- set suppressed = var('clv_suppressed_statuses') | join("', '") | lower %}
 {%- set silence = {
     'by_input': 'consent_input.statements = 0',
     'excluded': 'false',
@@ -179,7 +179,7 @@ described as (
         ) as campaigns,
         cast(customers.as_of_date as {{ type_text() }}) as as_of_date,
         coalesce(
-            customers.status in ('{{ suppressed | join("', '") | lower }}'),
+            customers.status in ('{{ suppressed }}'),
             false
         ) as is_suppressed,
         coalesce(
