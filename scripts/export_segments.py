@@ -217,17 +217,16 @@ class Sync:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield what to ship, removals first, in the order of keys."""
-        columns = ", ".join(
-            ["op", "row_hash", "has_consent", *(column.name for column in COLUMNS)]
+        names = ["op", "row_hash", "has_consent", *(column.name for column in COLUMNS)]
+        sql = (
+            f"select {', '.join(names)} from {self.delta} "
+            f"where target = '{self.settings.target}'"
         )
-        where = f"where target = '{self.settings.target}'"
-        sql = f"select {columns} from {self.delta} {where}"
         if not self.settings.retry_rejected:
             sql += " and not is_quarantined"
         if self.settings.full:
-            whole = columns.replace("is_active", "true as is_active").replace(
-                "op,", "'upsert' as op,", 1
-            )
+            constants = {"op": "'upsert' as op", "is_active": "true as is_active"}
+            whole = ", ".join(constants.get(name, name) for name in names)
             sql += f" and op = 'remove' union all select {whole} from {self.audience}"
         sql += f" order by op, {KEY.name}"
         if self.settings.limit is not None:
@@ -408,12 +407,10 @@ def open_transport(target: str, patience: Patience) -> Transport:
     return TRANSPORTS[target](patience)
 
 
-def dry_run(sync: Sync, transport_type: type) -> tuple[dict[str, Any], int]:
+def rehearse(sync: Sync, transport: type) -> tuple[dict[str, Any], int]:
     """Say what would be shipped; asks the destination nothing."""
     plan = sync.plan()
-    # Encoding needs no login.
-    encoder = transport_type.__new__(transport_type)
-    for chunk in chunks(sync.rows(), encoder):
+    for chunk in chunks(sync.rows(), transport):
         sync.counts["requests"] += 1
         sync.counts["bytes"] += chunk.bytes
     would = ", ".join(
@@ -440,6 +437,8 @@ def run(sync: Sync, transport: Transport) -> tuple[dict[str, Any], int]:
     plan = sync.plan()
     sync.guard(plan)
     expected = plan["new"] + plan["changed"] + plan["removed"]
+    if not sync.settings.retry_rejected:
+        expected -= plan["quarantined"]
     if sync.settings.full:
         expected = plan["audience"] + plan["removed"]
     if not expected:
@@ -529,7 +528,7 @@ def main(
             sync = Sync(opened, Settings(target, **settings))
             sync.check_columns()
             if dry_run:
-                plan, code = globals()["dry_run"](sync, TRANSPORTS[target])
+                plan, code = rehearse(sync, TRANSPORTS[target])
             else:
                 transport = open_transport(target, Patience(pause, timeout, deadline))
                 plan, code = run(sync, transport)

@@ -118,7 +118,8 @@ class Transport(Protocol):
     def check(self, create: bool = False) -> list[str]:
         """Return what of the destination's table does not fit, one sentence each."""
 
-    def encode(self, row: dict[str, Any]) -> bytes:
+    @staticmethod
+    def encode(row: dict[str, Any]) -> bytes:
         """Return a row as it is sent."""
 
     def send(self, keys: list[str], lines: list[bytes]) -> list[Outcome]:
@@ -349,7 +350,8 @@ class MarketingCloud:
             "fields": fields,
         }
 
-    def encode(self, row: dict[str, Any]) -> bytes:
+    @staticmethod
+    def encode(row: dict[str, Any]) -> bytes:
         """Return a row as JSON."""
         body = {column.sfmc: row[column.name] for column in COLUMNS}
         return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
@@ -531,11 +533,12 @@ class Crm:
             if column is KEY and not field.get("externalId"):
                 yield f"field {column.crm} is not an external id"
 
-    def encode(self, row: dict[str, Any]) -> bytes:
+    @staticmethod
+    def encode(row: dict[str, Any]) -> bytes:
         """Return a row as a line of CSV."""
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(
-            [self.cell(row[column.name]) for column in COLUMNS]
+            [Crm.cell(row[column.name]) for column in COLUMNS]
         )
         return line.getvalue().encode()
 

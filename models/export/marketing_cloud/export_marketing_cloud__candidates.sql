@@ -2,7 +2,7 @@
 {%- set channels = var('clv_consent_channels') %}
 {%- set bands = var('clv_export_bands') %}
 {%- set caps = var('clv_offer_caps') %}
-{%- set suppressed = var('clv_suppressed_statuses') | join("', '") | lower %}
+{%- set suppressed = var('clv_suppressed_statuses') %}
 {%- set silence = {
     'by_input': 'consent_input.statements = 0',
     'excluded': 'false',
@@ -178,10 +178,12 @@ described as (
             {%- endfor %}
         ) as campaigns,
         cast(customers.as_of_date as {{ type_text() }}) as as_of_date,
-        coalesce(
-            customers.status in ('{{ suppressed }}'),
-            false
-        ) as is_suppressed,
+        case
+            {%- for status in suppressed %}
+            when customers.status = '{{ status | lower }}' then true
+            {%- endfor %}
+            else false
+        end as is_suppressed,
         coalesce(
             consenting.has_consent,
             {{ silence[var('clv_without_consent')] }}
