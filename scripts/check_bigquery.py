@@ -62,6 +62,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "clv_duplicates": "rows",
         "clv_time_zone": "Europe/Berlin",
         "clv_as_of_date": "2024-12-31",
+        "clv_export_value": "value",
+        "clv_without_consent": "excluded",
+        "clv_consent_channels": ["email", "push"],
+        "clv_holdout_share": {"winback": 0.2, "upsell": 0.1},
+        "clv_offer_caps": {"default": 25, "Champions": 50},
     },
     "transactions alone": {
         "clv_value": "revenue",
@@ -69,6 +74,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "clv_purchase_model": {"default": "mbgnbd", "all": "paretonbd"},
         "clv_challenger_models": ["bgnbd"],
         "clv_input_tables": dict.fromkeys(CONTRACT) | {"transactions": "transactions"},
+        "clv_export_value": "none",
+        "clv_without_consent": "shipped",
     },
 }
 TEXT_SOURCES = "visits"

@@ -11,6 +11,9 @@
             'clv_accept_load': [true, false],
             'clv_fail_on': ['page', 'ticket', 'never'],
             'clv_planned_refit': [true, false],
+            'clv_export_value': ['band', 'value', 'none'],
+            'clv_without_consent': ['by_input', 'excluded', 'shipped'],
+            'clv_offer_cap_quantile': ['p10', 'p50'],
         } -%}
         {%- for name, allowed in choices.items() -%}
             {%- do require(
@@ -70,6 +73,8 @@
             'clv_cut_point_refresh_days': (1, 3650, '91'),
             'clv_exit_band': (0, 1, '0.9'),
             'clv_confirm_refreshes': (1, 100, '2'),
+            'clv_export_probability_step': (1, 100, '5'),
+            'clv_offer_cap_share': (0, 1, '0.30'),
         } -%}
         {%- for name, (lowest, highest, example) in ranges.items() -%}
             {%- do require(
@@ -177,12 +182,64 @@
             'must be a list of statuses in lower case, such as [closed, deceased, fraud, erased]'
         ) -%}
 
+        {%- do check_export_config() -%}
         {%- do require(
             var('clv_input_tables').get('transactions'),
             'clv_input_tables',
             'must name the table of transactions, the one input that is required'
         ) -%}
     {%- endif -%}
+{% endmacro %}
+
+{# The variables of the export that are lists, mappings or text. #}
+{% macro check_export_config() %}
+    {%- set bands = var('clv_export_bands') -%}
+    {%- do require(
+        bands is sequence and bands is not string and bands
+        and bands | select('number') | list | length == bands | length
+        and bands | sort == bands and bands[0] > 0 and bands | unique | list == bands,
+        'clv_export_bands',
+        'must be a list of rising numbers above 0, such as [10, 50, 100]'
+    ) -%}
+    {%- for name, example in {
+        'clv_consent_channels': '[email]',
+        'clv_suppressed_statuses': '[closed, deceased, fraud, erased]',
+    }.items() -%}
+        {%- set names = var(name) -%}
+        {%- do require(
+            names is sequence and names is not string and names
+            and names | reject('string') | list | length == 0
+            and not modules.re.search("['\\\\]", names | join),
+            name,
+            'must be a list of words, such as ' ~ example
+        ) -%}
+    {%- endfor -%}
+    {%- set shares = campaign_shares() -%}
+    {%- do require(
+        shares
+        and shares.values() | select('number') | select('ge', 0) | select('le', 1)
+            | list | length == shares | length
+        and shares.keys() | map('string') | reject('in', ['']) | list | length == shares | length
+        and modules.re.fullmatch('[A-Za-z0-9_-]*', shares.keys() | join),
+        'clv_holdout_share',
+        'must be a number from 0 to 1, or one per campaign, such as {winback: 0.2, upsell: 0.1}, '
+        ~ 'campaigns named with letters, digits, _ and -'
+    ) -%}
+    {%- set caps = var('clv_offer_caps') -%}
+    {%- do require(
+        caps is mapping and 'default' in caps
+        and caps.values() | select('number') | select('ge', 0) | list | length == caps | length
+        and not modules.re.search("['\\\\]", caps.keys() | join),
+        'clv_offer_caps',
+        'must be amounts by segment with a default, such as {default: 25, Champions: 50}'
+    ) -%}
+    {%- for name in ['clv_export_salt', 'clv_holdout_salt'] -%}
+        {%- do require(
+            modules.re.fullmatch('[A-Za-z0-9_.-]+', var(name) | string),
+            name,
+            'must be letters, digits, _, . and -'
+        ) -%}
+    {%- endfor -%}
 {% endmacro %}
 
 {# Raises one sentence that names the variable, what it must be and what it is. #}

@@ -21,6 +21,10 @@
         'raise_error does nothing where no row comes',
         "case when 1 = 2 then " ~ raise_error("'never'") ~ " else 1 = 1 end", 'true'
     ),
+    (
+        'sha256_hex', sha256_hex("'abc'"),
+        "'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'"
+    ),
     ('array_at counts from 0', array_at('[10, 20, 30]', 1), '20'),
     ('safe_cast_to of nonsense', "coalesce(" ~ safe_cast_to("'abc'", 'date') ~ ", " ~ day ~ ")", day),
     (
