@@ -2,7 +2,6 @@
 {%- set channels = var('clv_consent_channels') %}
 {%- set bands = var('clv_export_bands') %}
 {%- set caps = var('clv_offer_caps') %}
-{%- set suppressed = var('clv_suppressed_statuses') %}
 {%- set silence = {
     'by_input': 'consent_input.statements = 0',
     'excluded': 'false',
@@ -19,16 +18,8 @@ with customers as (
 
     select
         customer_id,
-        status,
-        as_of_date
-    from {{ ref('customers') }}
-
-),
-
-predictions as (
-
-    select
-        customer_id,
+        as_of_date,
+        is_suppressed,
         clv_365d,
         clv_365d_{{ var('clv_offer_cap_quantile') }} as cautious_clv,
         probability_purchase_90d
@@ -40,10 +31,11 @@ segments as (
 
     select
         customer_id,
-        segment as clv_segment,
-        segment as rfm_segment,
-        cast(null as date) as segment_since
-    from {{ ref('customer_rfm') }}
+        clv_segment,
+        rfm_segment,
+        segment_since,
+        is_contactable
+    from {{ ref('customer_segments') }}
 
 ),
 
@@ -116,7 +108,7 @@ described as (
         {{ sha256_hex(
             "concat('" ~ export_salt() ~ "', '|', customers.customer_id)"
         ) }} as customer_key,
-        coalesce(segments.clv_segment, 'No purchase yet') as clv_segment,
+        segments.clv_segment,
         coalesce(segments.rfm_segment, 'No purchase yet') as rfm_segment,
         coalesce(cast(segments.segment_since as {{ type_text() }}), '')
             as segment_since,
@@ -125,16 +117,16 @@ described as (
         {%- elif var('clv_export_value') == 'value' -%}
         coalesce(
             cast(
-                cast(round(predictions.clv_365d) as {{ type_integer() }})
+                cast(round(customers.clv_365d) as {{ type_integer() }})
                 as {{ type_text() }}
             ),
             ''
         ) as clv_365d,
         {%- else -%}
         case
-            when predictions.clv_365d is null then ''
+            when customers.clv_365d is null then ''
             {%- for edge in bands %}
-            when predictions.clv_365d < {{ edge }}
+            when customers.clv_365d < {{ edge }}
                 then '{{ bands[loop.index0 - 1] if loop.index0 else 0 }}-{{ edge }}'
             {%- endfor %}
             else '{{ bands[-1] }}+'
@@ -143,7 +135,7 @@ described as (
         {%- set step = var('clv_export_probability_step') %}
         cast(
             {{ step }} * round(
-                coalesce(predictions.probability_purchase_90d, 0) * 100 / {{ step }}
+                coalesce(customers.probability_purchase_90d, 0) * 100 / {{ step }}
             )
             as {{ type_integer() }}
         ) as probability_purchase_90d_pct,
@@ -151,7 +143,7 @@ described as (
             floor(
                 least(
                     {{ var('clv_offer_cap_share') }}
-                    * coalesce(predictions.cautious_clv, 0),
+                    * coalesce(customers.cautious_clv, 0),
                     case segments.clv_segment
                         {%- for segment, cap in caps.items() %}
                         when '{{ segment }}' then {{ cap }}
@@ -178,21 +170,15 @@ described as (
             {%- endfor %}
         ) as campaigns,
         cast(customers.as_of_date as {{ type_text() }}) as as_of_date,
-        case
-            {%- for status in suppressed %}
-            when customers.status = '{{ status | lower }}' then true
-            {%- endfor %}
-            else false
-        end as is_suppressed,
+        -- Not by her status, nor by a segment that is left alone.
+        customers.is_suppressed or not segments.is_contactable as is_suppressed,
         coalesce(
             consenting.has_consent,
             {{ silence[var('clv_without_consent')] }}
         ) as has_consent
     from customers
     cross join consent_input
-    left join predictions
-        on customers.customer_id = predictions.customer_id
-    left join segments
+    inner join segments
         on customers.customer_id = segments.customer_id
     left join consenting
         on customers.customer_id = consenting.customer_id
