@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Run every check, in order, and stop at the first that fails.
 #
-# usage: scripts/test.sh [--emulator]
+# usage: scripts/test.sh [--all]
 #
-#   --emulator   also build on a local BigQuery emulator and compare with DuckDB, as CI
-#                does; takes most of the time again
-#   --help       this text
+#   --all    what CI runs: also the tests that build many times or simulate, every set of
+#            variables through Google's analyzer, and the build on a local BigQuery
+#            emulator, compared with DuckDB; takes several times as long
+#   --help   this text
 #
 # Builds the demo into a scratch folder; clv.duckdb and target/ stay as they are.
 set -euo pipefail
@@ -13,8 +14,8 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 case "${1:-}" in
-    "") emulator=false ;;
-    --emulator) emulator=true ;;
+    "") all=false ;;
+    --all) all=true ;;
     --help | -h) usage "${BASH_SOURCE[0]}" && exit ;;
     *) fail "There is no option $1: scripts/test.sh --help lists them." ;;
 esac
@@ -27,7 +28,7 @@ trap 'rm -rf "$scratch"' EXIT
 unset CLV_TARGET
 export CLV_DUCKDB_PATH="$scratch/clv.duckdb"
 export DBT_LOG_PATH="$scratch/logs" DBT_TARGET_PATH="$scratch/target"
-export CLV_TEST_EMULATOR="$emulator"
+export CLV_TEST_EMULATOR="$all"
 python_files=(python_models scripts tests/python)
 
 # gate NAME COMMAND...: run a command under a heading, and say how long it took.
@@ -75,9 +76,11 @@ gate "dbt: the demo builds and its tests pass" build_demo
 gate "dbt: a second build changes no mart" rebuild_and_compare
 gate "project rules" python scripts/check_project.py --database "$CLV_DUCKDB_PATH"
 gate "SQL: sqlfluff" lint_sql
-gate "BigQuery: every statement passes Google's analyzer" python scripts/check_bigquery.py
-gate "Python: pytest" python -m pytest tests/python
-if "$emulator"; then
+if "$all"; then variants=() tests=(); else variants=(--variant default) tests=(-m "not slow"); fi
+gate "BigQuery: every statement passes Google's analyzer" \
+    python scripts/check_bigquery.py ${variants[@]+"${variants[@]}"}
+gate "Python: pytest" python -m pytest -n 2 --dist loadfile tests/python ${tests[@]+"${tests[@]}"}
+if "$all"; then
     gate "BigQuery: the emulator builds twice, every mart equals DuckDB's" \
         scripts/build.sh --target emulator --against "$CLV_DUCKDB_PATH"
 fi

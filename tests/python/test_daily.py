@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from test_builds import Build
 
+pytestmark = pytest.mark.slow
+
 FULL, DAILY = "2024-05-20", "2024-06-02"
 VARS = {"clv_refund_days": 60, "clv_lookback_days": 28}
 HISTORY = [
@@ -59,7 +61,9 @@ def loads(log):
     """The log as first loaded, and as loaded two weeks later: late, mended, deleted."""
     recent = (log["ts"] >= "2024-05-02") & (log["ts"] <= "2024-05-20")
     draw = np.random.default_rng(4).random(len(log))
-    late, mended, deleted = (recent & (draw > a) & (draw < a + 0.1) for a in (0, 0.2, 0.4))
+    late, mended, deleted = (
+        recent & (draw > a) & (draw < a + 0.1) for a in (0, 0.2, 0.4)
+    )
     first = log[(log["ts"] < "2024-05-21") & ~late].copy()
     first.loc[mended, "amount"] *= 2
     return first, log[~deleted]
@@ -100,6 +104,8 @@ def test_a_daily_run_leaves_what_a_full_run_makes(daily, full, table):
 def test_the_loads_differ_in_late_mended_and_deleted_lines(loads):
     first, second = loads
     early = second[second["ts"] < "2024-05-21"]
-    both = first.merge(early, on=["order_id", "ts", "user_id"], how="outer", indicator=True)
+    both = first.merge(
+        early, on=["order_id", "ts", "user_id"], how="outer", indicator=True
+    )
     assert set(both["_merge"]) == {"left_only", "right_only", "both"}
     assert (both["amount_x"] == 2 * both["amount_y"]).any()

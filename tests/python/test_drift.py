@@ -11,6 +11,8 @@ import pytest
 from conftest import ROOT
 from test_builds import Build
 
+pytestmark = pytest.mark.slow
+
 BIN = Path(sys.executable).parent
 MODELS = ("int_drift__histograms", "feature_drift", "alerts")
 

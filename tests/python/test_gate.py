@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from test_builds import BIN, Build, log  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 CHAMPION, CUTOFF, AS_OF = map(pd.Timestamp, ["1997-07-05", "1997-10-03", "1998-01-01"])
 HORIZON = 90
 
@@ -61,7 +63,9 @@ def judge(log, purchases_module, outlook_module, tmp_path_factory):  # noqa: F81
                 x, rows["t"].to_numpy(), [HORIZON], params
             )[:, 0]
         x, t_x, t = clean["x"], clean["t_x"], clean["t"]
-        odds = a / np.maximum(b + x - 1, 1e-9) * ((alpha + t) / (alpha + t_x)) ** (r + x)
+        odds = (
+            a / np.maximum(b + x - 1, 1e-9) * ((alpha + t) / (alpha + t_x)) ** (r + x)
+        )
         return out / (1 + np.where(x > 0, odds, 0))
 
     champion = expected(fit(histories(log, CHAMPION)))
@@ -83,7 +87,9 @@ def judge(log, purchases_module, outlook_module, tmp_path_factory):  # noqa: F81
                 ("bgnbd", True, expected(fit(data))),
             ]
         )
-        versions = scored[["model_version", "is_recipe", "cutoff_date"]].drop_duplicates()
+        versions = scored[
+            ["model_version", "is_recipe", "cutoff_date"]
+        ].drop_duplicates()
         connection.register("scored", scored)
         connection.register("versions", versions)
         connection.execute(

@@ -9,6 +9,8 @@ import pytest
 from conftest import ROOT
 from test_builds import Build
 
+pytestmark = pytest.mark.slow
+
 ACCEPTED, NEXT = "1998-03-31", "1998-05-15"
 VARIABLES = {"clv_backtest_days": []}
 WATCHED = (

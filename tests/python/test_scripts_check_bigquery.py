@@ -414,7 +414,7 @@ def test_a_daily_run_may_read_the_history_from_a_date_on(daily):
 
 
 def test_every_statement_of_a_script_is_analysed(warehouse):
-    script = 'select "a;b" as one; -- no end;\nselect \'c;\' as two;\n'
+    script = "select \"a;b\" as one; -- no end;\nselect 'c;' as two;\n"
     found = list(check_bigquery.statements(script))
     assert [one.strip() for one in found] == [
         'select "a;b" as one',

@@ -10,6 +10,8 @@ from conftest import ROOT
 from scipy.special import hyp2f1
 from test_builds import BIN, Build
 
+pytestmark = pytest.mark.slow
+
 FIRST, REFRESHES = pd.Timestamp("1997-06-29"), 53
 # Customers of CDNOW, by the last digit of their id, and how many are drawn for each
 # weekly refit, which makes its parameters as noisy as they are in practice.
