@@ -1,6 +1,7 @@
 {#
     RFM cell of a customer, as text: days since the last purchase by month, quarter, half year and
-    year; then columns of `summed`, relative to the mean in `averages`, by factors of two, the mean itself in the middle of a class.
+    year; then columns of `summed`, relative to the mean in `averages`, by factors of two with the
+    mean in the middle of a class.
 #}
 {% macro rfm_cell(days_since, frequency, money) -%}
     concat(

@@ -161,7 +161,9 @@ def test_single_customers_have_the_published_expectation(published):
     pd.testing.assert_frame_equal(ours.sort_index(), theirs.sort_index(), rtol=5e-5)
 
 
-@pytest.mark.parametrize(("level", "name"), [(0.1, "p10"), (0.5, "p50"), (0.9, "p90")])
+@pytest.mark.parametrize(
+    ("level", "name"), [(0.1, "p10_raw"), (0.5, "p50"), (0.9, "p90_raw")]
+)
 def test_the_quantiles_sql_interpolates_have_their_level(holdout, level, name):
     rows = holdout.read(
         f"""
