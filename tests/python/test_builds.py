@@ -402,7 +402,7 @@ def test_refunds_after_a_cutoff_do_not_reach_back(rich, inputs, tmp_path):
     assert (log["is_refund"] & (log["ts"] > cutoff)).sum() > 20
     kept = log[log["ts"] < cutoff + pd.Timedelta(days=1)]
     build = Build(tmp_path, SEEDS).load(**(inputs | {"transactions": kept}))
-    # its own backtest cutoff would teach it ranges that the other build has no window for
+    # a backtest cutoff of its own would teach it ranges for which the other has none
     alone = {"clv_as_of_date": str(cutoff.date()), "clv_backtest_days": []}
     build.build(**(RICH | alone))
     for relation in ("int_histories__observed", "int_predictions__scored"):
