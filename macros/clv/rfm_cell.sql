@@ -1,6 +1,7 @@
 {#
     RFM cell of a customer, as text: days since the last purchase by month, quarter, half year and
-    year; then columns of `summed`, relative to the mean in `averages`, by powers of two.
+    year; then columns of `summed`, relative to the mean in `averages`, by factors of two with the
+    mean in the middle of a class.
 #}
 {% macro rfm_cell(days_since, frequency, money) -%}
     concat(
@@ -13,9 +14,9 @@
         end
         {%- for column in [frequency, money] %},
         case
-            {%- for power in [-2, -1, 0, 1, 2] %}
-            when summed.{{ column }} < {{ 2 ** power }} * averages.{{ column }}
-                then '/below {{ 2 ** power }}'
+            {%- for bound in [0.18, 0.35, 0.7, 1.4, 2.8] %}
+            when summed.{{ column }} < {{ bound }} * averages.{{ column }}
+                then '/below {{ bound }}'
             {%- endfor %}
             else '/above'
         end
