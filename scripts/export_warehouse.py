@@ -19,7 +19,7 @@ import duckdb
 from export_transports import BusyError, ConfigError
 
 PROJECT = Path(__file__).resolve().parent.parent
-MEMORY = "80MB"
+MEMORY = "64MB"
 SLICE = 2_000
 LOAD_SECONDS = 600
 
