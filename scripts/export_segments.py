@@ -61,7 +61,7 @@ from tqdm import tqdm
 
 # What the delta has besides the columns that are shipped.
 CONTROL = ("target", "op", "change", "row_hash", "has_consent", "is_quarantined")
-PAGE = 10_000
+PAGE = 5_000
 FEW = 20  # so many removals or refusals are never too many
 TALLY = ("shipped", "removed", "rejected", "transient")
 OPEN_MINUTES = 60  # without a sign of life, an open run has died
@@ -536,6 +536,9 @@ def main(
     except ExportError as error:
         say(f"{error}")
         code = error.exit_code
+    except duckdb.OutOfMemoryException:
+        say("the delta needs more memory: set CLV_EXPORT_MEMORY, such as 500MB")
+        code = ConfigError.exit_code
     except duckdb.Error as error:
         say(f"the warehouse failed: {type(error).__name__}")
         code = UnavailableError.exit_code

@@ -19,7 +19,8 @@ import duckdb
 from export_transports import BusyError, ConfigError
 
 PROJECT = Path(__file__).resolve().parent.parent
-MEMORY = "100MB"  # what does not fit goes to a file beside the database
+MEMORY = "64MB"
+SLICE = 2_000
 LOAD_SECONDS = 600
 
 TEXT, COUNT, FLAG, TIME = "varchar", "bigint", "boolean", "timestamp"
@@ -75,8 +76,11 @@ class DuckDb:
         except duckdb.IOException:
             raise BusyError(f"another process writes to {path}") from None
         database = self.connection.execute("select current_database()").fetchone()[0]
-        self.connection.execute(f"set memory_limit = '{MEMORY}'")
-        self.connection.execute("set threads = 2")
+        # What does not fit goes to a file beside the database; millions of rows in the
+        # ledger may need more.
+        memory = os.environ.get("CLV_EXPORT_MEMORY", MEMORY)
+        self.connection.execute(f"set memory_limit = '{memory}'")
+        self.connection.execute("set threads = 1")
         self.prefix = f'"{database}".clv'
 
     def relation(self, schema: str, name: str) -> str:
@@ -110,12 +114,26 @@ class DuckDb:
     def append(self, table: str, rows: list[dict[str, Any]], job: str) -> None:
         """Add rows to a table of state, in one transaction."""
         columns = STATE[table]
-        values = ", ".join(f"unnest(cast(? as {kind}[]))" for kind in columns.values())
-        self.connection.execute(
-            f"insert into {self.relation('state', table)} ({', '.join(columns)}) "
-            f"select {values}",
-            [[row[column] for row in rows] for column in columns],
-        )
+        self.connection.execute("begin")
+        # DuckDB takes a hundred bytes and more for each value of a list: slices, and
+        # lists only for what differs.
+        for first in range(0, len(rows), SLICE):
+            slice_ = rows[first : first + SLICE]
+            terms, values = [], []
+            for column, kind in columns.items():
+                listed = [row[column] for row in slice_]
+                if len(set(listed)) == 1:
+                    terms.append(f"cast(? as {kind})")
+                    values.append(listed[0])
+                else:
+                    terms.append(f"unnest(cast(? as {kind}[]))")
+                    values.append(listed)
+            self.connection.execute(
+                f"insert into {self.relation('state', table)} ({', '.join(columns)}) "
+                f"select {', '.join(terms)}",
+                values,
+            )
+        self.connection.execute("commit")
 
     def close(self) -> None:
         """Let go of it."""
