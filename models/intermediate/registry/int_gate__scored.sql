@@ -121,6 +121,7 @@ histogram as (
 tenths as (
 
     select
+        histogram.model_version,
         histogram.score_bin,
         cast(
             ceil(
@@ -139,15 +140,31 @@ tenths as (
 
 ),
 
+bins as (
+
+    select
+        model_version,
+        tenth,
+        max(score_bin) as last_bin
+    from tenths
+    group by 1, 2
+
+),
+
 edges as (
 
     select
         tenth,
-        max(score_bin) as last_bin,
-        lag(max(score_bin)) over (order by tenth) as bin_before,
-        lead(tenth) over (order by tenth) is null as is_last
-    from tenths
-    group by 1
+        last_bin,
+        lag(last_bin) over (
+            partition by model_version
+            order by tenth
+        ) as bin_before,
+        lead(tenth) over (
+            partition by model_version
+            order by tenth
+        ) is null as is_last
+    from bins
 
 ),
 
@@ -177,7 +194,8 @@ shares as (
             partition by versions.model_version
         ) as share
     from summed as versions
-    cross join edges
+    inner join edges
+        on edges.tenth between 1 and 10
     left join placed
         on
             versions.model_version = placed.model_version
