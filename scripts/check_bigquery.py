@@ -121,6 +121,7 @@ BOUNDED = {
     "data_freshness",
     "score_coverage",
     "feature_drift",
+    "segment_stability",
     "model_calibration",
     "model_tracking",
     "int_gamma_gamma__parameters",

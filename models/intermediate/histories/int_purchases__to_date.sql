@@ -21,11 +21,10 @@ recent as (
         on purchase_days.purchase_date >= settled.settled_until
     left join caps
         on purchase_days.is_purchase
-    where
-        purchase_days.known_until is null
-        {%- if is_daily() %}
+    where purchase_days.known_until is null
+    {%- if is_daily() %}
         and {{ since('purchase_days.purchase_date', daily_window().settled_from) }}
-        {%- endif %}
+    {%- endif %}
     group by 1
 
 ),

@@ -122,7 +122,9 @@ compared as (
 
     select
         *,
-        {%- for count in ['line_count', 'duplicate_count', 'refund_count', 'active_days'] %}
+        {%- for count in [
+            'line_count', 'duplicate_count', 'refund_count', 'active_days'
+        ] %}
         sum({{ count }}){{ before }} as {{ count }}_before,
         {%- endfor %}
         sum(purchase_days){{ before }} as purchase_days_before,
@@ -145,7 +147,7 @@ expected as (
         compared.transaction_month = span.last_month
         and row_number() over (
             partition by compared.transaction_month
-            order by compared.line_count desc, compared.currency
+            order by compared.line_count desc, compared.currency asc
         ) = 1 as is_newest,
         {%- if var('clv_as_of_date') is none %}
         accepted_span.as_of_date as expected_day,
@@ -154,7 +156,9 @@ expected as (
         {%- endif %}
         -- Of days with transactions, as a share of all days: what tells how long a gap may be.
         compared.active_days_before * 1.0 / nullif(
-            {{ days_between('compared.first_month_before', 'compared.transaction_month') }},
+            {{ days_between(
+                'compared.first_month_before', 'compared.transaction_month'
+            ) }},
             0
         ) as active_share_before,
         compared.sales_amount / nullif(compared.purchase_days, 0) as mean_sale_amount,
@@ -212,8 +216,8 @@ faulted as (
                 * ({{ tolerance }} + 3 / sqrt(nullif(accepted_{{ size }}, 0)))
                 then concat(
                     'transactions.{{ column }} gives ',
-                    cast(coalesce({{ measure }}, 0) as {{ type_text() }}), ' {{ name }} for ',
-                    {{ month }}, ', the load accepted as of ', {{ accepted_on }},
+                    cast(coalesce({{ measure }}, 0) as {{ type_text() }}),
+                    ' {{ name }} for ', {{ month }}, ', the load accepted as of ', {{ accepted_on }},
                     ' gave ', cast(accepted_{{ measure }} as {{ type_text() }})
                 )
             {%- endfor %}
@@ -228,12 +232,14 @@ faulted as (
                     {{ month }}, ', the load accepted as of ', {{ accepted_on }},
                     ' gave ', cast(accepted_closed_line_count as {{ type_text() }})
                 )
-            when is_newest and missing_days > coalesce(
-                allowed_missing_days, {{ var('clv_load_max_gap_days') }}
-            )
+            when
+                is_newest
+                and missing_days > coalesce(
+                    allowed_missing_days, {{ var('clv_load_max_gap_days') }}
+                )
                 then concat(
-                    'transactions.ts ends on ', cast(last_day as {{ type_text() }}), ', ',
-                    cast(missing_days as {{ type_text() }}), ' days before ',
+                    'transactions.ts ends on ', cast(last_day as {{ type_text() }}),
+                    ', ', cast(missing_days as {{ type_text() }}), ' days before ',
                     cast(expected_day as {{ type_text() }})
                 )
             when
@@ -244,8 +250,8 @@ faulted as (
                 and line_count >= 30
                 then concat(
                     'transactions has ', cast(duplicate_count as {{ type_text() }}),
-                    ' identical lines among the ', cast(line_count as {{ type_text() }}),
-                    ' of ', {{ month }}
+                    ' identical lines among the ',
+                    cast(line_count as {{ type_text() }}), ' of ', {{ month }}
                 )
             {%- for measure in ['median', 'mean'] %}
             when
@@ -260,7 +266,8 @@ faulted as (
                     cast({{ as_money(measure ~ '_sale_amount') }} as {{ type_text() }}),
                     ' per purchase day in ', {{ month }}, ' and of ',
                     cast(
-                        {{ as_money(measure ~ '_sale_amount_before') }} as {{ type_text() }}
+                        {{ as_money(measure ~ '_sale_amount_before') }}
+                        as {{ type_text() }}
                     ), ' in the months before'
                 )
             {%- endfor %}

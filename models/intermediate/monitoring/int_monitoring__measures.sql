@@ -180,6 +180,25 @@ united as (
     union all
 
     select
+        'segment_loss_rate' as measure,
+        segment as subject,
+        rate_left_without_purchase as measured
+    from {{ ref('segment_stability') }}
+    where segment = 'all'
+
+    union all
+
+    select
+        'vip_loss_rate' as measure,
+        segment as subject,
+        rate_left_without_purchase as measured
+    from {{ ref('segment_stability') }}
+    -- The share of a handful says nothing.
+    where segment = '02_loyal_vip' and customers_before >= 100
+
+    union all
+
+    select
         'lines_without_user_rate' as measure,
         'all' as subject,
         1.0 * sum(case when disposition = 'no_user' then line_count else 0 end)

@@ -222,19 +222,20 @@ learned as (
         horizon_days,
         learned_horizon_days,
         windows,
-        own_customers,
         {%- for level, tails in levels.items() %}
         max(
             case
                 when share_before < {{ tails }} and share >= {{ tails }}
                     then (
-                        tails - (share - {{ tails }}) / (share - share_before) / {{ nodes }}
+                        tails
+                        - (share - {{ tails }}) / (share - share_before) / {{ nodes }}
                     ) / 2
             end
-        ) as {{ level }}_read{{ ',' if not loop.last }}
+        ) as {{ level }}_read,
         {%- endfor %}
+        max(own_customers) as own_customers
     from stepped
-    group by 1, 2, 3, 4, 5, 6, 7
+    group by 1, 2, 3, 4, 5, 6
 
 )
 

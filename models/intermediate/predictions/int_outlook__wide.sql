@@ -33,7 +33,8 @@ outlook as (
         {%- for node in range(grid.nodes) %}
         {%- set left = bounds[node - 1] if node else 0 %}
         {%- set right = bounds[node] if node < grid.nodes - 1 else 1 %}
-        {{ '+ ' if node }}{{ '%.8f' % (right - left) }} * exp(2 * ln_spend_q{{ '%02d' % node }})
+        {{ '+ ' if node }}{{ '%.8f' % (right - left) }}
+        * exp(2 * ln_spend_q{{ '%02d' % node }})
         {%- endfor %} as squared_spend
     from {{ ref('int_outlook') }}
 

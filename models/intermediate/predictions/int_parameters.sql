@@ -16,7 +16,7 @@ with registered as (
         statuses.status,
         row_number() over (
             partition by versions.model_version
-            order by versions.customers desc, versions.stratum
+            order by versions.customers desc, versions.stratum asc
         ) = 1 as is_largest
     from {{ source('clv_state', 'registry_parameters') }} as versions
     inner join {{ ref('int_registry__statuses') }} as statuses
@@ -52,11 +52,11 @@ production as (
     select
         coalesce(own.model_version, largest.model_version) as model_version,
         strata.stratum,
-        coalesce(own.purchase_model, largest.purchase_model) as purchase_model,
         {%- for name in parameters %}
         case when own.stratum is null then largest.{{ name }} else own.{{ name }} end
-            as {{ name }}{{ ',' if not loop.last }}
+            as {{ name }},
         {%- endfor %}
+        coalesce(own.purchase_model, largest.purchase_model) as purchase_model
     from strata
     inner join registered as largest
         on largest.is_largest
@@ -79,32 +79,33 @@ production as (
 select
     registered.model_version,
     registered.stratum,
-    cutoffs.cutoff_date,
     false as is_recipe,
     registered.purchase_model,
     {%- for name in parameters %}
-    registered.{{ name }}{{ ',' if not loop.last }}
+    registered.{{ name }},
     {%- endfor %}
+    cutoffs.cutoff_date
 from production as registered
 inner join cutoffs
     on cutoffs.is_production
 {%- if not is_daily() %}
-where registered.model_version not in (
-    select candidate.model_version
-    from {{ ref('int_candidate') }} as candidate
-)
+where
+    registered.model_version not in (
+        select candidate.model_version
+        from {{ ref('int_candidate') }} as candidate
+    )
 
 union all
 
 select
     registered.model_version,
     registered.stratum,
-    cutoffs.cutoff_date,
     false as is_recipe,
     registered.purchase_model,
     {%- for name in parameters %}
-    registered.{{ name }}{{ ',' if not loop.last }}
+    registered.{{ name }},
     {%- endfor %}
+    cutoffs.cutoff_date
 from registered
 inner join {{ ref('int_gate__cutoff') }} as cutoffs
     on registered.fitted_until <= cutoffs.cutoff_date
@@ -115,12 +116,12 @@ union all
 select
     candidate.model_version,
     candidate.stratum,
-    cutoffs.cutoff_date,
     true as is_recipe,
     candidate.purchase_model,
     {%- for name in parameters %}
-    candidate.{{ name }}{{ ',' if not loop.last }}
+    candidate.{{ name }},
     {%- endfor %}
+    cutoffs.cutoff_date
 from {{ ref('int_candidate') }} as candidate
 inner join cutoffs
     on cutoffs.is_production
@@ -130,12 +131,12 @@ union all
 select
     timing.model_version,
     timing.stratum,
-    timing.cutoff_date,
     timing.is_recipe,
     timing.purchase_model,
     {%- for name in parameters %}
-    {{ 'money' if name in ['p', 'q', 'gamma'] else 'timing' }}.{{ name }}{{ ',' if not loop.last }}
+    {{ 'money' if name in ['p', 'q', 'gamma'] else 'timing' }}.{{ name }},
     {%- endfor %}
+    timing.cutoff_date
 from {{ ref('int_purchases__parameters') }} as timing
 inner join cutoffs
     on timing.cutoff_date = cutoffs.cutoff_date

@@ -29,8 +29,8 @@ sizes as (
 
     select
         cutoff_date,
-        {{ var('clv_calibration_max_customers') }} / cast(count(*) as {{ type_double() }})
-            as sampled_share
+        {{ var('clv_calibration_max_customers') }}
+        / cast(count(*) as {{ type_double() }}) as sampled_share
     from outcomes
     group by 1
 

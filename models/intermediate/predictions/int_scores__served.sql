@@ -26,7 +26,8 @@ canary as (
 
 )
 
-select scores.*
+-- noqa: the columns are those of int_predictions__scored.
+select scores.* -- noqa: AM04
 from {{ ref('int_scores') }} as scores
 cross join champion
 cross join canary

@@ -50,7 +50,9 @@ errors as (
         expected_value,
         -- Less what chance alone makes of it.
         (
-            power(cast(realised_value_amount as {{ type_double() }}) - expected_value, 2)
+            power(
+                cast(realised_value_amount as {{ type_double() }}) - expected_value, 2
+            )
             - value_variance
         ) / power(expected_value, 2) as squared_error
     from predicted
@@ -130,7 +132,8 @@ select
         as degrees_of_freedom,
     sqrt(
         (
-            {{ var('clv_shared_error_windows') }} * power({{ var('clv_shared_error') }}, 2)
+            {{ var('clv_shared_error_windows') }}
+            * power({{ var('clv_shared_error') }}, 2)
             + coalesce(known.windows * known.squared_error, 0.0)
         ) / ({{ var('clv_shared_error_windows') }} + coalesce(known.windows, 0.0))
     ) as shared_error,

@@ -2,6 +2,7 @@
 -- A version is named after its date, definition and recipe. The same data give the same version;
 -- the same date with other data (late lines, say) gives its next revision.
 {%- set parameters = model_parameter_names() %}
+{%- set commit = env_var('CLV_GIT_COMMIT', env_var('GITHUB_SHA', '')) %}
 {%- set base = "concat(cast(cutoffs.as_of_date as " ~ type_text() ~ "), '-', substr("
     ~ dbt.hash("'" ~ model_definition() ~ model_recipe() ~ "'") ~ ", 1, 8))" %}
 with fitted as (
@@ -55,7 +56,6 @@ compared as (
             case
                 when
                     fitted.stratum is null
-                    or registered.stratum is null
                     {%- for name in parameters %}
                     or coalesce(
                         abs(fitted.{{ name }} - registered.{{ name }})
@@ -63,6 +63,7 @@ compared as (
                         (fitted.{{ name }} is null) != (registered.{{ name }} is null)
                     )
                     {%- endfor %}
+                    or registered.stratum is null
                     then 1
                 else 0
             end
@@ -74,7 +75,7 @@ compared as (
             and fitted.stratum = registered.stratum
     where
         fitted.version_base is not null
-        or registered.version_base in (select fitted.version_base from fitted)
+        or registered.version_base in (select ours.version_base from fitted as ours)
 
 ),
 
@@ -102,7 +103,7 @@ select
     revised.revision,
     '{{ model_definition() }}' as definition,
     '{{ model_recipe() }}' as recipe,
-    nullif('{{ env_var("CLV_GIT_COMMIT", env_var("GITHUB_SHA", "")) }}', '') as git_commit,
+    nullif('{{ commit }}', '') as git_commit,
     fitted.*
 from fitted
 cross join revised

@@ -31,7 +31,9 @@ contenders as (
         parameters.model_version,
         case
             when parameters.model_version = champion.model_version then 1
-            when parameters.is_recipe and champion.recipe = '{{ model_recipe() }}' then 2
+            when
+                parameters.is_recipe and champion.recipe = '{{ model_recipe() }}'
+                then 2
             when parameters.model_version = champion.purchase_model then 3
         end as rank_as_champion
     from {{ ref('int_parameters') }} as parameters
@@ -95,8 +97,15 @@ losses as (
 
     select
         *,
-        2 * (purchases * ln(champion_purchases / expected_purchases)
-            + expected_purchases - champion_purchases) as deviance_difference,
+        2 * (
+            purchases * ln(champion_purchases / expected_purchases)
+            + expected_purchases - champion_purchases
+        ) as deviance_difference,
+        {%- if is_valued %}
+        power(value_amount - expected_value, 2)
+        - power(value_amount - champion_value, 2) as squared_error_difference,
+        power(value_amount - champion_value, 2) as champion_squared_error,
+        {%- endif %}
         2 * (
             case
                 when purchases > 0 then purchases * ln(purchases / champion_purchases)
@@ -104,11 +113,6 @@ losses as (
             end
             - purchases + champion_purchases
         ) as champion_deviance
-        {%- if is_valued %},
-        power(value_amount - expected_value, 2)
-        - power(value_amount - champion_value, 2) as squared_error_difference,
-        power(value_amount - champion_value, 2) as champion_squared_error
-        {%- endif %}
     from paired
 
 ),

@@ -1,5 +1,6 @@
 -- grain: one row per model version scored at the as-of date and check of its scores
-{%- set score = 'expected_purchases_365d' if var('clv_value') == 'none' else 'clv_365d' %}
+{%- set score =
+    'expected_purchases_365d' if var('clv_value') == 'none' else 'clv_365d' %}
 with cutoffs as (
 
     select *
@@ -67,11 +68,11 @@ lately as (
             and cutoffs.cutoff_date = histories.cutoff_date
     where
         purchase_days.is_purchase
-        and histories.first_purchase_date
-        <= {{ add_days('cutoffs.cutoff_date', -30) }}
         {%- if is_daily() %}
         and {{ since('purchase_days.purchase_date', daily_window().settled_from) }}
         {%- endif %}
+        and histories.first_purchase_date
+        <= {{ add_days('cutoffs.cutoff_date', -30) }}
 
 ),
 
@@ -109,8 +110,8 @@ measured as (
 histogram as (
 
     select
-        scores.model_version,
-        scores.score_bin,
+        model_version,
+        score_bin,
         count(*) as customers
     from scores
     group by 1, 2

@@ -24,10 +24,10 @@ champion as (
 -- The version that served before the champion.
 previous as (
 
-    select statuses.model_version
+    select model_version
     from statuses
-    where statuses.status = 'retired' and statuses.last_served_number is not null
-    qualify row_number() over (order by statuses.last_served_number desc) = 1
+    where status = 'retired' and last_served_number is not null
+    qualify row_number() over (order by last_served_number desc) = 1
 
 ),
 

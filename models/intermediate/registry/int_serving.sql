@@ -8,14 +8,20 @@ with latest as (
         status,
         decided_on
     from {{ source('clv_state', 'registry_events') }}
-    qualify row_number() over (partition by model_version order by event_number desc) = 1
+    qualify row_number() over (
+        partition by model_version
+        order by event_number desc
+    ) = 1
 
 )
 
 select
     model_version,
     status,
-    case when status = 'canary' then {{ var('clv_canary_share') }} else 1.0 end as share,
+    case
+        when status = 'canary' then {{ var('clv_canary_share') }}
+        else 1.0
+    end as share,
     decided_on
 from latest
 where status in ('champion', 'canary')

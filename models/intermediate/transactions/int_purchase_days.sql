@@ -13,11 +13,10 @@ with sold as (
         sum(revenue_amount) as revenue_amount,
         sum(margin_amount) as margin_amount
     from {{ ref('int_transactions__resolved') }}
-    where
-        disposition = 'purchase'
-        {%- if is_daily() %}
+    where disposition = 'purchase'
+    {%- if is_daily() %}
         and {{ since('transaction_date', daily_window().days_from) }}
-        {%- endif %}
+    {%- endif %}
     group by 1, 2
 
 ),
@@ -32,12 +31,11 @@ refunded as (
         sum(revenue_amount) as revenue_amount,
         sum(margin_amount) as margin_amount
     from {{ ref('int_refunds__matched') }}
-    where
-        is_matched
-        {%- if is_daily() %}
+    where is_matched
+    {%- if is_daily() %}
         and {{ since('refund_date', daily_window().days_from) }}
         and {{ since('purchase_date', daily_window().days_from) }}
-        {%- endif %}
+    {%- endif %}
     group by 1, 2, 3
 
 ),

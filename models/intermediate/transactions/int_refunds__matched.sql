@@ -17,11 +17,10 @@ with lines as (
         revenue_amount,
         margin_amount
     from {{ ref('int_transactions__resolved') }}
-    where
-        disposition in ('purchase', 'refund')
-        {%- if is_daily() %}
+    where disposition in ('purchase', 'refund')
+    {%- if is_daily() %}
         and {{ since('transaction_date', daily_window().reach_from) }}
-        {%- endif %}
+    {%- endif %}
 
 ),
 

@@ -137,7 +137,8 @@ select
         case
             when placed.pending_segment is not null
                 then concat('; waits for confirmation as ', placed.pending_segment)
-            when placed.clv_segment != placed.ruled_segment then '; kept by the exit band'
+            when placed.clv_segment != placed.ruled_segment
+                then '; kept by the exit band'
             else ''
         end
     ) as why,

@@ -18,8 +18,7 @@ select
     transaction_date,
     transacted_at
 from {{ ref('int_transactions__resolved') }}
-where
-    disposition in ('purchase', 'refund')
-    {%- if is_daily() %}
+where disposition in ('purchase', 'refund')
+{%- if is_daily() %}
     and {{ since('transaction_date', daily_window().lines_from) }}
-    {%- endif %}
+{%- endif %}
