@@ -5,8 +5,8 @@ purchase days by day t are (1 - (1 + p t / alpha)^-r) / p, and p ~ Beta(a, b). T
 over p is taken by Gauss quadrature: smooth, without the singularity of the closed form
 at a = 1 (its 2F1 also cancels badly for a, b in the thousands).
 
-MBG/NBD (Batislam, Denizel & Filiztekin 2007): the same times 1 - p, since a customer may
-also leave right after the first purchase.
+MBG/NBD (Batislam, Denizel & Filiztekin 2007): the same times 1 - p, since a customer
+may also leave right after the first purchase.
 
 Pareto/NBD (Schmittlein, Morrison & Colombo 1987): r beta / (alpha (s - 1)) times
 1 - (beta / (beta + t))^(s - 1), in a form without a singularity at s = 1.
@@ -65,7 +65,7 @@ def mbgnbd_curve(times, fit):
 
 
 def paretonbd_curve(times, fit):
-    """E[X(t)] of a new customer under Pareto/NBD: with s and beta (days) for a and b."""
+    """E[X(t)] of a new customer under Pareto/NBD: s and beta (days) for a and b."""
     passed = np.log1p(np.asarray(times, float) / fit["beta"])
     # (1 - exp(-(s - 1) passed)) / (s - 1), which tends to passed
     alive = passed * exprel((1 - fit["s"]) * passed)

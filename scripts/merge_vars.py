@@ -1,6 +1,7 @@
 """Bring the variables of a build into one JSON text for dbt's --vars.
 
-usage: merge_vars.py [--vars YAML] [--as-of DATE] [--value KIND] [--run KIND] [--get NAME]
+usage: merge_vars.py [--vars YAML] [--as-of DATE] [--value KIND] [--run KIND]
+                     [--get NAME]
 
 With --get, print one variable instead: as given, else its default in dbt_project.yml.
 """

@@ -8,8 +8,8 @@ select
 from {{ ref('int_transactions__resolved') }}
 where
     delivered_amount is not null
-    and revenue_amount is null
     {%- if is_daily() %}
     and {{ since('transaction_date', daily_window().lines_from) }}
     {%- endif %}
+    and revenue_amount is null
 group by 1

@@ -41,6 +41,20 @@ def cdnow():
     return pd.read_csv(ROOT / "tests" / "fixtures" / "cdnow_summary.csv")
 
 
+@pytest.fixture(scope="session")
+def log():
+    """The demo's transactions."""
+    path = ROOT / "seeds" / "demo" / "transactions.csv.gz"
+    return pd.read_csv(path, dtype={"user_id": str}, parse_dates=["ts"])
+
+
+@pytest.fixture(scope="session")
+def sample(log):
+    """The published 1/10 sample of it, customers numbered as published."""
+    ids = pd.read_csv(ROOT / "tests/fixtures/cdnow_sample_ids.csv", dtype=str)
+    return log.merge(ids).assign(user_id=lambda d: d["sample_id"])
+
+
 class FakeDbt:
     """What `model()` uses of dbt: config, meta and ref."""
 

@@ -87,20 +87,6 @@ class Build:
             return connection.sql(query).df()
 
 
-@pytest.fixture(scope="module")
-def log():
-    """The demo's transactions."""
-    path = ROOT / "seeds" / "demo" / "transactions.csv.gz"
-    return pd.read_csv(path, dtype={"user_id": str}, parse_dates=["ts"])
-
-
-@pytest.fixture(scope="module")
-def sample(log):
-    """The published 1/10 sample of it, customers numbered as published."""
-    ids = pd.read_csv(ROOT / "tests/fixtures/cdnow_sample_ids.csv", dtype=str)
-    return log.merge(ids).assign(user_id=lambda d: d["sample_id"])
-
-
 HOLDOUT = {"clv_horizons": [30, 90, 180, 273, 365], "clv_backtest_days": [273]}
 
 

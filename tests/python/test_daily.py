@@ -1,4 +1,4 @@
-"""Daily runs on DuckDB: what they add to a full run is what a full run would have made."""
+"""Daily runs on DuckDB: they add to a full run what a full run would have made."""
 
 import numpy as np
 import pandas as pd

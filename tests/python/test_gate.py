@@ -1,14 +1,14 @@
 """The gate on refits of CDNOW: sound ones pass, spoilt ones do not.
 
-Every refit is judged by the project's own SQL, on clean histories at 1997-10-03 and what
-came in the 90 days after; only the data of the fit are spoilt.
+Every refit is judged by the project's own SQL, on clean histories at 1997-10-03 and
+what came in the 90 days after; only the data of the fit are spoilt.
 """
 
 import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from test_builds import BIN, Build, log  # noqa: F401
+from test_builds import BIN, Build
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +16,7 @@ CHAMPION, CUTOFF, AS_OF = map(pd.Timestamp, ["1997-07-05", "1997-10-03", "1998-0
 HORIZON = 90
 
 
-def histories(log, cutoff):  # noqa: F811
+def histories(log, cutoff):
     """Frequency, recency and age of each customer at a cutoff, in days."""
     log = log.assign(day=log["ts"].dt.normalize())
     days = log[(log["day"] <= cutoff) & (log["amount"] > 0)][["user_id", "day"]]
@@ -32,7 +32,7 @@ def histories(log, cutoff):  # noqa: F811
 
 
 @pytest.fixture(scope="module")
-def judge(log, purchases_module, outlook_module, tmp_path_factory):  # noqa: F811
+def judge(log, purchases_module, outlook_module, tmp_path_factory):
     """A function from the data of a fit to the checks that it passes."""
     build = Build(tmp_path_factory.mktemp("gate")).load(transactions=log)
     variables = {"clv_as_of_date": str(AS_OF.date()), "clv_backtest_days": [HORIZON]}
@@ -125,7 +125,7 @@ def outlook_module():
 
 
 @pytest.mark.parametrize("draw", range(7))
-def test_a_sound_refit_passes(judge, log, draw):  # noqa: F811
+def test_a_sound_refit_passes(judge, log, draw):
     data = histories(log, CUTOFF)
     if draw:  # a bootstrap of it
         data = data.sample(frac=1, replace=True, random_state=draw)
@@ -150,12 +150,12 @@ def in_weeks(log):
 
 
 @pytest.mark.parametrize("spoil", [duplicated, without_the_last_month, in_weeks])
-def test_a_refit_on_spoilt_data_does_not_pass(judge, log, spoil):  # noqa: F811
+def test_a_refit_on_spoilt_data_does_not_pass(judge, log, spoil):
     checks = judge(spoil(log))
     assert not checks["is_passed"].all(), checks
 
 
-def test_what_cannot_be_compared_has_not_passed(judge, log):  # noqa: F811
+def test_what_cannot_be_compared_has_not_passed(judge, log):
     checks = judge(histories(log, CUTOFF), registered="scored nowhere")
     assert checks["value"].isna().all()
     assert not checks["is_passed"].any()

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from test_builds import BIN, Build, log, sample  # noqa: F401
+from test_builds import BIN, Build
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +46,7 @@ class Registry(Build):
 
 
 @pytest.fixture(scope="module")
-def story(sample, tmp_path_factory):  # noqa: F811
+def story(sample, tmp_path_factory):
     """What the registry says after each chapter."""
     build = Registry(tmp_path_factory.mktemp("registry")).load(transactions=sample)
     chapters = {}

@@ -11,7 +11,10 @@ latest as (
 
     select *
     from events
-    qualify row_number() over (partition by model_version order by event_number desc) = 1
+    qualify row_number() over (
+        partition by model_version
+        order by event_number desc
+    ) = 1
 
 ),
 
