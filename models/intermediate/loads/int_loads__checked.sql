@@ -217,7 +217,8 @@ faulted as (
                 then concat(
                     'transactions.{{ column }} gives ',
                     cast(coalesce({{ measure }}, 0) as {{ type_text() }}),
-                    ' {{ name }} for ', {{ month }}, ', the load accepted as of ', {{ accepted_on }},
+                    ' {{ name }} for ',
+                    {{ month }}, ', the load accepted as of ', {{ accepted_on }},
                     ' gave ', cast(accepted_{{ measure }} as {{ type_text() }})
                 )
             {%- endfor %}

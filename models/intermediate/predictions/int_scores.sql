@@ -1,6 +1,6 @@
 -- grain: one row per customer and model version: her latest scores by it
 -- Versions that served stay for a while, so that a rollback needs no scoring.
--- noqa below: the columns are those of int_predictions__scored.
+-- Its columns are those of int_predictions__scored.
 -- depends_on: {{ ref('int_parameters') }} {{ ref('int_registry__statuses') }}
 {{ config(
     materialized='incremental',

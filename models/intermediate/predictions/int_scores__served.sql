@@ -26,7 +26,7 @@ canary as (
 
 )
 
--- noqa: the columns are those of int_predictions__scored.
+-- The columns are those of int_predictions__scored.
 select scores.* -- noqa: AM04
 from {{ ref('int_scores') }} as scores
 cross join champion
