@@ -54,7 +54,7 @@ def test_the_published_sample_is_tracked_as_published(tracking):
     expected = np.array([curve[end - born[born <= end]].sum() for end in ends])
     actual = np.array([(repeat <= end).sum() for end in ends])
     error = expected / np.maximum(actual, 1) - 1
-    # Regression values: after the twelve weeks of trial, and the 39 weeks after the fit.
+    # Regression values: after twelve weeks of trial, and the 39 weeks after the fit.
     assert np.abs(error[12:39]).mean() == pytest.approx(0.035, abs=1e-3)
     assert np.abs(error[39:]).mean() == pytest.approx(0.026, abs=1e-3)
     assert error[-1] == pytest.approx(-0.041, abs=1e-3)
