@@ -56,7 +56,6 @@
             'clv_min_history_days': (1, 3650, '84'),
             'clv_lookback_days': (0, 365, '7'),
             'clv_refund_days': (0, 3650, '180'),
-            'clv_gate_tolerance': (0, 1, '0.005'),
             'clv_canary_share': (0, 0.5, '0.10'),
             'clv_probation_days': (0, 365, '14'),
             'clv_versions_kept': (2, 20, '3'),
@@ -150,6 +149,9 @@
                 ['vip', 'notable', 'valuable', 'promising', 'historic', 'outlier', 'gap'],
                 '{vip: 0.95, notable: 0.8, valuable: 0.5, promising: 0.8, historic: 0.5, '
                 ~ 'outlier: 0.995, gap: 0.9}'
+            ),
+            'clv_gate_tolerances': (
+                ['deviance', 'squared_error'], '{deviance: 0.005, squared_error: 0.01}'
             ),
             'clv_at_risk_thresholds': (
                 ['probability_alive', 'repeat_share', 'one_time_share'],

@@ -144,7 +144,7 @@ checks as (
     select
         '{{ loss }}' as check_name,
         {{ loss }} as value,
-        {{ var('clv_gate_tolerance') }} as highest
+        {{ var('clv_gate_tolerances')[loss] }} as highest
     from summed
 
     union all
