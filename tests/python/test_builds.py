@@ -504,6 +504,9 @@ def test_refunds_after_a_cutoff_do_not_reach_back(rich, inputs, tmp_path):
             for each in (rich, build)
         )
         assert len(first) > 300
+        # a backtest is named after its recipe, what serves after its version
+        for each in (first, second):
+            each.drop(columns="model_version", errors="ignore", inplace=True)
         pd.testing.assert_frame_equal(first, second, rtol=1e-9)
 
 

@@ -160,8 +160,8 @@ PLANTED = {
     ),
     "exclude instead of except": (
         MART,
-        "select\n    *,\n    concat",
-        "select\n    * exclude (age_days),\n    concat",
+        "select\n        united.*,",
+        "select\n        united.* exclude (age_days),",
         "Syntax error",
     ),
     "a qualify without a window": (
@@ -276,10 +276,9 @@ PLANTED = {
     ),
     "a window over all customers": (
         MART,
-        "select\n    *,\n    concat",
-        "select\n    * except (frequency),\n"
-        "    ntile(5) over (order by clv_30d) as frequency,"
-        "\n    concat",
+        "select\n        united.*,",
+        "select\n        united.* except (frequency),\n"
+        "        ntile(5) over (order by clv_30d) as frequency,",
         "window without partition by",
     ),
     "every column of a source": (

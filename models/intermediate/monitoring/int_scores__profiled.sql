@@ -6,4 +6,6 @@ select
     count(*) as customers,
     max(as_of_date) as as_of_date
 from {{ ref('customer_lifetime_value') }}
+-- In a short log nobody was a prospect a year ago, and those of today have no prior.
+where {{ score }} is not null
 group by 1
