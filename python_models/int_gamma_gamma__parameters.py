@@ -61,6 +61,7 @@ PENALIZERS = (0.1, 1.0, 10.0)
 LOWEST_Q = 1.5  # in the last resort: a mean that exists, and not by a hair
 RUNAWAY = 9.0  # |log parameter| beyond this: the likelihood rises towards infinity
 TOLERANCE = 1e-4
+LIFETIMES_TOLERANCES = (1e-7, 1e-6, 1e-5)
 
 
 # --- likelihood ---------------------------------------------------------------------
@@ -264,15 +265,18 @@ def lifetimes_fit(n, value, weight):
         from lifetimes import GammaGammaFitter
 
         lifetimes.fitters.print = lambda *_: None  # it prints the optimiser's state
-        for tolerance in (1e-9, 1e-7):
+        # Where the last bits of a sum end its search for a finer optimum than doubles
+        # can show, a coarser one answers: still far within `TOLERANCE`.
+        unit = weight @ (n * value) / (weight @ n)
+        for tolerance in LIFETIMES_TOLERANCES:
             try:
-                fitter = GammaGammaFitter().fit(n, value, weight, tol=tolerance)
+                fitter = GammaGammaFitter().fit(n, value / unit, weight, tol=tolerance)
                 break
             except lifetimes.utils.ConvergenceError:
-                if tolerance == 1e-7:
+                if tolerance == LIFETIMES_TOLERANCES[-1]:
                     raise
-    log_likelihood = -weight.sum() * fitter._negative_log_likelihood_
-    return fitter.params_[["p", "q", "v"]].to_numpy("float64"), log_likelihood
+    params = fitter.params_[["p", "q", "v"]].to_numpy("float64") * (1, 1, unit)
+    return params, -weight.sum() * (fitter._negative_log_likelihood_ + np.log(unit))
 
 
 def second_opinion(bins):

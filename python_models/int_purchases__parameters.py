@@ -461,17 +461,22 @@ def lifetimes_fit(purchase_model, x, t_x, t, weight):
     kind = MODELS[purchase_model]
     pareto = purchase_model == "paretonbd"
     # without a start it takes a random one
-    options = {"initial_params": np.ones(4), "tol": 1e-8} if pareto else {"tol": 1e-9}
+    options = {"initial_params": np.ones(4)} if pareto else {}
+    tolerances = (1e-8, 1e-7, 1e-6) if pareto else (1e-9, 1e-7, 1e-6)
     with contained():
         import lifetimes.fitters
 
         lifetimes.fitters.print = lambda *_: None  # it prints the optimiser's state
-        try:
+        # Where the last bits of a sum end its search for a finer optimum than doubles
+        # can show, a coarser one answers: still far within `TOLERANCE`.
+        for tolerance in tolerances:
             fitter = getattr(lifetimes, kind.fitter)()
-            fitter.fit(x, t_x, t, weights=weight, **options)
-        except lifetimes.utils.ConvergenceError:
-            fitter = getattr(lifetimes, kind.fitter)()
-            fitter.fit(x, t_x, t, weights=weight, **options | {"tol": 1e-7})
+            try:
+                fitter.fit(x, t_x, t, weights=weight, tol=tolerance, **options)
+                break
+            except lifetimes.utils.ConvergenceError:
+                if tolerance == tolerances[-1]:
+                    raise
     units = weight.mean() if pareto else weight.sum()
     value = -units * fitter._negative_log_likelihood_
     value += np.dot(weight, x) * np.log(fitter._scale)

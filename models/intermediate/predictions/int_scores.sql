@@ -6,10 +6,7 @@
     materialized='incremental',
     full_refresh=false,
     on_schema_change='append_new_columns',
-    pre_hook={
-        'sql': "{{ forget_scores() if is_incremental() else 'select 1' }}",
-        'transaction': false,
-    },
+    pre_hook=before_transaction("{{ forget_scores() if is_incremental() else 'select 1' }}"),
 ) }}
 select scored.* -- noqa: AM04
 from {{ ref('int_predictions__scored') }} as scored
