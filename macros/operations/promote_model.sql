@@ -41,6 +41,7 @@
     qualify row_number() over (partition by model_version order by event_number desc) = 1
 {%- endmacro %}
 
+{# Appends the events that make a version the champion and retire whoever serves now. #}
 {% macro change_champion(version, reason) %}
     {%- set known = run_query(
         'select count(*) as versions from ' ~ source('clv_state', 'registry_parameters')
