@@ -81,9 +81,11 @@ select
     largest_calibration_error,
     squared_error / customers as brier_score,
     -- Against telling everybody the base rate; without a base to beat there is no skill.
-    1 - (squared_error / customers)
-    / nullif((1.0 * buyers / customers) * (1 - 1.0 * buyers / customers), 0)
-        as brier_skill,
+    -- Where there is next to none, the last bits of both terms are most of the difference.
+    round(
+        1 - (squared_error / customers)
+        / nullif((1.0 * buyers / customers) * (1 - 1.0 * buyers / customers), 0), 9
+    ) as brier_skill,
     expected_purchases,
     cast(realised_purchases as {{ type_integer() }}) as realised_purchases,
     expected_value,
