@@ -5,6 +5,7 @@
 {%- set expected = 'expected_purchases_' ~ var('clv_gate_horizon_days') ~ 'd' %}
 {%- set came = 'purchases_' ~ var('clv_gate_horizon_days') ~ 'd' %}
 {%- set is_valued = var('clv_value') != 'none' %}
+{%- set losses = ['deviance', 'squared_error'] if is_valued else ['deviance'] %}
 with gate as (
 
     select cutoff_date
@@ -121,7 +122,7 @@ losses as (
 summed as (
 
     select
-        {%- for loss in ['deviance', 'squared_error'] if is_valued or loop.first %}
+        {%- for loss in losses %}
         (
             avg({{ loss }}_difference)
             + 1.645 * stddev_samp({{ loss }}_difference) / sqrt(count(*))
@@ -140,7 +141,7 @@ summed as (
 
 checks as (
 
-    {%- for loss in ['deviance', 'squared_error'] if is_valued or loop.first %}
+    {%- for loss in losses %}
     select
         '{{ loss }}' as check_name,
         {{ loss }} as value,
