@@ -31,3 +31,13 @@
 {% macro model_parameter_names() %}
     {%- do return(['r', 'alpha', 'a', 'b', 's', 'beta', 'p', 'q', 'gamma']) -%}
 {% endmacro %}
+
+{# What is registered of a recipe's backtest over var clv_gate_horizon_days: name → sum of int_backtest__binned. #}
+{% macro backtest_metrics() %}
+    {%- do return({
+        'backtest_cutoffs': 'count(distinct binned.cutoff_date)',
+        'backtest_mae': 'sum(binned.absolute_error) / sum(binned.customers)',
+        'backtest_rmse': 'sqrt(sum(binned.squared_error) / sum(binned.customers))',
+        'backtest_bias': 'sum(binned.predicted) / nullif(sum(binned.realised), 0) - 1',
+    }) -%}
+{% endmacro %}

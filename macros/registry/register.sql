@@ -1,13 +1,25 @@
-{# Appends this run's candidate to the registry, unless it is there. #}
+{# Appends this run's candidate to the registry, with how its recipe did in the backtest, unless it is there. #}
 {% macro register_candidate() -%}
     {%- set columns = state_tables()['registry_parameters'].keys() | list -%}
+    {%- set added = backtest_metrics() | list + ['recorded_at'] -%}
     insert into {{ source('clv_state', 'registry_parameters') }} ({{ columns | join(', ') }})
     select
-        {%- for column in columns if column != 'recorded_at' %}
+        {%- for column in columns if column not in added %}
         candidate.{{ column }},
+        {%- endfor %}
+        {%- for metric in backtest_metrics() %}
+        backtest.{{ metric }},
         {%- endfor %}
         {{ now() }} as recorded_at
     from {{ ref('int_candidate') }} as candidate
+    cross join (
+        select
+            {%- for metric, expression in backtest_metrics().items() %}
+            {{ expression }} as {{ metric }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        from {{ ref('int_backtest__binned') }} as binned
+        where binned.is_recipe and binned.horizon_days = {{ var('clv_gate_horizon_days') }}
+    ) as backtest
     where candidate.model_version not in (
         select registered.model_version
         from {{ source('clv_state', 'registry_parameters') }} as registered

@@ -35,12 +35,5 @@
         {%- for column, type in columns.items() %}
         {{ column }} {{ type }}{{ ',' if not loop.last }}
         {%- endfor %}
-    ) {{ adapter.dispatch('state_layout', 'clv')(relation.identifier) }}
-{%- endmacro %}
-
-{% macro default__state_layout(table) %}{% endmacro %}
-
-{% macro bigquery__state_layout(table) -%}
-    partition by timestamp_trunc(recorded_at, month)
-    {%- if table in state_clusters() %} cluster by {{ state_clusters()[table] | join(', ') }}{% endif %}
+    ) {{ state_layout(relation.identifier) }}
 {%- endmacro %}

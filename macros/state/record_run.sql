@@ -4,6 +4,7 @@
 #}
 {% macro record_run(results) %}
     {%- set scores, checked = ref('customer_lifetime_value'), ref('int_as_of') -%}
+    {%- set serving = ref('int_serving') -%}
     {%- if execute and flags.WHICH in ['build', 'run'] -%}
         {%- set rows = [] -%}
         {%- set succeeded = [] -%}
@@ -34,8 +35,10 @@
                             else 0
                         end
                     ) as rows_scored,
-                    max(
-                        case when clv_source != 'cohort_prior' then model_version end
+                    (
+                        select max(serving.model_version)
+                        from {{ serving }} as serving
+                        where serving.status = 'champion'
                     ) as model_version
                 from {{ scores }}
                 {%- else %}

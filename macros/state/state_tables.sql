@@ -16,8 +16,14 @@
     {%- do registered.update({
         'customers': count, 'log_likelihood': type_double(),
         'value_log_likelihood': type_double(), 'is_converged': 'boolean', 'message': text,
-        'data_from': 'date', 'fitted_until': 'date', 'recorded_at': instant,
+        'data_from': 'date', 'fitted_until': 'date',
     }) -%}
+    {%- for metric in backtest_metrics() -%}
+        {%- do registered.update(
+            {metric: count if metric == 'backtest_cutoffs' else type_double()}
+        ) -%}
+    {%- endfor -%}
+    {%- do registered.update({'recorded_at': instant}) -%}
     {%- do return({
         'registry_parameters': registered,
         'registry_events': {

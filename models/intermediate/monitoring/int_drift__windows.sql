@@ -9,12 +9,53 @@ with cutoffs as (
 
 ),
 
+champion as (
+
+    select max(versions.fitted_until) as fitted_until
+    from {{ source('clv_state', 'registry_parameters') }} as versions
+    inner join {{ ref('int_registry__statuses') }} as statuses
+        on versions.model_version = statuses.model_version
+    where statuses.status = 'champion'
+
+),
+
+-- What the champion was fitted on ends with the newest backtest cutoff until then; the first model
+-- has them all before it, and one older than all of them is nearest to the oldest.
+training as (
+
+    select
+        coalesce(
+            max(
+                case
+                    when
+                        cutoffs.cutoff_date
+                        <= coalesce(champion.fitted_until, cutoffs.cutoff_date)
+                        then cutoffs.cutoff_date
+                end
+            ),
+            min(cutoffs.cutoff_date)
+        ) as cutoff_date
+    from cutoffs
+    cross join champion
+    where not cutoffs.is_production
+
+),
+
 candidates as (
 
     select
-        case when is_production then 'current' else 'training' end as period,
+        'current' as period,
         cutoff_date
     from cutoffs
+    where is_production
+
+    union all
+
+    select
+        'training' as period,
+        cutoff_date
+    from training
+    where cutoff_date is not null
 
     union all
 
@@ -26,7 +67,6 @@ candidates as (
 
 )
 
--- What the champion was trained on: until the registry says so, the newest backtest cutoff.
 select
     period,
     max(cutoff_date) as cutoff_date

@@ -1,5 +1,5 @@
--- grain: one row per cutoff, horizon, method, stratum, frequency class, and 1 % wide bin of what was
--- predicted and of what came: all that the metrics of model_backtest need
+-- grain: one row per cutoff, horizon, method, stratum, frequency class, RFM segment, and 1 % wide bin
+-- of what was predicted and of what came: all that the metrics of model_backtest need
 -- Bins bound the rows, and whatever is ranked is ranked by them: no worker sorts customers.
 {%- set horizons = var('clv_horizons') %}
 {%- set naive_methods = ['last_horizon', 'mean', 'rfm_cell_mean'] %}
@@ -77,6 +77,7 @@ joined as (
         {%- for method in naive_methods %}
         naive.{{ method }},
         {%- endfor %}
+        rfm.segment as rfm_segment,
         matured.realised - recipe.expected as model_error
     from matured
     inner join matured as recipe
@@ -90,6 +91,10 @@ joined as (
             matured.customer_id = naive.customer_id
             and matured.cutoff_date = naive.cutoff_date
             and matured.horizon_days = naive.horizon_days
+    inner join {{ ref('int_customers__rfm_scored') }} as rfm
+        on
+            matured.customer_id = rfm.customer_id
+            and matured.cutoff_date = rfm.cutoff_date
 
 ),
 
@@ -97,6 +102,7 @@ compared as (
 
     select
         model_version as method,
+        is_recipe,
         expected as predicted,
         {%- for level, tau in pinball_levels.items() %}
         case
@@ -108,6 +114,7 @@ compared as (
         horizon_days,
         stratum,
         frequency_class,
+        rfm_segment,
         realised,
         model_error
     from joined
@@ -117,6 +124,7 @@ compared as (
 
     select
         '{{ method }}' as method,
+        false as is_recipe,
         {{ method }} as predicted,
         {%- for level in pinball_levels %}
         cast(null as {{ type_double() }}) as pinball_{{ level }},
@@ -125,6 +133,7 @@ compared as (
         horizon_days,
         stratum,
         frequency_class,
+        rfm_segment,
         realised,
         model_error
     from joined
@@ -150,8 +159,10 @@ select
     cutoff_date,
     horizon_days,
     method,
+    is_recipe,
     stratum,
     frequency_class,
+    rfm_segment,
     {%- for measured in ['predicted', 'realised'] %}
     -- Nothing, and less, has a bin of its own below all others.
     cast(
@@ -173,4 +184,4 @@ select
     {%- endfor %}
     count(*) as customers
 from losses
-group by 1, 2, 3, 4, 5, 6, 7
+group by 1, 2, 3, 4, 5, 6, 7, 8, 9

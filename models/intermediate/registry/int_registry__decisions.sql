@@ -1,5 +1,6 @@
 -- grain: one row per change of a model version's status that this run decides, in order
 -- Written to the registry by the post-hooks; the same data decide nothing twice.
+-- depends_on: {{ ref('int_backtest__binned') }}
 {{ config(
     post_hook=[
         "{{ register_candidate() }}" if not is_daily() else "select 1",

@@ -44,17 +44,33 @@ scored as (
             and {{ score }}s.measure = '{{ measure }}'
     {%- endfor %}
 
+),
+
+combined as (
+
+    select
+        *,
+        -- Half away from zero; without money frequency speaks alone.
+        cast(
+            floor(
+                (frequency_score + coalesce(monetary_score, frequency_score)) / 2.0
+                + 0.5
+            ) as {{ type_integer() }}
+        ) as frequency_monetary_score
+    from scored
+
 )
 
 select
-    customer_id,
-    cutoff_date,
-    recency_score,
-    frequency_score,
-    monetary_score,
-    -- Half away from zero; without money frequency speaks alone.
-    cast(
-        floor((frequency_score + coalesce(monetary_score, frequency_score)) / 2.0 + 0.5)
-        as {{ type_integer() }}
-    ) as frequency_monetary_score
-from scored
+    combined.customer_id,
+    combined.cutoff_date,
+    combined.recency_score,
+    combined.frequency_score,
+    combined.monetary_score,
+    combined.frequency_monetary_score,
+    segments.segment
+from combined
+left join {{ ref('rfm_segments') }} as segments
+    on
+        combined.recency_score = segments.recency_score
+        and combined.frequency_monetary_score = segments.frequency_monetary_score

@@ -9,13 +9,9 @@ select
     scores.frequency_score,
     scores.monetary_score,
     scores.frequency_monetary_score,
-    segments.segment
+    scores.segment
 from {{ ref('int_customers__current') }} as customers
 inner join {{ ref('int_customers__rfm_scored') }} as scores
     on
         customers.customer_id = scores.customer_id
         and customers.as_of_date = scores.cutoff_date
-left join {{ ref('rfm_segments') }} as segments
-    on
-        scores.recency_score = segments.recency_score
-        and scores.frequency_monetary_score = segments.frequency_monetary_score

@@ -10,15 +10,8 @@ with ruled as (
 
 scores as (
 
-    select
-        scores.customer_id,
-        scores.cutoff_date,
-        segments.segment
-    from {{ ref('int_customers__rfm_scored') }} as scores
-    inner join {{ ref('rfm_segments') }} as segments
-        on
-            scores.recency_score = segments.recency_score
-            and scores.frequency_monetary_score = segments.frequency_monetary_score
+    select *
+    from {{ ref('int_customers__rfm_scored') }}
 
 ),
 

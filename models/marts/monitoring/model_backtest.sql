@@ -2,6 +2,7 @@
 -- Ranks are those of 1 % wide bins, ties at their middle; deciles share a bin out evenly.
 {%- set groups = {
     'all': "'all'", 'stratum': 'stratum', 'frequency_class': 'frequency_class',
+    'rfm_segment': 'rfm_segment',
 } %}
 {%- set sums = [
     'absolute_error', 'squared_error', 'absolute_excess', 'absolute_excess_squared',
@@ -175,6 +176,7 @@ placed as (
         pit.horizon_days,
         pit.stratum,
         pit.frequency_class,
+        rfm.segment as rfm_segment,
         pit.model_version as method,
         {%- for level, read in {'50': 'p25', '80': 'p10', '90': 'p05'}.items() %}
         case
@@ -194,6 +196,10 @@ placed as (
             and pit.horizon_days = calibration.horizon_days
             and pit.stratum = calibration.stratum
             and pit.frequency_class = calibration.frequency_class
+    inner join {{ ref('int_customers__rfm_scored') }} as rfm
+        on
+            pit.customer_id = rfm.customer_id
+            and pit.cutoff_date = rfm.cutoff_date
 
 ),
 

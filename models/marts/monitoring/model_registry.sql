@@ -48,6 +48,9 @@ select
     versions.customers,
     versions.log_likelihood,
     versions.value_log_likelihood,
+    {%- for metric in backtest_metrics() %}
+    versions.{{ metric }},
+    {%- endfor %}
     versions.is_converged,
     versions.message,
     versions.data_from,

@@ -1,6 +1,6 @@
-{{ config(materialized='view', meta={'run_log': true}) }}
 -- grain: one row per run of dbt that tried to score
 -- A view, so that it knows the run that is just over.
+{{ config(materialized='view', meta={'run_log': true}) }}
 with results as (
 
     select *

@@ -1,0 +1,11 @@
+{# How a table of state is laid out: by the month in which a row was written. #}
+{% macro state_layout(table) -%}
+    {{ adapter.dispatch('state_layout', 'clv')(table) }}
+{%- endmacro %}
+
+{% macro default__state_layout(table) %}{% endmacro %}
+
+{% macro bigquery__state_layout(table) -%}
+    partition by timestamp_trunc(recorded_at, month)
+    {%- if table in state_clusters() %} cluster by {{ state_clusters()[table] | join(', ') }}{% endif %}
+{%- endmacro %}
