@@ -5,13 +5,15 @@ usage: build_emulator.py --input DIR --server PYTHON [--vars JSON] [--value KIND
 
 PYTHON is that of the emulator's own environment (emulator_requirements.lock). Starts
 the emulator on this machine, loads DIR with google-cloud-bigquery, runs the whole
-`dbt build` with dbt-bigquery, again, and on DuckDB, unless FILE holds that build
-already. Exits with 1 when the second build changed a mart or DuckDB's differs. The
-emulator is stopped whatever happens; its log is emulator.log beside dbt's.
+`dbt build` with dbt-bigquery, again, `dbt docs generate`, and the build on DuckDB,
+unless FILE holds it already. Exits with 1 when the second build changed a mart, the
+catalog lacks a table or a column, or DuckDB's marts differ. The emulator is stopped
+whatever happens; its log is emulator.log beside dbt's.
 """
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import signal
@@ -39,6 +41,7 @@ QUIET = re.compile(
     r" START | PASS | SKIP (test|unit_test)|^[0-9:]* *$|pal adapter: |UserWarning"
     r"|warnings\.warn|Detected columns with numeric type"
 )
+DOCS = ["docs", "generate", "--no-compile"]
 TESTS = ("--exclude-resource-type=test", "--exclude-resource-type=unit_test")
 
 
@@ -117,8 +120,10 @@ def wait_for(process, address: str, log: Path) -> None:
     raise BuildError(f"the emulator did not start; {log} ends:\n{last}")
 
 
-def dbt_build(target: str, options: list[str], scratch: Path, server, **variables):
-    """Run `dbt build` and print what matters of it, as it comes."""
+def run_dbt(
+    command, target: str, options: list[str], scratch: Path, server, **variables
+):
+    """Run a command of dbt and print what matters of it, as it comes."""
     environment = {
         **os.environ,
         **variables,
@@ -127,7 +132,7 @@ def dbt_build(target: str, options: list[str], scratch: Path, server, **variable
         "CLV_BIGQUERY_SUBMISSION_METHOD": "serverless",
     }
     process = subprocess.Popen(
-        ["dbt", "--no-use-colors", "build", "--target", target, *options],
+        ["dbt", "--no-use-colors", *command, "--target", target, *options],
         cwd=PROJECT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -155,7 +160,25 @@ def dbt_build(target: str, options: list[str], scratch: Path, server, **variable
     if server.poll() is not None:
         raise BuildError("the emulator stopped in the middle of it")
     if process.returncode:
-        raise BuildError(f"the build on {target} failed: the lines above say why")
+        raise BuildError(
+            f"dbt {' '.join(command)} failed on {target}: the lines above say why"
+        )
+
+
+def undocumented(target_path: Path) -> list[str]:
+    """Names of the tables and views, and of the columns, that dbt's catalog lacks."""
+    manifest, catalog = (
+        json.loads((target_path / f"{name}.json").read_text())
+        for name in ("manifest", "catalog")
+    )
+    missing = []
+    for unique_id, node in manifest["nodes"].items():
+        built = node["resource_type"] in ("model", "seed", "snapshot")
+        if built and node["config"]["materialized"] != "ephemeral":
+            found = catalog["nodes"].get(unique_id, {"columns": {}})["columns"]
+            columns = [f".{name}" for name in node["columns"] if name not in found]
+            missing += [node["name"] + each for each in (columns if found else [""])]
+    return missing
 
 
 def run(options: argparse.Namespace, scratch: Path) -> bool:
@@ -175,25 +198,20 @@ def run(options: argparse.Namespace, scratch: Path) -> bool:
         with step("load the input into it"):
             client = open_client(NAME, LOCATION, endpoint)
             push(client, database, SCHEMA, LOCATION)
+        on_emulator = ("emulator_pal", build_with_tests, scratch, server)
         for times in ("first", "second"):
             with step(f"dbt build on the emulator, the {times} time"):
-                dbt_build(
-                    "emulator_pal",
-                    build_with_tests,
-                    scratch,
-                    server,
-                    CLV_BIGQUERY_ENDPOINT=endpoint,
-                )
+                run_dbt(["build"], *on_emulator, CLV_BIGQUERY_ENDPOINT=endpoint)
                 compare_warehouses.download(client, MARTS, scratch / f"{times}.duckdb")
+        with step("dbt docs generate on the emulator"):
+            on_emulator = ("emulator_pal", build, scratch, server)
+            run_dbt(DOCS, *on_emulator, CLV_BIGQUERY_ENDPOINT=endpoint)
+            missing = undocumented(scratch / "target_emulator_pal")
+            say("\n".join(f"NOT IN THE CATALOG: {name}" for name in missing))
         if not options.against:
             with step("dbt build on DuckDB"):
-                dbt_build(
-                    "duckdb",
-                    [*build, *TESTS],
-                    scratch,
-                    server,
-                    CLV_DUCKDB_PATH=str(database),
-                )
+                on_duckdb = ("duckdb", [*build, *TESTS], scratch, server)
+                run_dbt(["build"], *on_duckdb, CLV_DUCKDB_PATH=str(database))
     first, second = scratch / "first.duckdb", scratch / "second.duckdb"
     say("-- the second build against the first")
     logs = compare_builds.run_logs(scratch / "target_emulator_pal" / "manifest.json")
@@ -203,7 +221,7 @@ def run(options: argparse.Namespace, scratch: Path) -> bool:
     found = compare_warehouses.compare(reference, second, MARTS, TOLERANCE, logs)
     for comparison in found:
         say(str(comparison))
-    return not changes and not any(each.differences for each in found)
+    return not (changes or missing or any(each.differences for each in found))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -29,6 +29,7 @@ Exit codes
   130  interrupted; the chunk under way was finished
 """
 
+import hashlib
 import json
 import os
 import secrets as random_digits
@@ -62,6 +63,7 @@ from tqdm import tqdm
 # What the delta has besides the columns that are shipped.
 CONTROL = ("target", "op", "change", "row_hash", "has_consent", "is_quarantined")
 PAGE = 5_000
+DEMO_SALT = "clv-demo"  # of dbt_project.yml: everybody knows it
 FEW = 20  # so many removals or refusals are never too many
 TALLY = ("shipped", "removed", "rejected", "transient")
 OPEN_MINUTES = 60  # without a sign of life, an open run has died
@@ -161,6 +163,21 @@ class Sync:
             raise ConfigError(f"the delta has unknown columns: {', '.join(extra)}")
         if missing := sorted(allowed - found):
             raise ConfigError(f"the delta lacks columns: {', '.join(missing)}")
+
+    def check_salt(self) -> None:
+        """Refuse keys that anybody can guess from customer ids."""
+        found = self.warehouse.rows(
+            f"select customer_id, {KEY.name} from "
+            + self.warehouse.relation("export", "export_marketing_cloud__candidates")
+            + " limit 1"
+        )
+        for row in found:
+            guess = f"{DEMO_SALT}|{row['customer_id']}".encode()
+            if hashlib.sha256(guess).hexdigest() == row[KEY.name]:
+                raise ConfigError(
+                    "customer_key is made with the demo's salt, which everybody knows: "
+                    "set CLV_EXPORT_SALT, build again, then ship"
+                )
 
     def plan(self) -> dict[str, Any]:
         """Count what would happen, and refuse what must not."""
@@ -434,6 +451,7 @@ def rehearse(sync: Sync, transport: type) -> tuple[dict[str, Any], int]:
 
 def run(sync: Sync, transport: Transport) -> tuple[dict[str, Any], int]:
     """Ship the delta; the state says whatever comes of it."""
+    sync.check_salt()
     plan = sync.plan()
     sync.guard(plan)
     expected = plan["new"] + plan["changed"] + plan["removed"]

@@ -97,12 +97,12 @@
 
 {# Everything that the cut-points depend on besides the data: with other settings they start anew. #}
 {% macro cut_point_settings() -%}
-    {%- set settings = {} -%}
+    {%- set settings = model_definition_parts() -%}
     {%- for name in [
-        'clv_value', 'clv_segment_percentiles', 'clv_inactivity_days', 'clv_at_risk_thresholds',
+        'clv_segment_percentiles', 'clv_inactivity_days', 'clv_at_risk_thresholds',
         'clv_statistics_window_days',
     ] -%}
         {%- do settings.update({name: var(name)}) -%}
     {%- endfor -%}
-    {{ tojson(settings, sort_keys=True) }}
+    {{ tojson(settings, sort_keys=True) | replace("'", '') }}
 {%- endmacro %}

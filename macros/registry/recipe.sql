@@ -1,9 +1,9 @@
 {#
-    What a model version predicts, as JSON: two versions that differ in it cannot be compared, and
-    the marts must not mix them.
+    What a model version predicts: two versions that differ in it cannot be compared, and the marts
+    must not mix them.
 #}
-{% macro model_definition() -%}
-    {{- tojson({
+{% macro model_definition_parts() %}
+    {%- do return({
         'value': var('clv_value'),
         'margin_rate': var('clv_margin_rate'),
         'currency': var('clv_currency'),
@@ -14,7 +14,12 @@
         'time_zone': var('clv_time_zone'),
         'strata': var('clv_strata'),
         'horizons': var('clv_horizons') | sort,
-    }, sort_keys=true) | replace("'", '') -}}
+    }) -%}
+{% endmacro %}
+
+{# The same as JSON. #}
+{% macro model_definition() -%}
+    {{- tojson(model_definition_parts(), sort_keys=true) | replace("'", '') -}}
 {%- endmacro %}
 
 {# How it predicts that, as JSON. #}

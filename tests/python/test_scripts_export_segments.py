@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pytest
+from google.cloud.bigquery import LoadJobConfig
 from salesforce_stand_in import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -29,7 +30,11 @@ sys.path.insert(0, str(SCRIPTS))
 import export_segments  # noqa: E402
 import export_transports  # noqa: E402
 import export_warehouse  # noqa: E402
+from build_emulator import LOCATION, NAME, emulator  # noqa: E402
 from export_transports import COLUMNS, KEY  # noqa: E402
+from load_bigquery import open_client  # noqa: E402
+
+EMULATOR = ROOT / ".venv" / "emulator" / "bin" / "python"
 
 FAST = ("--pause", "0.02", "--timeout", "1", "--deadline", "1.5")
 EXPORT = "clv_export.export_marketing_cloud__"
@@ -135,6 +140,7 @@ def make_warehouse(database, built):
             "clv_state.export_runs",
             "clv_state.export_ledger",
             f"{EXPORT}audience",
+            f"{EXPORT}candidates",
             f"{EXPORT}exclusions",
         ):
             schema = table.partition(".")[0]
@@ -142,6 +148,7 @@ def make_warehouse(database, built):
             connection.execute(f"create table {table} as from built.{table}")
         connection.execute("detach built")
         connection.execute(f"delete from {EXPORT}audience")
+        connection.execute(f"delete from {EXPORT}candidates")
         for name in ("shipped", "delta"):
             connection.execute(views[f"export_marketing_cloud__{name}"])
 
@@ -316,6 +323,55 @@ def test_changes_leavers_and_returners_are_shipped_and_nobody_else(world, target
     assert world.run(target=target) == 0
     assert world.is_in_step(target)
     assert world.report["shipped_rows"] == 1
+
+
+def test_keys_made_with_the_salt_of_the_demo_do_not_leave(world, built):
+    world.audience(*range(5))
+    with duckdb.connect(str(world.database)) as connection:
+        connection.execute(f"attach '{built.database}' as built (read_only)")
+        connection.execute(
+            f"insert into {EXPORT}candidates from built.{EXPORT}candidates limit 9"
+        )
+    assert world.run("--dry-run") == 0
+    assert world.run() == 2
+    assert "set CLV_EXPORT_SALT" in world.out
+    assert world.stand_in.requests == []
+    world.sql(f"update {EXPORT}candidates set customer_key = sha256(customer_key)")
+    assert world.run() == 0
+
+
+@pytest.mark.skipif(not EMULATOR.exists(), reason="the emulator is not installed")
+def test_a_delta_in_bigquery_is_shipped_and_recorded_there(world, target, tmp_path):
+    world.audience(*range(25))
+    with emulator(EMULATOR, tmp_path, tmp_path / "emulator.log") as (_, endpoint):
+        client = open_client(NAME, LOCATION, endpoint)
+        with duckdb.connect(str(world.database), read_only=True) as connection:
+            for name in (
+                *(f"{EXPORT}{n}" for n in ("audience", "candidates", "exclusions")),
+                *(f"{EXPORT}{n}" for n in ("shipped", "delta")),
+                *("clv_state.export_runs", "clv_state.export_ledger"),
+            ):
+                client.create_dataset(name.split(".")[0], exists_ok=True)
+                file = tmp_path / "table.parquet"
+                connection.execute(f"copy (from {name}) to '{file}' (format parquet)")
+                with file.open("rb") as content:
+                    client.load_table_from_file(
+                        content,
+                        f"{NAME}.{name}",
+                        job_config=LoadJobConfig(source_format="PARQUET"),
+                    ).result(60)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("CLV_BIGQUERY_ENDPOINT", endpoint)
+            assert world.run("--warehouse", "emulator", target=target) == 0
+        assert world.is_in_step(target)
+        state = f"{NAME}.clv_state.export_"
+        events = client.query(f"select event, shipped_rows from {state}runs")
+        assert {tuple(row) for row in events} == {("started", None), ("ended", 25)}
+        ledger = client.query(
+            f"select is_shipped, count(distinct customer_key) from {state}ledger "
+            "group by 1"
+        )
+        assert {tuple(row) for row in ledger} == {(False, 25), (True, 25)}
 
 
 def test_a_dry_run_asks_and_writes_nothing(world, target):

@@ -32,7 +32,7 @@ compared as (
                 and measured.days_since_last_purchase
                 > {{ at_risk.one_time_share }} * cut_points.inactivity_days
                 then 'at_risk'
-            -- P(alive) of one-time customers is always 1.
+            -- P(alive) of one-time customers says nothing: BG/NBD holds it at 1.
             when
                 measured.purchase_days > 1
                 and (
