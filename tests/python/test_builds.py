@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from conftest import ROOT
 from scipy.special import betainc
 from scipy.stats import nbinom
@@ -70,6 +71,11 @@ class Build(Warehouse):
             json.dumps(variables),
             may_fail=may_fail,
         )
+
+    def operate(self, name, may_fail=False, **variables):
+        """Run an operation; return what it printed."""
+        command = (BIN / "dbt", "run-operation", name, "--vars", json.dumps(variables))
+        return self.call(*command, may_fail=may_fail)
 
     def call(self, *command, may_fail=False):
         """Run a command on this project and this file only."""
@@ -794,6 +800,19 @@ def test_a_bad_warehouse_table_stops_the_build_with_a_sentence(small, change, se
     pd.testing.assert_frame_equal(before, after)
 
 
+@pytest.fixture(scope="module")
+def macros(tmp_path_factory):
+    """The project without its models and hooks: dbt reads it in a second."""
+    build = Build(tmp_path_factory.mktemp("macros"))
+    for name in ("models", "seeds", "tests", "python_models"):
+        shutil.rmtree(build.folder / name)
+    (build.folder / "selectors.yml").unlink()
+    project = yaml.safe_load((ROOT / "dbt_project.yml").read_text())
+    del project["on-run-start"], project["on-run-end"]
+    (build.folder / "dbt_project.yml").write_text(yaml.safe_dump(project))
+    return build
+
+
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
@@ -818,10 +837,17 @@ def test_a_bad_warehouse_table_stops_the_build_with_a_sentence(small, change, se
         ),
     ],
 )
-def test_a_bad_variable_stops_the_build_with_a_sentence(small, variables, sentence):
-    printed = small.build(may_fail=True, **variables)
-    assert small.exit_code != 0
+def test_a_bad_variable_stops_the_build_with_a_sentence(macros, variables, sentence):
+    printed = macros.operate("check_config", may_fail=True, **variables)
+    assert macros.exit_code != 0
     assert sentence in " ".join(printed.split())
+
+
+def test_the_variables_are_good_and_are_checked_before_anything_is_built(macros):
+    macros.operate("check_config")
+    assert macros.exit_code == 0
+    project = yaml.safe_load((ROOT / "dbt_project.yml").read_text())
+    assert project["on-run-start"][0] == "{{ check_config() }}"
 
 
 # -- One list, two places

@@ -1,0 +1,208 @@
+{#
+    Creates table function score_history(frequency, recency, age, mean_value) beside the marts: what
+    the champion expects of a history, also of one that nobody has. One row per stratum and horizon.
+    frequency: repeat purchase days; recency and age: days from the first purchase to the last one
+    and to the cutoff; mean_value: value per purchase day, as capped (null leaves value out).
+
+    Given alive, E[N(t)] is the mean over p ~ Beta(a, b') of
+    (1 - (1 + p t / (alpha + T))^-(r + x)) / p, with b' = b + x for bgnbd and b + x + 1 for mbgnbd
+    (python_models/int_outlook.py says why), by the trapezoidal rule in u, where
+    ln(p / (1 - p)) = ln(a / b') + sqrt(1 / a + 1 / b') sinh(u): it starts from the mode with the
+    width of the density, and reaches all of its tails; weights are normalised by their sum. For
+    paretonbd it is the rate times the expected time alive. Value is discounted continuously, by
+    Gauss-Legendre over the horizon. Relative error against int_outlook: below 1e-8
+    (tests/python/test_score_history.py). Seasons are left out.
+#}
+{% macro create_score_history(relation) -%}
+    {%- set frequency, day, value = type_integer(), type_integer(), type_double() -%}
+    {{ create_table_function(
+        api.Relation.create(
+            database=relation.database, schema=relation.schema, identifier='score_history'
+        ),
+        {'frequency': frequency, 'recency': day, 'age': day, 'mean_value': value},
+        score_history_query()
+    ) }}
+{%- endmacro %}
+
+{# The body of the function. #}
+{% macro score_history_query() %}
+    {%- set decay = '(ln(1 + ' ~ var('clv_discount_rate') ~ ') / 365)' %}
+with histories as (
+
+    select
+        versions.stratum,
+        versions.model_version,
+        versions.purchase_model,
+        versions.r,
+        versions.alpha,
+        versions.a,
+        versions.b,
+        versions.s,
+        versions.beta,
+        versions.p,
+        versions.q,
+        versions.gamma,
+        cast(frequency as {{ type_integer() }}) as frequency,
+        cast(recency as {{ type_integer() }}) as recency_days,
+        cast(age as {{ type_integer() }}) as age_days,
+        cast(mean_value as {{ type_double() }}) as mean_value
+    from {{ source('clv_state', 'registry_parameters') }} as versions
+    inner join {{ ref('int_serving') }} as serving
+        on versions.model_version = serving.model_version
+    where serving.status = 'champion'
+
+),
+
+spanned as (
+
+    select
+        *,
+        {{ leaving_from() }} as leaving_from,
+        {{ leaving_span() | indent(8) }} as leaving_span,
+        b + frequency + case when purchase_model = 'mbgnbd' then 1 else 0 end as stayed
+    from histories
+
+),
+
+alive as (
+
+    select
+        *,
+        {{ probability_alive() | indent(8) }} as probability_alive,
+        p * (gamma + (frequency + 1) * mean_value) / (p * (frequency + 1) + q - 1)
+            as expected_value
+    from spanned
+
+),
+
+-- (dropout probability, weight); one node of no dropout where it does not follow a purchase.
+steps as (
+
+    select
+        stratum,
+        case
+            when purchase_model = 'paretonbd' then 0.0
+            else
+                ln(a / stayed)
+                + sqrt(1 / a + 1 / stayed) * (exp(u) - exp(-u)) / 2
+        end as logit,
+        case
+            when purchase_model = 'paretonbd' then 1.0
+            else (exp(u) + exp(-u)) / 2
+        end as width
+    from alive
+    cross join (
+        select (number - 64) / 8.0 as u
+        from {{ number_series(128) }} as numbers
+    ) as series
+    where purchase_model != 'paretonbd' or u = 0
+
+),
+
+dropouts as (
+
+    select
+        steps.stratum,
+        1 / (1 + exp(least(-steps.logit, 700.0))) as dropout,
+        steps.width * exp(
+            greatest(
+                -700.0,
+                case
+                    when alive.purchase_model = 'paretonbd' then 0.0
+                    else
+                        -- ln p and ln (1 - p), less their values at the mode
+                        -alive.a * (
+                            greatest(-steps.logit, 0.0)
+                            + ln(1 + exp(-abs(steps.logit)))
+                            - ln(1 + alive.stayed / alive.a)
+                        )
+                        - alive.stayed * (
+                            greatest(steps.logit, 0.0)
+                            + ln(1 + exp(-abs(steps.logit)))
+                            - ln(1 + alive.a / alive.stayed)
+                        )
+                end
+            )
+        ) as weight
+    from steps
+    inner join alive
+        on steps.stratum = alive.stratum
+
+),
+
+horizons as (
+
+    {% for horizon in var('clv_horizons') -%}
+    select {{ horizon }} as horizon_days
+    {{- '\n    union all\n    ' if not loop.last }}
+    {%- endfor %}
+
+),
+
+nodes as (
+
+    select
+        [{% for node, _ in legendre_nodes() %}{{ '%.17e' % node }}{{ ', ' if not loop.last }}{% endfor %}] as nodes,
+        [{% for _, weight in legendre_nodes() %}{{ '%.17e' % weight }}{{ ', ' if not loop.last }}{% endfor %}] as weights
+
+),
+
+-- (day, weight) of each horizon.
+days as (
+
+    select
+        horizons.horizon_days,
+        horizons.horizon_days * {{ array_at('nodes.nodes', 'place.number') }} as elapsed,
+        horizons.horizon_days * {{ array_at('nodes.weights', 'place.number') }} as weight
+    from horizons
+    cross join nodes
+    cross join {{ number_series(legendre_nodes() | length - 1) }} as place
+
+),
+
+-- Purchases a day, given alive at the cutoff: exact in the dropout, at each day.
+rates as (
+
+    select
+        alive.stratum,
+        days.horizon_days,
+        days.elapsed,
+        max(days.weight) as weight,
+        sum(
+            dropouts.weight * (alive.r + alive.frequency) * case
+                when alive.purchase_model = 'paretonbd'
+                    then
+                        exp(
+                            -alive.s * ln(1 + days.elapsed / (alive.beta + alive.age_days))
+                        ) / (alive.alpha + alive.age_days)
+                else
+                    exp(
+                        -(alive.r + alive.frequency + 1) * ln(
+                            1 + dropouts.dropout * days.elapsed
+                            / (alive.alpha + alive.age_days)
+                        )
+                    ) / (alive.alpha + alive.age_days)
+            end
+        ) / sum(dropouts.weight) as rate
+    from alive
+    inner join dropouts
+        on alive.stratum = dropouts.stratum
+    cross join days
+    group by 1, 2, 3
+
+)
+
+select
+    alive.stratum,
+    rates.horizon_days,
+    max(alive.probability_alive) as probability_alive,
+    max(alive.probability_alive) * sum(rates.weight * rates.rate) as expected_purchases,
+    max(alive.expected_value) as expected_value,
+    max(alive.probability_alive) * max(alive.expected_value)
+    * sum(rates.weight * rates.rate * exp(-{{ decay }} * rates.elapsed)) as clv,
+    max(alive.model_version) as model_version
+from alive
+inner join rates
+    on alive.stratum = rates.stratum
+group by 1, 2
+{%- endmacro %}

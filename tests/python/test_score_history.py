@@ -1,0 +1,73 @@
+"""Function score_history says of a history what the marts say of its customer."""
+
+import pytest
+from test_builds import Build
+
+MODELS = {"default": "bgnbd", "web": "mbgnbd", "store": "paretonbd"}
+
+
+@pytest.fixture(scope="module")
+def built(log, tmp_path_factory):
+    """A third of CDNOW, each of its months of arrival with a model of its own."""
+    log = log[log["user_id"].astype(int) % 3 == 0]
+    month = log.groupby("user_id")["ts"].transform("min").dt.month
+    log = log.assign(channel=month.map({1: "web", 2: "store", 3: "fax"}))
+    build = Build(tmp_path_factory.mktemp("history")).load(transactions=log)
+    build.build(
+        *("--select", "+customer_lifetime_value"),
+        clv_strata=["first_channel"],
+        clv_min_stratum_customers=500,
+        clv_purchase_model=MODELS,
+        clv_backtest_days=[],
+    )
+    return build
+
+
+def test_what_it_says_of_a_customers_history_is_what_her_row_says(built):
+    asked = built.read(
+        """
+        with customers as (
+            select customers.*, histories.stratum, histories.capped_mean_value
+            from clv.customer_lifetime_value as customers
+            inner join clv_intermediate.int_histories__observed as histories
+                on customers.customer_id = histories.customer_id
+                and customers.as_of_date = histories.cutoff_date
+        ),
+        few as (
+            select * from customers
+            qualify row_number() over (
+                partition by stratum, frequency order by age_days
+            ) <= 2
+        )
+        select
+            few.stratum, few.frequency, asked.*,
+            few.probability_alive as alive,
+            if(asked.horizon_days = 30, few.clv_30d, few.clv_365d) as published,
+            if(
+                asked.horizon_days = 30,
+                few.expected_purchases_30d, few.expected_purchases_365d
+            ) as purchases
+        from few, clv.score_history(
+            few.frequency, few.recency_days, few.age_days, few.capped_mean_value
+        ) as asked
+        where asked.stratum = few.stratum and asked.horizon_days in (30, 365)
+        """
+    )
+    assert set(asked["stratum"]) == {"web", "store", "fax"}
+    assert len(asked) > 100
+    for answer, truth in {
+        "probability_alive": "alive",
+        "expected_purchases": "purchases",
+        "clv": "published",
+    }.items():
+        error = (asked[answer] / asked[truth] - 1).abs()
+        assert error.max() < 1e-8, (answer, error.max())
+
+
+def test_a_history_that_nobody_has_is_scored_too(built):
+    found = built.read("from clv.score_history(400, 900, 901, 12.5)")
+    assert len(found) == 3 * 4
+    assert found["clv"].between(0, 1e7).all()
+    without = built.read("from clv.score_history(0, 0, 0, null)")
+    assert without["clv"].isna().all()
+    assert without["expected_purchases"].between(0, 50).all()
