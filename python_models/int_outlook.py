@@ -377,16 +377,17 @@ def outlook(
     return out
 
 
-def outlooks(pairs, parameters, horizons, annual_rate, season=None):
+def outlooks(pairs, parameters, season, horizons, annual_rate):
     """The outlook of every pair at every horizon.
 
     Args:
         pairs: frame with the columns of `KEYS`.
         parameters: frame with model_version, stratum, cutoff_date, purchase_model, r,
             alpha, a, b, s, beta, p and q; p and q are null without a value model.
+        season: frame with model_version, cutoff_date, days_ago and time_ago, for the
+            parameter sets that have a season.
         horizons: days ahead, in any order.
         annual_rate: discount rate a year.
-        season: frame of int_season, for the parameter sets that have one.
 
     Returns:
         DataFrame: `KEYS`, horizon_days and `MEASURES`, sorted by the first six.
@@ -442,8 +443,6 @@ def warped_times(season):
     Its values are two functions: of days before the cutoff, and of days ahead.
     """
     times = {}
-    if season is None or season.empty:
-        return times
     season = season.assign(cutoff_date=dates(season["cutoff_date"]))
     for (version, cutoff), rows in season.groupby(["model_version", "cutoff_date"]):
         rows = rows.sort_values("days_ago")
@@ -485,8 +484,8 @@ def model(dbt, session):
     frame = outlooks(
         _to_pandas(dbt.ref("int_outlook__pairs")),
         _to_pandas(dbt.ref("int_parameters")),
+        _to_pandas(dbt.ref("int_season")),
         dbt.config.meta_get("horizons", [30, 90, 180, 365]),
         float(dbt.config.meta_get("annual_discount_rate", 0.10)),
-        _to_pandas(dbt.ref("int_season")),
     )
     return _from_pandas(frame, session)

@@ -539,7 +539,8 @@ def fit_rows(purchase_model, rows, engine="own", last_resort=False):
     Args:
         purchase_model: a name in `MODELS`.
         rows: frame with frequency, recency_days, age_days, customers (float64).
-        engine: "own", or "lifetimes" to take the estimates of lifetimes.
+        engine: "own", "lifetimes" to take the estimates of lifetimes, or None for our
+            own without a second opinion.
         last_resort: fit with the smallest penalty that gives an interior maximum.
 
     Returns:
@@ -559,7 +560,7 @@ def fit_rows(purchase_model, rows, engine="own", last_resort=False):
         fit = fit_purchases(purchase_model, *histories)
         if not fit["converged"]:
             message = "no interior optimum"
-        else:
+        elif engine:
             seen = kind.opinion_rows if engine == "own" else np.inf
             opinion = second_opinion(purchase_model, histories, fit, seen)
             message = opinion["message"]
@@ -672,21 +673,27 @@ def expected_purchases(purchase_model, params, x, t_x, t, ahead):
     return out / (1 + odds)
 
 
-def expected_daily(purchase_model, params, customers):
-    """Repeat purchase days expected on each day.
+def expected_daily(purchase_model, params, customers, length):
+    """Repeat purchase days expected on each day, were all days of length 1.
 
     Args:
         purchase_model: a name in `MODELS`.
-        params: its parameters.
+        params: its parameters, in the time that the lengths make.
         customers: customers by the day of their first purchase, shape (days,).
+        length: length of each day, shape (days,).
 
     Returns:
         Array of shape (days,).
     """
-    days = np.arange(len(customers))
-    new = np.zeros(len(days))
-    curve = expected_purchases(purchase_model, params, new, new, new, days)
-    return np.convolve(customers, np.diff(curve, prepend=0.0))[: len(days)]
+    time = np.cumsum(length)
+    grid = np.arange(time[-1] + 1)
+    new = np.zeros(len(grid))
+    curve = expected_purchases(purchase_model, params, new, new, new, grid)
+    out = np.zeros(len(length))
+    for day in np.flatnonzero(customers):
+        so_far = np.interp(time[day:] - time[day], grid, curve)
+        out[day + 1 :] += customers[day] * np.diff(so_far)
+    return out / length
 
 
 def season_index(purchases, expected, weeks):
@@ -727,23 +734,28 @@ class Calendar:
         self.days = days.sort_values("days_ago", ascending=False, ignore_index=True)
         self.known = self.days[self.days["days_ago"] >= 0]
 
-    def learn(self, rows, fits):
-        """The index by week, or None where there is too little to learn it from.
+    def can_learn(self):
+        """Whether a season can be told from growth."""
+        purchases = self.known.loc[~self.known["is_promotion"], "repeat_purchases"]
+        return len(self.known) > SEASON_HISTORY and purchases.any()
+
+    def learn(self, rows, fits, index):
+        """The index by week.
 
         Args:
-            rows: histories at the cutoff; see `fit_all`.
+            rows: histories at the cutoff, in days; see `fit_all`.
             fits: dictionary stratum -> (purchase model, parameters).
+            index: the index by week that they were fitted with.
         """
         oldest = len(self.known) - 1
         purchases = self.known["repeat_purchases"].to_numpy("float64")
-        learned = ~self.known["is_promotion"].to_numpy("bool")
-        if oldest < SEASON_HISTORY or not purchases[learned].any():
-            return None
+        learned = ~self.known["is_promotion"].to_numpy()
+        length = self.length(index)[: len(self.known)]
         expected = np.zeros(len(self.known))
         for stratum, mine in rows.groupby("stratum"):
             first = oldest - mine["age_days"].to_numpy("int64")
             customers = np.bincount(first, mine["customers"], len(self.known))
-            expected += expected_daily(*fits[stratum], customers)
+            expected += expected_daily(*fits[stratum], customers, length)
         weeks = self.known["season_week"].to_numpy("int64")
         index = season_index(purchases[learned], expected[learned], weeks[learned])
         return np.round(index, 6)
@@ -755,10 +767,14 @@ class Calendar:
         age, gap = (ago.loc[v.astype("int64")].to_numpy() for v in (age, gap))
         return rows.assign(age_days=age, recency_days=age - gap)
 
+    def length(self, index):
+        """Length of each day."""
+        of_week = index[self.days["season_week"].to_numpy("int64")]
+        return of_week * self.days["promotion_weight"].to_numpy("float64")
+
     def time_ago(self, index):
         """Warped time from the end of each day to the cutoff, by days ago."""
-        length = index[self.days["season_week"].to_numpy("int64")]
-        time = np.cumsum(length * self.days["promotion_weight"].to_numpy("float64"))
+        time = np.cumsum(self.length(index))
         return pd.Series(time[len(self.known) - 1] - time, index=self.days["days_ago"])
 
 
@@ -812,6 +828,7 @@ class Season:
             how="left",
         )
         days["repeat_purchases"] = days["repeat_purchases"].astype("float64").fillna(0)
+        days["is_promotion"] = days["is_promotion"].astype("bool")
         self.calendars = {
             day: Calendar(mine) for day, mine in days.groupby("cutoff_date")
         }
@@ -831,19 +848,22 @@ class Season:
             cutoff: a date; every earlier one must have been here before.
             rows: its histories.
             plain: dictionary stratum -> (purchase model, parameters), in days.
-            refit: function of rows -> (the fits as rows, the same as dictionary).
+            refit: function of rows and engine -> fits, as rows and as dictionary.
 
         Returns:
             The fits in warped time, or None where they are not to be used; and what to
             say of the season in every row.
         """
         calendar = self.calendars[cutoff]
-        index = calendar.learn(rows, plain)
         ended = [biases for known_from, *biases in self.windows if known_from <= cutoff]
         without, within = np.mean(np.abs(ended), axis=0) if ended else (np.nan,) * 2
         told = {"bias_without_season": without, "bias_with_season": within}
-        if index is None:
+        if not calendar.can_learn():
             return None, told
+        # what was fitted without a season took part of it for dropout: hence two passes
+        index = calendar.learn(rows, plain, np.ones(SEASON_WEEKS))
+        _, fits = refit(calendar.warped(rows, index), engine=None)
+        index = calendar.learn(rows, fits, index)
         warped = calendar.warped(rows, index)
         found, fits = refit(warped)
         if cutoff in self.outcomes:
@@ -1009,7 +1029,7 @@ def fit_all(
         def wanted_with_season(stratum):
             return {recipe_version: recipe_of(recipe, stratum)}
 
-        def refit(warped):
+        def refit(warped, engine=engine):
             found = fit_strata(warped, wanted_with_season, min_customers, engine)
             return found, parameters_of(found, recipe_version)
 
