@@ -22,8 +22,10 @@ indexed as (
         seasons.is_recipe,
         days.calendar_date,
         days.days_ago,
-        cast({{ array_at('seasons.season_indexes', 'days.season_week') }} as {{ type_double() }})
-        * days.promotion_weight as season_index
+        cast(
+            {{ array_at('seasons.season_indexes', 'days.season_week') }}
+            as {{ type_double() }}
+        ) * days.promotion_weight as season_index
     from seasons
     inner join {{ ref('int_season__days') }} as days
         on seasons.cutoff_date = days.cutoff_date

@@ -64,7 +64,8 @@ select
     ) as season_week,
     promotions.promotion_date is not null as is_promotion,
     case
-        when coalesce(promotions.known_from, promotions.promotion_date)
+        when
+            coalesce(promotions.known_from, promotions.promotion_date)
             <= days.cutoff_date
             then coalesce(promotions.weight, 1.0)
         else 1.0
