@@ -24,6 +24,10 @@ is tabulated here, in days:
 
 Discounting is continuous: the integral of (1 + d)^(-t / 365) dE[N(t)].
 
+Season: a parameter set with one is in season-warped time, in which every day is as long
+as its index (int_season). Age and time ahead are warped before the formulas see them;
+discounting alone stays in calendar days.
+
 Grain: one row per model version, stratum, cutoff date, frequency, age and horizon; all
 of it given alive at the cutoff. `ln_spend_qNN` is the log of a quantile of
 S / (gamma + n z) given alive and N >= 1, at the level 1 / (1 + exp(-z)),
@@ -119,7 +123,9 @@ def expected_purchases(x, age, times, params, at_any_time=False):
     return np.einsum("mhk,k->mh", gone, weight / p)
 
 
-def discounted_purchases(x, age, horizons, params, annual_rate, at_any_time=False):
+def discounted_purchases(
+    x, age, horizons, params, annual_rate, at_any_time=False, ahead=np.asarray
+):
     """Discounted purchase days of the next h days, given alive, and plain ones.
 
     By parts: v(h) E(h) + delta * integral of v E, with v(t) = exp(-delta t) and
@@ -132,6 +138,7 @@ def discounted_purchases(x, age, horizons, params, annual_rate, at_any_time=Fals
         params: as in `expected_purchases`.
         annual_rate: for example 0.10.
         at_any_time: as in `expected_purchases`.
+        ahead: function of days ahead -> time ahead, as the parameters measure it.
 
     Returns:
         Discounted and undiscounted expectation, each of shape (m, h).
@@ -142,7 +149,7 @@ def discounted_purchases(x, age, horizons, params, annual_rate, at_any_time=Fals
     width = np.diff(horizons, prepend=0.0)[:, None]
     inner = horizons[:, None] + width * (nodes - 1) / 2
     times = np.concatenate([horizons, inner.ravel()])
-    expected = expected_purchases(x, age, times, params, at_any_time)
+    expected = expected_purchases(x, age, ahead(times), params, at_any_time)
     present = expected * np.exp(-delta * times)
     plain, inside = expected[:, : len(horizons)], present[:, len(horizons) :]
     pieces = (inside * (width * weights / 2).ravel()).reshape(-1, *inner.shape).sum(2)
@@ -296,17 +303,27 @@ def product(left, right):
     return out.reshape(pieces * rows, -1)[: len(left)]
 
 
-def outlook(x, age, horizons, purchase_model, params, gamma_gamma, annual_rate):
+def outlook(
+    x,
+    age,
+    horizons,
+    purchase_model,
+    params,
+    gamma_gamma,
+    annual_rate,
+    ahead=np.asarray,
+):
     """All measures of customers with x repeat purchase days, given alive.
 
     Args:
         x: repeat purchase days so far, a number.
-        age: days since the first purchase, shape (m,).
+        age: time since the first purchase, shape (m,).
         horizons: days ahead, shape (h,), increasing.
         purchase_model: bgnbd, mbgnbd or paretonbd.
         params: (r, alpha, a, b), of paretonbd (r, alpha, s, beta); times in days.
         gamma_gamma: (p, q), or None when value is not modelled.
         annual_rate: discount rate a year.
+        ahead: as in `discounted_purchases`.
 
     Returns:
         Array of shape (m, h, len(MEASURES)); the spend is NaN without `gamma_gamma`.
@@ -317,8 +334,9 @@ def outlook(x, age, horizons, purchase_model, params, gamma_gamma, annual_rate):
     r, alpha, *leaving = params
     out = np.full((len(age), len(horizons), len(MEASURES)), np.nan)
     out[..., 1], out[..., 0] = discounted_purchases(
-        x, age, horizons, params, annual_rate, at_any_time
+        x, age, horizons, params, annual_rate, at_any_time, ahead
     )
+    horizons = ahead(horizons)
 
     def reach(horizon, tail):
         chance = (alpha + np.min(age)) / (alpha + np.min(age) + horizon)
@@ -359,13 +377,15 @@ def outlook(x, age, horizons, purchase_model, params, gamma_gamma, annual_rate):
     return out
 
 
-def outlooks(pairs, parameters, horizons, annual_rate):
+def outlooks(pairs, parameters, season, horizons, annual_rate):
     """The outlook of every pair at every horizon.
 
     Args:
         pairs: frame with the columns of `KEYS`.
         parameters: frame with model_version, stratum, cutoff_date, purchase_model, r,
             alpha, a, b, s, beta, p and q; p and q are null without a value model.
+        season: frame with model_version, cutoff_date, days_ago and time_ago, for the
+            parameter sets that have a season.
         horizons: days ahead, in any order.
         annual_rate: discount rate a year.
 
@@ -381,15 +401,18 @@ def outlooks(pairs, parameters, horizons, annual_rate):
     pairs["cutoff_date"] = dates(pairs["cutoff_date"])
     pairs = pairs.sort_values(list(KEYS), ignore_index=True)
     sets = parameter_sets(parameters)
+    calendars = warped_times(season)
     out = np.empty((len(pairs), len(horizons), len(MEASURES)))
     by = ["model_version", "stratum", "cutoff_date", "frequency"]
     for (*key, x), rows in pairs.groupby(by):
+        since, ahead = calendars.get((key[0], key[2]), (np.asarray, np.asarray))
         out[rows.index] = outlook(
             x,
-            rows["age_days"].to_numpy("float64"),
+            since(rows["age_days"].to_numpy("float64")),
             horizons.astype("float64"),
             *sets[tuple(key)],
             annual_rate,
+            ahead,
         )
     frame = pairs.loc[pairs.index.repeat(len(horizons))].reset_index(drop=True)
     frame["horizon_days"] = np.tile(horizons, len(pairs))
@@ -412,6 +435,24 @@ def parameter_sets(parameters):
         key = (str(row.model_version), str(row.stratum), row.cutoff_date)
         sets[key] = (str(row.purchase_model), params, value)
     return sets
+
+
+def warped_times(season):
+    """Dictionary (model_version, cutoff_date) -> how it measures time.
+
+    Its values are two functions: of days before the cutoff, and of days ahead.
+    """
+    times = {}
+    season = season.assign(cutoff_date=dates(season["cutoff_date"]))
+    for (version, cutoff), rows in season.groupby(["model_version", "cutoff_date"]):
+        rows = rows.sort_values("days_ago")
+        days = rows["days_ago"].to_numpy("float64")
+        time = rows["time_ago"].to_numpy("float64")
+        times[str(version), cutoff] = (
+            lambda before, days=days, time=time: np.interp(before, days, time),
+            lambda after, days=days, time=time: -np.interp(-after, days, time),
+        )
+    return times
 
 
 def dates(column):
@@ -438,11 +479,12 @@ def _from_pandas(frame, session):
 
 
 def model(dbt, session):
-    """Tabulate int_outlook__pairs with the parameters of int_parameters."""
+    """Tabulate int_outlook__pairs by int_parameters, in the time of int_season."""
     dbt.config(materialized="table")
     frame = outlooks(
         _to_pandas(dbt.ref("int_outlook__pairs")),
         _to_pandas(dbt.ref("int_parameters")),
+        _to_pandas(dbt.ref("int_season")),
         dbt.config.meta_get("horizons", [30, 90, 180, 365]),
         float(dbt.config.meta_get("annual_discount_rate", 0.10)),
     )

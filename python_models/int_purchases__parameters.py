@@ -19,6 +19,13 @@ parent stratum (drop the last level after "|", at last "all"); and, only where e
 "all" has no interior optimum, a penalised fit. A row is flagged when a fit failed on
 the way, when there were too few customers for any fit, or when `lifetimes`, the second
 opinion, disagrees.
+
+Season (var clv_season: warped): purchases come at rate lambda s(day), so that days are
+replaced by the cumulative index s wherever the model reads time, and nothing else
+changes: exact for lambda, and for dropout after a purchase. The index is that of weeks
+of the year: repeat purchases over those that the fit without a season expects of the
+same customers. It is used at a cutoff only if it made the bias of windows smaller that
+had ended by then.
 """
 
 import contextlib
@@ -28,8 +35,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import eigh_tridiagonal
 from scipy.optimize import minimize
-from scipy.special import digamma, gammaln, polygamma
+from scipy.special import digamma, exprel, gammaln, polygamma
 
 PENALIZERS = (0.1, 1.0, 10.0)
 RUNAWAY = 9.0  # |log parameter| beyond this: the likelihood rises towards infinity
@@ -37,6 +45,12 @@ TOLERANCE = 1e-4
 NODES = 24  # quadrature over the time of leaving
 NEGLIGIBLE = 32.0  # e-folds below its start at which an integrand is left out
 CHUNK = 4096  # histories whose quadrature is held at once
+DROPOUT_NODES = 64  # quadrature over the dropout probability
+SEASON_WEEKS = 52  # the last has eight days, or nine
+SEASON_HISTORY = 104 * 7  # days without which a season is not told from growth
+SEASON_PRIOR = 30  # purchases that the prior of an index weighs
+SEASON_BOUNDS = (0.5, 2.0)
+SEASON_WINDOWS = 2  # windows that must have ended before a season is believed
 
 
 # --- likelihood ---------------------------------------------------------------------
@@ -343,6 +357,9 @@ COLUMNS = {
     "lifetimes_customers": "int64",
     "lifetimes_parameter_difference": "float64",
     "lifetimes_log_likelihood_difference": "float64",
+    "season": "str",
+    "bias_without_season": "float64",
+    "bias_with_season": "float64",
 }
 
 
@@ -522,7 +539,8 @@ def fit_rows(purchase_model, rows, engine="own", last_resort=False):
     Args:
         purchase_model: a name in `MODELS`.
         rows: frame with frequency, recency_days, age_days, customers (float64).
-        engine: "own", or "lifetimes" to take the estimates of lifetimes.
+        engine: "own", "lifetimes" to take the estimates of lifetimes, or None for our
+            own without a second opinion.
         last_resort: fit with the smallest penalty that gives an interior maximum.
 
     Returns:
@@ -542,7 +560,7 @@ def fit_rows(purchase_model, rows, engine="own", last_resort=False):
         fit = fit_purchases(purchase_model, *histories)
         if not fit["converged"]:
             message = "no interior optimum"
-        else:
+        elif engine:
             seen = kind.opinion_rows if engine == "own" else np.inf
             opinion = second_opinion(purchase_model, histories, fit, seen)
             message = opinion["message"]
@@ -568,6 +586,7 @@ def fit_rows(purchase_model, rows, engine="own", last_resort=False):
         "lifetimes_customers": opinion["seen"],
         "lifetimes_parameter_difference": opinion["gaps"][0],
         "lifetimes_log_likelihood_difference": opinion["gaps"][1],
+        "season": "",
     }
 
 
@@ -585,6 +604,282 @@ def adopt(purchase_model, params, histories, fit):
         "converged": True,
         "method": "lifetimes",
     }
+
+
+# --- season -------------------------------------------------------------------------
+
+
+def beta_quadrature(a, b, nodes):
+    """Gauss quadrature for the density of Beta(a, b) (Golub & Welsch 1969).
+
+    Returns:
+        Nodes and weights, each of shape (nodes,); the weights sum to one.
+    """
+    # Jacobi exponents on [-1, 1]: (1 - y)^c (1 + y)^d with p = (1 + y) / 2
+    c, d = b - 1, a - 1
+    k = np.arange(1, nodes)
+    s = 2 * k + c + d
+    centre = np.concatenate([[(d - c) / (c + d + 2)], (d * d - c * c) / (s * (s + 2))])
+    # for k = 1 the factor k + c + d cancels against s - 1
+    ratio = np.concatenate([[1.0], (k[1:] + c + d) / (s[1:] - 1)])
+    off = np.sqrt(4 * k * (k + c) * (k + d) * ratio / (s * s * (s + 1)))
+    points, vectors = eigh_tridiagonal((1 + centre) / 2, off / 2)
+    return np.maximum(points, 1e-300), vectors[0] ** 2
+
+
+def expected_purchases(purchase_model, params, x, t_x, t, ahead):
+    """Purchase days expected of customers in the time ahead.
+
+    P(alive) times the expectation given alive: the formulas of
+    macros/clv/probability_alive.sql and of int_outlook.
+
+    Args:
+        purchase_model: a name in `MODELS`.
+        params: its parameters.
+        x: repeat purchase days, shape (n,).
+        t_x: recency, shape (n,).
+        t: age, shape (n,).
+        ahead: time ahead, a number or of shape (n,).
+
+    Returns:
+        Array of shape (n,).
+    """
+    x, t_x, t = (np.asarray(v, float) for v in (x, t_x, t))
+    ahead = np.broadcast_to(np.asarray(ahead, float), x.shape)
+    r, alpha, *leaving = params
+    if purchase_model == "paretonbd":
+        s, beta = leaving
+        times, weights = times_of_leaving(x, t_x, t, r, alpha, beta)
+        odds = (r + x) * np.log((alpha + t) / (alpha + times))
+        odds += s * np.log((beta + t) / (beta + times))
+        odds = (np.exp(np.minimum(odds, 600)) * weights * s / (beta + times)).sum(
+            axis=0
+        )
+        stretch = np.log1p(ahead / (beta + t))
+        left = (beta + t) * stretch * exprel((1 - s) * stretch)
+        return (r + x) / (alpha + t) * left / (1 + odds)
+    a, b = leaving
+    b += purchase_model == "mbgnbd"
+    odds = np.log(a) - np.log(np.maximum(b + x - 1, 1e-300))
+    odds = np.exp(np.minimum(odds + (r + x) * np.log((alpha + t) / (alpha + t_x)), 700))
+    if purchase_model == "bgnbd":
+        odds[x == 0] = 0
+    out = np.empty(len(x))
+    for each in np.unique(x):
+        rows = x == each
+        p, weight = beta_quadrature(a, b + each, DROPOUT_NODES)
+        ratio = np.multiply.outer(ahead[rows] / (alpha + t[rows]), p)
+        out[rows] = -np.expm1(-(r + each) * np.log1p(ratio)) @ (weight / p)
+    return out / (1 + odds)
+
+
+def expected_daily(purchase_model, params, customers, length):
+    """Repeat purchase days expected on each day, were all days of length 1.
+
+    Args:
+        purchase_model: a name in `MODELS`.
+        params: its parameters, in the time that the lengths make.
+        customers: customers by the day of their first purchase, shape (days,).
+        length: length of each day, shape (days,).
+
+    Returns:
+        Array of shape (days,).
+    """
+    time = np.cumsum(length)
+    grid = np.arange(time[-1] + 1)
+    new = np.zeros(len(grid))
+    curve = expected_purchases(purchase_model, params, new, new, new, grid)
+    out = np.zeros(len(length))
+    for day in np.flatnonzero(customers):
+        so_far = np.interp(time[day:] - time[day], grid, curve)
+        out[day + 1 :] += customers[day] * np.diff(so_far)
+    return out / length
+
+
+def season_index(purchases, expected, weeks):
+    """Index of each week of the year: purchases over those expected, with a prior.
+
+    A week's prior is the index of the four weeks that it is in; theirs is 1.
+
+    Args:
+        purchases: purchases on each day, shape (days,).
+        expected: those expected without a season, shape (days,).
+        weeks: the week of the year that each day is in, shape (days,).
+
+    Returns:
+        Array of shape (SEASON_WEEKS,), on average 1 over the days of a year.
+    """
+    length = np.array([7.0] * (SEASON_WEEKS - 1) + [8.25])
+    expected = expected * (purchases.sum() / expected.sum())
+    prior = np.ones(SEASON_WEEKS)
+    for group in (np.arange(SEASON_WEEKS) // 4, np.arange(SEASON_WEEKS)):
+        came, due = (
+            np.bincount(group[weeks], v, len(prior)) for v in (purchases, expected)
+        )
+        ratio = (came[group] + SEASON_PRIOR * prior) / (due[group] + SEASON_PRIOR)
+        prior = ratio / np.average(ratio, weights=length)
+    index = np.clip(prior, *SEASON_BOUNDS)
+    return index / np.average(index, weights=length)
+
+
+class Calendar:
+    """Days around a cutoff, of which it knows the season and what was bought.
+
+    Args:
+        days: frame of one cutoff with days_ago (negative after it), season_week,
+            is_promotion, promotion_weight, and repeat_purchases.
+    """
+
+    def __init__(self, days):
+        self.days = days.sort_values("days_ago", ascending=False, ignore_index=True)
+        self.known = self.days[self.days["days_ago"] >= 0]
+
+    def can_learn(self):
+        """Whether a season can be told from growth."""
+        purchases = self.known.loc[~self.known["is_promotion"], "repeat_purchases"]
+        return len(self.known) > SEASON_HISTORY and purchases.any()
+
+    def learn(self, rows, fits, index):
+        """The index by week.
+
+        Args:
+            rows: histories at the cutoff, in days; see `fit_all`.
+            fits: dictionary stratum -> (purchase model, parameters).
+            index: the index by week that they were fitted with.
+        """
+        oldest = len(self.known) - 1
+        purchases = self.known["repeat_purchases"].to_numpy("float64")
+        learned = ~self.known["is_promotion"].to_numpy()
+        length = self.length(index)[: len(self.known)]
+        expected = np.zeros(len(self.known))
+        for stratum, mine in rows.groupby("stratum"):
+            first = oldest - mine["age_days"].to_numpy("int64")
+            customers = np.bincount(first, mine["customers"], len(self.known))
+            expected += expected_daily(*fits[stratum], customers, length)
+        weeks = self.known["season_week"].to_numpy("int64")
+        index = season_index(purchases[learned], expected[learned], weeks[learned])
+        return np.round(index, 6)
+
+    def warped(self, rows, index):
+        """The rows with recency and age in warped time."""
+        ago = self.time_ago(index)
+        age, gap = rows["age_days"], rows["age_days"] - rows["recency_days"]
+        age, gap = (ago.loc[v.astype("int64")].to_numpy() for v in (age, gap))
+        return rows.assign(age_days=age, recency_days=age - gap)
+
+    def length(self, index):
+        """Length of each day."""
+        of_week = index[self.days["season_week"].to_numpy("int64")]
+        return of_week * self.days["promotion_weight"].to_numpy("float64")
+
+    def time_ago(self, index):
+        """Warped time from the end of each day to the cutoff, by days ago."""
+        time = np.cumsum(self.length(index))
+        return pd.Series(time[len(self.known) - 1] - time, index=self.days["days_ago"])
+
+
+def season_text(index):
+    """The index as it is stored."""
+    return ",".join(f"{each:.6f}" for each in index)
+
+
+def total_expected(rows, fits, ahead):
+    """Purchases expected of all customers in the time ahead."""
+    return sum(
+        mine["customers"].to_numpy()
+        @ expected_purchases(
+            *fits[stratum],
+            *(mine[c].to_numpy() for c in ("frequency", "recency_days", "age_days")),
+            ahead,
+        )
+        for stratum, mine in rows.groupby("stratum")
+    )
+
+
+def parameters_of(found, model_version):
+    """Dictionary stratum -> (purchase model, parameters) of one model version."""
+    return {
+        row["stratum"]: (
+            row["purchase_model"],
+            [row[name] for name in MODELS[row["purchase_model"]].names],
+        )
+        for row in found
+        if row["model_version"] == model_version
+    }
+
+
+class Season:
+    """Seasons of all cutoffs, learned in their order.
+
+    Args:
+        days: frame of int_season__days.
+        observed: frame of int_season__observed.
+        outcomes: frame of int_season__outcomes.
+    """
+
+    def __init__(self, days, observed, outcomes):
+        days, observed, outcomes = (
+            each.assign(cutoff_date=pd.to_datetime(each["cutoff_date"]))
+            for each in (days, observed, outcomes)
+        )
+        days = days.assign(calendar_date=pd.to_datetime(days["calendar_date"])).merge(
+            observed.assign(calendar_date=pd.to_datetime(observed["purchase_date"])),
+            on=["cutoff_date", "calendar_date"],
+            how="left",
+        )
+        days["repeat_purchases"] = days["repeat_purchases"].astype("float64").fillna(0)
+        days["is_promotion"] = days["is_promotion"].astype("bool")
+        self.calendars = {
+            day: Calendar(mine) for day, mine in days.groupby("cutoff_date")
+        }
+        self.outcomes = {
+            row.cutoff_date: (
+                pd.Timestamp(row.known_from),
+                float(row.purchases) / float(row.customers),
+            )
+            for row in outcomes.itertuples()
+        }
+        self.windows = []  # (known from, bias without a season, bias with it)
+
+    def fit(self, cutoff, rows, plain, refit):
+        """Fit in warped time, and say whether what was known by now speaks for it.
+
+        Args:
+            cutoff: a date; every earlier one must have been here before.
+            rows: its histories.
+            plain: dictionary stratum -> (purchase model, parameters), in days.
+            refit: function of rows and engine -> fits, as rows and as dictionary.
+
+        Returns:
+            The fits in warped time, or None where they are not to be used; and what to
+            say of the season in every row.
+        """
+        calendar = self.calendars[cutoff]
+        ended = [biases for known_from, *biases in self.windows if known_from <= cutoff]
+        without, within = np.mean(np.abs(ended), axis=0) if ended else (np.nan,) * 2
+        told = {"bias_without_season": without, "bias_with_season": within}
+        if not calendar.can_learn():
+            return None, told
+        # what was fitted without a season took part of it for dropout: hence two passes
+        index = calendar.learn(rows, plain, np.ones(SEASON_WEEKS))
+        _, fits = refit(calendar.warped(rows, index), engine=None)
+        index = calendar.learn(rows, fits, index)
+        warped = calendar.warped(rows, index)
+        found, fits = refit(warped)
+        if cutoff in self.outcomes:
+            known_from, came = self.outcomes[cutoff]
+            came *= rows["customers"].sum()
+            ahead = (known_from - cutoff).days
+            time = -calendar.time_ago(index).loc[-ahead]
+            expected = (
+                total_expected(rows, plain, ahead),
+                total_expected(warped, fits, time),
+            )
+            if came > 0:
+                self.windows.append((known_from, *(np.array(expected) / came - 1)))
+        if len(ended) < SEASON_WINDOWS or not within < without:
+            return None, told
+        return found, told | {"season": season_text(index)}
 
 
 # --- strata -------------------------------------------------------------------------
@@ -674,11 +969,13 @@ def fit_all(
     challengers=(),
     min_customers=1000,
     engine="own",
+    season=None,
 ):
     """Parameters of every stratum at every cutoff, of the recipe and its challengers.
 
     The recipe's model version is the name of its purchase model, or "mixed" when its
-    strata have different ones; a challenger's is its name.
+    strata have different ones; a challenger's is its name. A recipe with a season has
+    "_season" behind its name, and the same without one as a challenger.
 
     Args:
         histories: frame with stratum, cutoff_date, frequency, recency_days, age_days
@@ -689,6 +986,7 @@ def fit_all(
         challengers: further names, fitted at the cutoffs that are not production.
         min_customers: a smaller stratum inherits the parameters of its parent.
         engine: "own" or "lifetimes".
+        season: a `Season`, or None for a recipe without.
 
     Returns:
         DataFrame: the columns of `COLUMNS`, sorted by cutoff date, stratum and recipe
@@ -719,19 +1017,38 @@ def fit_all(
     dates = pd.to_datetime(cutoffs["cutoff_date"])
     production = set(dates[cutoffs["is_production"].astype(bool)])
 
+    recipe_version = f"{version}_season" if season else version
+
     def fits(cutoff, rows):
-        rivals = () if pd.Timestamp(cutoff) in production else challengers
+        is_production = pd.Timestamp(cutoff) in production
+        rivals = () if is_production else challengers
 
         def wanted(stratum):
             return {version: recipe_of(recipe, stratum), **{n: n for n in rivals}}
 
-        return fit_strata(rows, wanted, min_customers, engine)
+        def wanted_with_season(stratum):
+            return {recipe_version: recipe_of(recipe, stratum)}
+
+        def refit(warped, engine=engine):
+            found = fit_strata(warped, wanted_with_season, min_customers, engine)
+            return found, parameters_of(found, recipe_version)
+
+        found = fit_strata(rows, wanted, min_customers, engine)
+        if season is None:
+            return found
+        plain = [row for row in found if row["model_version"] == version]
+        warped, told = season.fit(
+            pd.Timestamp(cutoff), rows, parameters_of(plain, version), refit
+        )
+        rows = [{**row, "model_version": recipe_version} for row in warped or plain]
+        rows = [{**row, **told} for row in rows] + ([] if is_production else found)
+        return sorted(rows, key=lambda row: row["stratum"])
 
     return typed(
         {
             **row,
             "cutoff_date": pd.Timestamp(cutoff).date(),
-            "is_recipe": row["model_version"] == version,
+            "is_recipe": row["model_version"] == recipe_version,
         }
         for cutoff, rows in histories.groupby("cutoff_date", sort=True)
         for row in fits(cutoff, rows)
@@ -763,6 +1080,11 @@ def _from_pandas(frame, session):
 def model(dbt, session):
     """Fit every stratum and cutoff of int_histories__compressed."""
     dbt.config(materialized="table")
+    # dbt finds what a model asks of it in plain calls only
+    days = _to_pandas(dbt.ref("int_season__days"))
+    observed = _to_pandas(dbt.ref("int_season__observed"))
+    outcomes = _to_pandas(dbt.ref("int_season__outcomes"))
+    season = dbt.config.meta_get("season", "none")
     frame = fit_all(
         _to_pandas(dbt.ref("int_histories__compressed")),
         _to_pandas(dbt.ref("int_cutoffs")),
@@ -770,5 +1092,6 @@ def model(dbt, session):
         dbt.config.meta_get("challenger_models", []),
         int(dbt.config.meta_get("min_stratum_customers", 1000)),
         dbt.config.meta_get("fit_engine", "own"),
+        Season(days, observed, outcomes) if season == "warped" else None,
     )
     return _from_pandas(frame, session)

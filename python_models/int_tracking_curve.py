@@ -12,7 +12,8 @@ Pareto/NBD (Schmittlein, Morrison & Colombo 1987): r beta / (alpha (s - 1)) time
 1 - (beta / (beta + t))^(s - 1), in a form without a singularity at s = 1.
 
 Grain: one row per stratum, cutoff date of the fit and day, from 0 to the days between
-the first transaction and the as-of date.
+the first transaction and the as-of date; of a fit with a season to twice as many, since
+its days are those of season-warped time.
 """
 
 import numpy as np
@@ -83,24 +84,26 @@ def curves(parameters, days):
     """Curves of every fit.
 
     Args:
-        parameters: frame with stratum, cutoff_date, purchase_model and the parameters.
+        parameters: frame with stratum, cutoff_date, purchase_model, the parameters
+            and season.
         days: the last day.
 
     Returns:
         DataFrame: stratum, cutoff_date, day, expected_purchases.
     """
-    day = np.arange(days + 1, dtype="int64")
-    frames = [
-        pd.DataFrame(
-            {
-                "stratum": fit["stratum"],
-                "cutoff_date": pd.Timestamp(fit["cutoff_date"]).date(),
-                "day": day,
-                "expected_purchases": CURVES[fit["purchase_model"]](day, fit),
-            }
+    frames = []
+    for fit in parameters.sort_values(["cutoff_date", "stratum"]).to_dict("records"):
+        day = np.arange((2 * days if fit["season"] else days) + 1, dtype="int64")
+        frames.append(
+            pd.DataFrame(
+                {
+                    "stratum": fit["stratum"],
+                    "cutoff_date": pd.Timestamp(fit["cutoff_date"]).date(),
+                    "day": day,
+                    "expected_purchases": CURVES[fit["purchase_model"]](day, fit),
+                }
+            )
         )
-        for fit in parameters.sort_values(["cutoff_date", "stratum"]).to_dict("records")
-    ]
     # Without a row, text and dates need types of their own.
     empty = {
         "stratum": "string",

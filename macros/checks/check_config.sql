@@ -6,6 +6,7 @@
             'clv_duplicates': ['order_lines', 'rows', 'none'],
             'clv_customer_grain': ['customer', 'account'],
             'clv_fit_engine': ['own', 'lifetimes'],
+            'clv_season': ['none', 'warped'],
             'clv_run': ['full', 'daily'],
             'clv_promotion': ['gate', 'always'],
             'clv_accept_load': [true, false],

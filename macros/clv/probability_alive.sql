@@ -1,6 +1,7 @@
 {#
     P(alive) at the cutoff = 1 / (1 + odds that she has left), by column purchase_model, for
-    x = frequency, t_x = recency_days, T = age_days and the parameters r, alpha, a, b, s, beta:
+    x = frequency, t_x = recency_time, T = age_time and the parameters r, alpha, a, b, s, beta.
+    Time is in days; for a model version with a season, in those of int_season.
 
     bgnbd      a / (b + x - 1) ((alpha + T) / (alpha + t_x)) ^ (r + x),  0 when x = 0
                (Fader, Hardie & Lee 2005; 2008, technical note 021)
@@ -37,8 +38,8 @@
                     / (beta + {{ beyond }}) * exp(
                         least(
                             600.0,
-                            (r + frequency) * ln((alpha + age_days) / (alpha + {{ beyond }}))
-                            + s * ln((beta + age_days) / (beta + {{ beyond }}))
+                            (r + frequency) * ln((alpha + age_time) / (alpha + {{ beyond }}))
+                            + s * ln((beta + age_time) / (beta + {{ beyond }}))
                         )
                     )
                     {%- endfor %}
@@ -55,7 +56,7 @@
                 700.0,
                 {{ log_chance }}
                 + (r + frequency)
-                * ln((alpha + age_days) / (alpha + recency_days))
+                * ln((alpha + age_time) / (alpha + recency_time))
             )
         )
     )
@@ -63,7 +64,7 @@
 
 {# Where the integral of Pareto/NBD begins: m + t_x. #}
 {% macro leaving_from() -%}
-    least(alpha, beta) + recency_days
+    least(alpha, beta) + recency_time
 {%- endmacro %}
 
 {# How far it runs in the logarithm. #}
@@ -71,10 +72,10 @@
     ln(
         (
             least(alpha, beta) + least(
-                age_days,
-                (alpha + recency_days) * exp(least(600.0, 24.0 / (r + frequency))) - alpha
+                age_time,
+                (alpha + recency_time) * exp(least(600.0, 24.0 / (r + frequency))) - alpha
             )
-        ) / (least(alpha, beta) + recency_days)
+        ) / (least(alpha, beta) + recency_time)
     )
 {%- endmacro %}
 

@@ -22,14 +22,18 @@
     {{- tojson(model_definition_parts(), sort_keys=true) | replace("'", '') -}}
 {%- endmacro %}
 
-{# How it predicts that, as JSON. #}
+{# How it predicts that, as JSON; a season is named where there is one, so that others keep their names. #}
 {% macro model_recipe() -%}
-    {{- tojson({
+    {%- set recipe = {
         'purchase_model': var('clv_purchase_model'),
         'fit_engine': var('clv_fit_engine'),
         'winsor_percentile': var('clv_winsor_percentile'),
         'min_stratum_customers': var('clv_min_stratum_customers'),
-    }, sort_keys=true) | replace("'", '') -}}
+    } -%}
+    {%- if var('clv_season') != 'none' -%}
+        {%- do recipe.update({'season': var('clv_season')}) -%}
+    {%- endif -%}
+    {{- tojson(recipe, sort_keys=true) | replace("'", '') -}}
 {%- endmacro %}
 
 {# The parameters of a model version, whatever its purchase model; null where it has none. #}

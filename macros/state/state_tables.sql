@@ -14,7 +14,7 @@
         {%- do registered.update({name: type_double(), 'se_' ~ name: type_double()}) -%}
     {%- endfor -%}
     {%- do registered.update({
-        'customers': count, 'log_likelihood': type_double(),
+        'season': text, 'customers': count, 'log_likelihood': type_double(),
         'value_log_likelihood': type_double(), 'is_converged': 'boolean', 'message': text,
         'data_from': 'date', 'fitted_until': 'date',
     }) -%}

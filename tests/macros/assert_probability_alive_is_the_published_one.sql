@@ -52,8 +52,8 @@ with histories as (
         cast({{ s }} as {{ type_double() }}) as s,
         cast({{ beta }} as {{ type_double() }}) as beta,
         {{ frequency }} as frequency,
-        {{ recency }} as recency_days,
-        {{ age }} as age_days,
+        {{ recency }} as recency_time,
+        {{ age }} as age_time,
         {{ probability }} as published
     {{- '\n\n    union all\n\n    ' if not (loop.last and is_last_model) }}
     {%- endfor %}

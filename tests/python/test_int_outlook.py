@@ -439,7 +439,14 @@ def inputs():
     versions = parameters[["model_version", "stratum"]]
     pairs = pairs.merge(versions, on="stratum")
     pairs["cutoff_date"] = pd.Timestamp(CUTOFF)
-    return {"int_outlook__pairs": pairs, "int_parameters": parameters}
+    season = pd.DataFrame(
+        columns=["model_version", "cutoff_date", "days_ago", "time_ago"]
+    )
+    return {
+        "int_outlook__pairs": pairs,
+        "int_parameters": parameters,
+        "int_season": season.astype({"days_ago": "int64", "time_ago": "float64"}),
+    }
 
 
 def test_model_gives_the_documented_table(outlook, inputs, fake_dbt, stored):
@@ -470,6 +477,35 @@ def test_every_model_version_has_its_own_parameters(outlook, inputs):
     for version, params in fitted.items():
         expected = counts(12, 300, 90, params, version).sum()
         assert found[version] == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_season_stretches_age_and_horizon_but_not_the_discount(outlook, inputs):
+    """Time runs twice as fast, and stands still from the 45th day ahead on."""
+    days = np.arange(-90, 401)
+    inputs["int_season"] = pd.DataFrame(
+        {
+            "model_version": "bgnbd",
+            "cutoff_date": CUTOFF,
+            "days_ago": days,
+            "time_ago": np.maximum(2.0 * days, -90.0),
+        }
+    )
+    table = outlook.outlooks(*inputs.values(), [45, 90], 0.1)
+    mine = table[(table["stratum"] == "DE") & (table["frequency"] == 12)]
+    mine = mine.set_index(["model_version", "horizon_days"])
+    early, late = mine.loc[("bgnbd", 45)], mine.loc[("bgnbd", 90)]
+    expected = counts(12, 600, 90, CDNOW, "bgnbd").sum()
+    assert early["expected_purchases"] == pytest.approx(expected, rel=1e-9)
+    assert late["expected_purchases"] == pytest.approx(expected, rel=1e-9)
+    for each in ("probability_purchase", "discounted_purchases", "ln_spend_q30"):
+        assert late[each] == pytest.approx(early[each], rel=5e-4)
+    # discounted by calendar days: about 22 of them on average
+    discount = early["discounted_purchases"] / early["expected_purchases"]
+    assert discount == pytest.approx(1.1 ** (-22.5 / 365), abs=1e-4)
+    # whoever has no season goes by the calendar
+    expected = counts(12, 300, 90, CDNOW, "mbgnbd").sum()
+    found = mine.loc[("mbgnbd", 90), "expected_purchases"]
+    assert found == pytest.approx(expected, rel=1e-9)
 
 
 def test_what_must_always_be_true(outlook, inputs):

@@ -449,6 +449,9 @@ def test_model_gives_the_documented_table(purchases, simulate, fake_dbt, stored)
     cutoffs = pd.DataFrame({"cutoff_date": [CUTOFF, later]})
     cutoffs["is_production"] = [False, True]
     tables = {"int_histories__compressed": rows, "int_cutoffs": cutoffs}
+    tables |= dict.fromkeys(
+        [f"int_season__{name}" for name in ("days", "observed", "outcomes")], cutoffs
+    )
     dbt = fake_dbt(tables, min_stratum_customers=500, challenger_models=["paretonbd"])
     frame = purchases.model(dbt, None)
     assert list(frame.columns) == list(purchases.COLUMNS)

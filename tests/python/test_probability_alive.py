@@ -86,7 +86,7 @@ def in_sql(tmp_path_factory):
             names = ["r", "alpha", *("a", "b", "s", "beta")]
         frame = pd.DataFrame(
             np.pad(rows, [(0, 0), (0, 2)], constant_values=np.nan),
-            columns=["frequency", "recency_days", "age_days", *names],
+            columns=["frequency", "recency_time", "age_time", *names],
         )
         frame["purchase_model"] = purchase_model
         connection = duckdb.connect()

@@ -12,6 +12,7 @@ with registered as (
         {%- for name in parameters %}
         versions.{{ name }},
         {%- endfor %}
+        versions.season,
         versions.fitted_until,
         statuses.status,
         row_number() over (
@@ -56,6 +57,7 @@ production as (
         case when own.stratum is null then largest.{{ name }} else own.{{ name }} end
             as {{ name }},
         {%- endfor %}
+        largest.season,
         coalesce(own.purchase_model, largest.purchase_model) as purchase_model
     from strata
     inner join registered as largest
@@ -84,6 +86,7 @@ select
     {%- for name in parameters %}
     registered.{{ name }},
     {%- endfor %}
+    registered.season,
     cutoffs.cutoff_date
 from production as registered
 inner join cutoffs
@@ -105,6 +108,7 @@ select
     {%- for name in parameters %}
     registered.{{ name }},
     {%- endfor %}
+    registered.season,
     cutoffs.cutoff_date
 from registered
 inner join {{ ref('int_gate__cutoff') }} as cutoffs
@@ -121,6 +125,7 @@ select
     {%- for name in parameters %}
     candidate.{{ name }},
     {%- endfor %}
+    candidate.season,
     cutoffs.cutoff_date
 from {{ ref('int_candidate') }} as candidate
 inner join cutoffs
@@ -136,6 +141,7 @@ select
     {%- for name in parameters %}
     {{ 'money' if name in ['p', 'q', 'gamma'] else 'timing' }}.{{ name }},
     {%- endfor %}
+    nullif(timing.season, '') as season,
     timing.cutoff_date
 from {{ ref('int_purchases__parameters') }} as timing
 inner join cutoffs

@@ -23,16 +23,33 @@ outlook as (
 
 ),
 
-modelled as (
+season as (
+
+    select
+        model_version,
+        cutoff_date,
+        days_ago,
+        time_ago
+    from {{ ref('int_season') }}
+
+),
+
+-- Days are as long as the season of the model version says, if it has one.
+timed as (
 
     select
         histories.customer_id,
         histories.frequency,
-        histories.recency_days,
         histories.age_days,
         histories.purchase_days,
-        {{ leaving_from() }} as leaving_from,
-        {{ leaving_span() | indent(8) }} as leaving_span,
+        case
+            when parameters.season is null then histories.recency_days
+            else first_day.time_ago - last_day.time_ago
+        end as recency_time,
+        case
+            when parameters.season is null then histories.age_days
+            else first_day.time_ago
+        end as age_time,
         -- Spend of k purchases is this scale times BetaPrime(p k, q + p n); n = purchase days.
         parameters.gamma + histories.purchase_days * histories.capped_mean_value
             as spend_scale,
@@ -42,6 +59,26 @@ modelled as (
         on
             histories.stratum = parameters.stratum
             and histories.cutoff_date = parameters.cutoff_date
+    left join season as first_day
+        on
+            parameters.model_version = first_day.model_version
+            and parameters.cutoff_date = first_day.cutoff_date
+            and histories.age_days = first_day.days_ago
+    left join season as last_day
+        on
+            parameters.model_version = last_day.model_version
+            and parameters.cutoff_date = last_day.cutoff_date
+            and histories.age_days - histories.recency_days = last_day.days_ago
+
+),
+
+modelled as (
+
+    select
+        *,
+        {{ leaving_from() }} as leaving_from,
+        {{ leaving_span() | indent(8) }} as leaving_span
+    from timed
 
 ),
 

@@ -17,6 +17,7 @@ with fitted as (
         {%- for name in parameters %}
         {{ 'money' if name in ['p', 'q', 'gamma'] else 'timing' }}.se_{{ name }},
         {%- endfor %}
+        nullif(timing.season, '') as season,
         timing.customers,
         timing.log_likelihood,
         money.log_likelihood as value_log_likelihood,
@@ -42,7 +43,8 @@ registered as (
         version_base,
         revision,
         stratum,
-        {{ parameters | join(',\n        ') }}
+        {{ parameters | join(',\n        ') }},
+        season
     from {{ source('clv_state', 'registry_parameters') }}
     qualify revision = max(revision) over (partition by version_base)
 
@@ -63,6 +65,7 @@ compared as (
                         (fitted.{{ name }} is null) != (registered.{{ name }} is null)
                     )
                     {%- endfor %}
+                    or coalesce(fitted.season, '') != coalesce(registered.season, '')
                     or registered.stratum is null
                     then 1
                 else 0

@@ -1,7 +1,7 @@
 -- grain: one row per check of this run's recipe against the champion, on outcomes after the gate's cutoff
 -- The recipe is judged, not the parameters fitted since: what it fitted at that cutoff stands for
 -- it. The champion is its own parameters if they are as old; if not, its recipe fitted there too:
--- the same recipe, or one of var clv_challenger_models.
+-- the same recipe, or one of its challengers.
 {%- set expected = 'expected_purchases_' ~ var('clv_gate_horizon_days') ~ 'd' %}
 {%- set came = 'purchases_' ~ var('clv_gate_horizon_days') ~ 'd' %}
 {%- set is_valued = var('clv_value') != 'none' %}
@@ -17,7 +17,10 @@ champion as (
 
     select distinct
         versions.model_version,
-        versions.purchase_model,
+        concat(
+            versions.purchase_model,
+            case when versions.season is null then '' else '_season' end
+        ) as challenger,
         versions.recipe
     from {{ source('clv_state', 'registry_parameters') }} as versions
     inner join {{ ref('int_registry__statuses') }} as statuses
@@ -35,7 +38,7 @@ contenders as (
             when
                 parameters.is_recipe and champion.recipe = '{{ model_recipe() }}'
                 then 2
-            when parameters.model_version = champion.purchase_model then 3
+            when parameters.model_version = champion.challenger then 3
         end as rank_as_champion
     from {{ ref('int_parameters') }} as parameters
     inner join gate

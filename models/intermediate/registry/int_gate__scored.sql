@@ -93,17 +93,35 @@ summed as (
 
 ),
 
+-- How much longer the next thirty days are in a version's time than the last thirty were.
+seasons as (
+
+    select
+        season.model_version,
+        -max(case when season.days_ago = -30 then season.time_ago end)
+        / max(case when season.days_ago = 30 then season.time_ago end) as lengthening
+    from {{ ref('int_season') }} as season
+    inner join cutoffs
+        on season.cutoff_date = cutoffs.cutoff_date
+    where season.days_ago in (-30, 30)
+    group by 1
+
+),
+
 measured as (
 
     select
         summed.model_version,
         summed.invalid_scores,
         summed.customers * 1.0 / histories.customers as scored_share,
-        summed.expected_purchases * histories.customers_30_days_ago
+        summed.expected_purchases / coalesce(seasons.lengthening, 1.0)
+        * histories.customers_30_days_ago
         / nullif(lately.purchases, 0) as expected_to_trailing
     from summed
     cross join histories
     cross join lately
+    left join seasons
+        on summed.model_version = seasons.model_version
 
 ),
 

@@ -45,6 +45,7 @@ select
     versions.{{ name }},
     versions.se_{{ name }},
     {%- endfor %}
+    versions.season,
     versions.customers,
     versions.log_likelihood,
     versions.value_log_likelihood,

@@ -63,6 +63,18 @@ cohorts as (
 
 ),
 
+-- The recipe's own time, where it has a season.
+season as (
+
+    select
+        cutoff_date,
+        calendar_date,
+        time_ago
+    from {{ ref('int_season') }}
+    where is_recipe
+
+),
+
 expected as (
 
     select
@@ -74,12 +86,27 @@ expected as (
         on
             weeks.cutoff_date >= cohorts.first_purchase_date
             and weeks.week_end_date >= cohorts.first_purchase_date
+    left join season as first_day
+        on
+            weeks.cutoff_date = first_day.cutoff_date
+            and cohorts.first_purchase_date = first_day.calendar_date
+    left join season as week_end
+        on
+            weeks.cutoff_date = week_end.cutoff_date
+            and weeks.week_end_date = week_end.calendar_date
     inner join {{ ref('int_tracking_curve') }} as curve
         on
             weeks.cutoff_date = curve.cutoff_date
             and cohorts.stratum = curve.stratum
-            and {{ days_between('cohorts.first_purchase_date', 'weeks.week_end_date') }}
-            = curve.day
+            and coalesce(
+                cast(
+                    round(first_day.time_ago - week_end.time_ago)
+                    as {{ type_integer() }}
+                ),
+                {{ days_between(
+                    'cohorts.first_purchase_date', 'weeks.week_end_date'
+                ) }}
+            ) = curve.day
     group by 1, 2
 
 ),
