@@ -11,7 +11,7 @@
     width of the density, and reaches all of its tails; weights are normalised by their sum. For
     paretonbd it is the rate times the expected time alive. Value is discounted continuously, by
     Gauss-Legendre over the horizon. Relative error against int_outlook: below 1e-8
-    (tests/python/test_score_history.py). Seasons are left out.
+    (tests/python/test_score_history.py). Seasons are left out: days are usual days.
 #}
 {% macro create_score_history(relation) -%}
     {%- set frequency, day, value = type_integer(), type_integer(), type_double() -%}
@@ -43,8 +43,8 @@ with histories as (
         versions.q,
         versions.gamma,
         cast(frequency as {{ type_integer() }}) as frequency,
-        cast(recency as {{ type_integer() }}) as recency_days,
-        cast(age as {{ type_integer() }}) as age_days,
+        cast(recency as {{ type_double() }}) as recency_time,
+        cast(age as {{ type_double() }}) as age_time,
         cast(mean_value as {{ type_double() }}) as mean_value
     from {{ source('clv_state', 'registry_parameters') }} as versions
     inner join {{ ref('int_serving') }} as serving
@@ -173,15 +173,15 @@ rates as (
                 when alive.purchase_model = 'paretonbd'
                     then
                         exp(
-                            -alive.s * ln(1 + days.elapsed / (alive.beta + alive.age_days))
-                        ) / (alive.alpha + alive.age_days)
+                            -alive.s * ln(1 + days.elapsed / (alive.beta + alive.age_time))
+                        ) / (alive.alpha + alive.age_time)
                 else
                     exp(
                         -(alive.r + alive.frequency + 1) * ln(
                             1 + dropouts.dropout * days.elapsed
-                            / (alive.alpha + alive.age_days)
+                            / (alive.alpha + alive.age_time)
                         )
-                    ) / (alive.alpha + alive.age_days)
+                    ) / (alive.alpha + alive.age_time)
             end
         ) / sum(dropouts.weight) as rate
     from alive
