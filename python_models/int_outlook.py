@@ -67,6 +67,7 @@ TIME_NODES = 5  # quadrature over time, between two horizons
 LEAVING_NODES = 12  # quadrature over the day of leaving, between two horizons
 BLAS_ONE_THREAD = 262_144  # multiplications below which OpenBLAS uses one thread
 COUNT_TAIL = 1e-13  # purchase counts beyond this probability are left out
+P_MOST = 1_000.0  # above it values hardly differ: 3 % around a customer's mean
 SPEND_GRID = 0.3  # steps of the grids of spend and of counts, in units of the
 COUNT_GRID = 0.7  # standard deviation of ln S_k
 
@@ -358,6 +359,8 @@ def outlook(
     weights = np.where(n[:, None] >= k, alive[:TOP_COUNT], 0.0)
     if gamma_gamma:
         p, q = gamma_gamma
+        if p > P_MOST:  # the same mean, and a grid that ends
+            p, q = P_MOST, 1 + (q - 1) * P_MOST / p
         top = reach(horizons[-1], expit(FIRST_Z) / 2)
         grid, table = spend_table(x, p, q, counts, top)
         # of n arrivals, k < n are purchases if dropout follows the k-th

@@ -535,3 +535,23 @@ def test_a_pair_without_parameters_is_refused(outlook, inputs):
     inputs["int_parameters"] = inputs["int_parameters"].query("stratum == 'DE'")
     with pytest.raises(KeyError, match="FR"):
         outlook.outlooks(*inputs.values(), [30], 0.1)
+
+
+def test_a_shop_of_one_price_has_an_outlook_too(outlook):
+    """One purchase brings p / (q + p n - 1) of gamma + n z, give or take 15 %."""
+    p = q = 162_754.0  # the fit of 10.00 on every day
+    age = np.array([30.0, 300.0])
+    found = outlook.outlook(
+        0, age, [30.0, 365.0], "bgnbd", (0.3, 40.0, 0.5, 2.0), (p, q), 0.1
+    )
+    spend = found[:, 0, outlook.MEASURES.index("ln_spend_q00") :]
+    level = expit(outlook.FIRST_Z + outlook.STEP_Z * np.arange(outlook.LEVELS))
+    once = (
+        1
+        - found[:, 0, outlook.MEASURES.index("probability_at_least_2")]
+        / (found[:, 0, outlook.MEASURES.index("probability_purchase")])
+    )
+    for row, share in zip(spend, once, strict=True):
+        inside = (level > 0.01) & (level < share - 0.01)
+        assert inside.sum() > 10
+        assert np.abs(row[inside] - np.log(p / (q + p - 1))).max() < 0.15
