@@ -7,6 +7,7 @@ from test_builds import BIN, Build
 pytestmark = pytest.mark.slow
 
 FIRST, SECOND, DAILY, LAST = "1998-03-31", "1998-04-28", "1998-05-05", "1998-05-26"
+CUTOFFS = {"clv_backtest_days": [91]}  # all that the gate needs
 FITS = ("int_purchases__parameters", "int_gamma_gamma__parameters")
 
 
@@ -15,7 +16,7 @@ class Registry(Build):
 
     def full(self, as_of, **variables):
         """Run everything that serves customers, as of a day."""
-        return self.build(clv_as_of_date=as_of, **variables)
+        return self.build(clv_as_of_date=as_of, **CUTOFFS, **variables)
 
     def daily(self, as_of, **options):
         """Score as of a day."""
@@ -23,6 +24,7 @@ class Registry(Build):
             *("--selector", "daily_scoring"),
             clv_run="daily",
             clv_as_of_date=as_of,
+            **CUTOFFS,
             **options,
         )
 
@@ -68,13 +70,13 @@ def story(sample, tmp_path_factory):
     chapter("refit", build.full(SECOND))
     chapter("daily", build.daily(DAILY))
     printed = build.operate("rollback_model", '{reason: it\'s "worse"}')
-    build.build("--select", "customer_lifetime_value", "model_registry")
+    build.build("--select", "customer_lifetime_value", "model_registry", **CUTOFFS)
     chapter("rollback", printed)
     version = chapters["refit"]["registry"].index.difference(
         chapters["first"]["registry"].index
     )[0]
     build.operate("promote_model", f"{{version: {version}, reason: it was right}}")
-    build.build("--select", "customer_lifetime_value", "model_registry")
+    build.build("--select", "customer_lifetime_value", "model_registry", **CUTOFFS)
     chapter("promotion")
     return build, chapters
 
