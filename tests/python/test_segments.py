@@ -18,7 +18,10 @@ FIRST, REFRESHES = pd.Timestamp("1997-06-29"), 53
 SHARD, FITTED = ("3", "7"), 4000
 
 # The models that are run, in order, by the schema they live in.
-HISTORIES = ("int_purchase_days__known", "int_value_caps", "int_histories__observed")
+HISTORIES = (
+    *("int_purchase_days__known", "int_value_caps", "int_settled_until"),
+    *("int_purchases__settled", "int_purchases__to_date", "int_histories__observed"),
+)
 MEASURES = (
     *("int_segments__measured", "int_segments__inactivity"),
     "int_segments__computed_cut_points",
@@ -40,7 +43,7 @@ create table clv_state.{MEMORY} (
     purchase_days bigint, segment_since date, refreshed_on date
 );
 create table clv_intermediate.int_predictions__scored (
-    customer_id varchar, cutoff_date date, probability_alive double,
+    customer_id varchar, cutoff_date date, is_recipe boolean, probability_alive double,
     expected_purchases_365d double, clv_365d double
 );
 """
@@ -71,10 +74,11 @@ class Refreshes:
         self.connection.register("log", log)
         self.connection.execute(
             """
-            create table clv_intermediate.int_purchase_days as
+            create table purchase_days as
             select
                 user_id as customer_id, true as is_purchase, count(*) as order_count,
                 sum(amount)::decimal(18, 4) as value_amount,
+                value_amount as revenue_amount, value_amount as margin_amount,
                 ts::date as purchase_date, ts::date as known_from,
                 null::date as known_until
             from log group by user_id, ts::date
@@ -107,6 +111,8 @@ class Refreshes:
             create or replace table clv_intermediate.int_cutoffs as
             select true as is_production, as_of_date as cutoff_date, as_of_date
             from clv_intermediate.int_as_of;
+            create or replace table clv_intermediate.int_purchase_days as
+            from purchase_days where purchase_date <= '{as_of.date()}';
             """
         )
         for name in HISTORIES:
@@ -167,7 +173,7 @@ def expected_purchases(params, x, t_x, age, days):
 
 
 @pytest.fixture(scope="module")
-def weeks(tmp_path_factory, bgnbd, gamma_gamma):
+def weeks(tmp_path_factory, purchases, gamma_gamma):
     """Segments and purchase days of every customer at every refresh."""
     path = ROOT / "seeds" / "demo" / "transactions.csv.gz"
     log = pd.read_csv(path, dtype={"user_id": str}, parse_dates=["ts"])
@@ -183,10 +189,10 @@ def weeks(tmp_path_factory, bgnbd, gamma_gamma):
         x, t_x, age, n = (histories[each].to_numpy(float) for each in columns)
         value = histories["capped_mean_value"].to_numpy(float)
         drawn = rng.choice(len(histories), FITTED)
-        timing = bgnbd.fit_bgnbd(x[drawn], t_x[drawn], age[drawn])
+        timing = purchases.fit_purchases("bgnbd", x[drawn], t_x[drawn], age[drawn])
         p, q, gamma = gamma_gamma.fit_gamma_gamma(n[drawn], value[drawn])["params"]
         assert timing["converged"]
-        alive, purchases = expected_purchases(timing["params"], x, t_x, age, 365)
+        alive, expected = expected_purchases(timing["params"], x, t_x, age, 365)
         per_purchase = p * (gamma + n * value) / (p * n + q - 1)
         refreshes.publish(
             pd.DataFrame(
@@ -194,8 +200,8 @@ def weeks(tmp_path_factory, bgnbd, gamma_gamma):
                     "customer_id": histories["customer_id"],
                     "frequency": histories["frequency"],
                     "probability_alive": alive,
-                    "expected_purchases_365d": purchases,
-                    "clv_365d": purchases * per_purchase,
+                    "expected_purchases_365d": expected,
+                    "clv_365d": expected * per_purchase,
                 }
             )
         )
