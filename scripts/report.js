@@ -5,7 +5,6 @@ const panelOf = (tab) => document.getElementById(tab.getAttribute("aria-controls
 // Colours are variables of the page, so a theme needs no second drawing.
 const font = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 const config = {
-  aria: false,
   background: null,
   font,
   view: { stroke: null },
@@ -32,6 +31,7 @@ async function draw(panel) {
     const svg = place.querySelector("svg");
     svg.setAttribute("role", "img");
     svg.setAttribute("aria-label", spec.description);
+    svg.querySelector("g").setAttribute("aria-hidden", "true");
   }));
   panel.dataset.ready = "yes";
 }

@@ -56,7 +56,7 @@ def day(of: str, rows: Rows, is_monthly: bool = False) -> Spec:
     ticks: Any = {"interval": "month", "step": step} if is_long else 4
     form = "%b %Y" if is_long else "%-d %b %Y"
     axis = {"format": form, "tickCount": ticks, "labelOverlap": True, "grid": False}
-    return field(of, "temporal", scale={"type": "utc"}, axis=axis)
+    return field(of, "temporal", scale={"type": "utc", "padding": 6}, axis=axis)
 
 
 def amounts(of: str, unit: Unit, title: str | None = None, **scale: Any) -> Spec:
@@ -121,7 +121,8 @@ def guide(mark: str, encoding: Spec, data: Rows | None = None, **properties) -> 
 def chart(
     rows: Rows, tips: Sequence[str], *layers: Spec, height: int = 260, caption: str = ""
 ) -> Chart:
-    """Layers over the rows, each with the tooltip of the panel."""
+    """Layers over the rows, with the panel's tooltip; those of no rows are left out."""
+    layers = tuple(each for each in layers if each.get("data") != {"values": []})
     tooltip = [{"field": each, "type": "nominal"} for each in tips]
     for each in layers:
         if "tooltip" not in each["mark"]:
@@ -166,7 +167,7 @@ def equity(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     ]
     line = guide("line", {"x": x, "y": y}, color=ACCENT, strokeWidth=2.5)
     dots = layer("point", {"x": x, "y": y}, color=ACCENT, filled=True, size=70)
-    return [chart(rows, tips, *(ranges if known else []), line, dots)]
+    return [chart(rows, tips, *ranges, line, dots)]
 
 
 def cohorts(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
@@ -478,12 +479,13 @@ def frequency(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
 
 
 def activity(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
-    across = sorted({(r["days_since_last_purchase_from"], r["silence"]) for r in rows})
+    days = "days_since_last_purchase_from"
+    across = sorted({(row[days], row["silence_short"]) for row in rows})
     down = sorted({(r["frequency_from"], r["purchases"]) for r in rows}, reverse=True)
     place = {
-        "x": field("silence", "nominal", "Days since the last purchase",
+        "x": field("silence_short", "nominal", "Days since the last purchase",
                    sort=[label for _, label in across],
-                   axis={"labelAngle": 0, "labelFontSize": 10, "labelOverlap": False}),
+                   axis={"labelAngle": 0, "labelOverlap": False}),
         "y": names("purchases", [label for _, label in down], "Repeat purchases"),
     }  # fmt: skip
     chance = "mean_probability_purchase_90d"

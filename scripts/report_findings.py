@@ -18,7 +18,7 @@ NOTHING = "–"
 METHODS = {
     "mean": "mean of all",
     "rfm_cell_mean": "mean of the RFM cell",
-    "last_horizon": "same as last time",
+    "last_horizon": "as much as before",
     "bgnbd": "BG/NBD",
     "mbgnbd": "MBG/NBD",
     "paretonbd": "Pareto/NBD",
@@ -282,14 +282,13 @@ def runs(rows: Rows, unit: Unit) -> str:
 
 
 def drift(rows: Rows, unit: Unit) -> str:
-    moved = {row["feature"] for row in rows if row["band"] == "alert"}
-    watched = {row["feature"] for row in rows if row["band"] == "watch"} - moved
-    if moved:
-        names = ", ".join(sorted(name(each) for each in moved))
-        return f"{sentence(names)} moved far from what the model learned"
-    if watched:
-        names = ", ".join(sorted(name(each) for each in watched))
-        return f"{sentence(names)} moved a little; nothing moved far"
+    for band, so in (("alert", "moved far"), ("watch", "moved, but not far")):
+        moved = [row for row in rows if row["band"] == band]
+        if moved:
+            names = sorted({name(row["feature"]) for row in moved})
+            since = sorted({row["reference_name"] for row in moved})
+            listed = sentence(", ".join(names))
+            return f"{listed} {so}, compared with {' and '.join(since)}"
     return "What customers do has not moved beyond chance"
 
 
@@ -337,7 +336,8 @@ def tracking(rows: Rows, unit: Unit) -> str:
     error = last["cumulative_error"]
     if error is None:
         return "Nobody has come back yet"
-    when = f"{len(after)} weeks after the fit" if after else "within the fit"
+    weeks = plural(len(after), "week")
+    when = f"{weeks} after the fit" if after else "within the fit"
     written = percent(abs(error))
     if written in ("0%", "0.0%"):
         return f"Repeat purchases are as expected, {when}"

@@ -316,7 +316,7 @@ def numbered(rows: Rows, unit: Unit) -> Rows:
 
 
 REFERENCES = {
-    "training": "when fitted",
+    "training": "the fit",
     "last_year": "a year ago",
     "last_scored": "last scores",
 }
@@ -417,6 +417,9 @@ def classed(rows: Rows, unit: Unit) -> Rows:
         | {
             "purchases": bounds(row["frequency_from"], row["frequency_to"]),
             "silence": bounds(row[f"{days}_from"], row[f"{days}_to"]),
+            "silence_short": f"≤{row[f'{days}_to']}"
+            if row[f"{days}_to"] is not None
+            else f"{row[f'{days}_from']}+",
             "written": percent(row["mean_probability_purchase_90d"]),
         }
         for row in rows
@@ -436,7 +439,8 @@ S = charts.SERIES
 PANELS: tuple[Panel, ...] = (
     Panel(
         "equity", "executive", "equity", "customer_equity",
-        "[[Customer equity]] at each [[cutoff]], with the [[80% range]].",
+        "What all customers who have bought are expected to bring together, at each"
+        " [[cutoff]]; with the [[80% range]] where value is money.",
         findings.equity,
         [
             Column("cutoff_date", "Cutoff", date),
@@ -448,7 +452,7 @@ PANELS: tuple[Panel, ...] = (
         ],
         "Nobody has bought yet, so that nothing can be expected.",
         charts.equity,
-        [(A, "Expected over 365 days, and its range")],
+        [(A, "Expected over 365 days")],
         is_wide=True,
     ),
     Panel(
@@ -469,8 +473,8 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "cohorts", "executive", "cohorts", "cohort_clv",
         "Per customer of each [[cohort]], over the next 30, 90, 180 and 365 days"
-        " ([[horizon]]); dots are what came in the last window that has ended. Cohorts of"
-        " fewer than 30 are in the table alone.",
+        " ([[horizon]]); dots are what came in the last window that has ended. Cohorts"
+        " of fewer than 30 are in the table alone.",
         findings.cohorts,
         [
             Column("cohort_month", "Cohort", month),
@@ -742,7 +746,7 @@ PANELS: tuple[Panel, ...] = (
             Column("bias", "Bias", percent),
             Column("spearman", "Rank correlation", decimal),
         ],
-        "No backtest window has ended yet.",
+        "No error can be told: no backtest window has ended, or nothing has a price.",
         charts.backtest,
         [(A, "Model"), (M, "Others")],
         of_methods,
