@@ -87,7 +87,7 @@ def names(
     of: str, order: Sequence[Any] | None = None, title: str | None = None
 ) -> Spec:
     """Names down the side, long ones cut."""
-    axis = {"labelLimit": 150, "ticks": False, "domain": False, "labelPadding": 6}
+    axis = {"labelLimit": 175, "ticks": False, "domain": False, "labelPadding": 6}
     return field(of, "nominal", title, sort=order, axis=axis)
 
 
@@ -524,9 +524,9 @@ def overlay(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     charts = []
     for horizon in horizons(rows):
         at = ahead(rows, horizon)
-        y = names("cohort_group", [row["cohort_group"] for row in at])
-        base = {"x": amounts("baseline_rmse", unit, zero=False), "y": y}
-        over = {"x": amounts("overlay_rmse", unit, zero=False), "y": y}
+        y = names("Cohorts", [row["Cohorts"] for row in at])
+        base = {"x": amounts("baseline_rmse", unit, zero=False, padding=14), "y": y}
+        over = {"x": amounts("overlay_rmse", unit), "y": y}
         shown = coloured("used", {"used": GOOD, "not used": MUTED})
         charts.append(
             chart(

@@ -53,6 +53,11 @@ def percent(share: float | None) -> str:
     return f"{100 * share:.{digits}f}%"
 
 
+def times(value: float | None) -> str:
+    """Write a ratio: 3.2×."""
+    return NOTHING if value is None else f"{value:.1f}×"
+
+
 def date(value: str | dt.date | None) -> str:
     """Write a day: 30 Jun 1998."""
     if value is None:
@@ -288,7 +293,7 @@ def drift(rows: Rows, unit: Unit) -> str:
             names = sorted({name(row["feature"]) for row in moved})
             since = sorted({row["reference_name"] for row in moved})
             listed = sentence(", ".join(names))
-            return f"{listed} {so}, compared with {' and '.join(since)}"
+            return f"{listed} {so}, compared with {', '.join(since)}"
     return "What customers do has not moved beyond chance"
 
 

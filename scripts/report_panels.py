@@ -24,6 +24,7 @@ from report_findings import (
     name,
     percent,
     text,
+    times,
 )
 
 # Columns that differ where nothing has a price: purchases are the value then.
@@ -546,7 +547,7 @@ PANELS: tuple[Panel, ...] = (
             Column("channel", "Channel", name),
             Column("customer_acquisition_cost", "Cost per customer", MONEY),
             Column("predicted_clv", "Expected per customer", MONEY),
-            Column("clv_to_cac", "CLV over cost", decimal),
+            Column("clv_to_cac", "CLV over cost", times),
             Column("cac_cap", "Most to pay", MONEY),
             Column("payback_days", "Days to pay back", count),
             Column("status", "Status"),
