@@ -339,7 +339,7 @@ def bundle() -> str:
 def page(found: Found, unit: Unit, vega: str) -> str:
     """The whole page as text."""
     figures = [figure(panel, found, unit) for panel in PANELS]
-    equity, versions = found["equity"] or (), found["versions"] or ()
+    segments, versions = found["segments"] or (), found["versions"] or ()
     serves = [row for row in versions if row["status"] == "champion"]
     folder = Path(__file__).parent
     environment = jinja2.Environment(
@@ -355,7 +355,7 @@ def page(found: Found, unit: Unit, vega: str) -> str:
             "operations": state_of_play(found, unit),
         },
         glossary=GLOSSARY,
-        as_of=date(equity[-1]["cutoff_date"]) if equity else NOTHING,
+        as_of=date(segments[0]["as_of_date"]) if segments else NOTHING,
         version=serves[0]["model_version"] if serves else "none",
         unit=unit,
         specs=Markup(specs(figures)),

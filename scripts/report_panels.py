@@ -92,8 +92,8 @@ READS: dict[str, str] = {
         order by cohort_month desc, channel
         limit 240""",
     "segments": """
-        select scheme, segment, label, customers, expected_purchases_365d, clv_365d,
-            share_of_customers, share_of_expected_value, next_best_action
+        select as_of_date, scheme, segment, label, customers, share_of_customers,
+            share_of_expected_value, next_best_action
         from {segment_summary}
         where customers > 0
         order by share_of_expected_value desc, customers desc, segment""",
