@@ -42,10 +42,19 @@ from report_findings import (
     percent,
     plural,
 )
-from report_panels import GLOSSARY, PANELS, PRICED, READS, TABS, UNPRICED, Legend, Panel
+from report_panels import (
+    GLOSSARY,
+    PANELS,
+    PRICED,
+    READS,
+    TABS,
+    UNPRICED,
+    Legend,
+    Panel,
+    marts_of,
+)
 
 PROJECT = Path(__file__).resolve().parent.parent
-MART = re.compile(r"\b(?:from|join) {(\w+)}")
 MOST_ROWS = 200
 
 # What each query found: rows, or None where a mart of it does not exist.
@@ -66,10 +75,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         value = float(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def marts_of(query: str) -> list[str]:
-    return sorted(set(MART.findall(query)))
 
 
 class Warehouse:
@@ -284,18 +289,16 @@ class Figure:
 
 
 def figure(panel: Panel, found: Found, unit: Unit) -> Figure:
-    rows, note = found[panel.read], ""
+    rows, nothing = found[panel.read], panel.empty
     if rows is None:
-        note = f"Not built here: the mart {panel.mart} is not in the warehouse."
+        nothing = f"Not built here: the mart {panel.mart} is not in the warehouse."
     rows = panel.prepare(rows or [], unit)
-    if not rows and not note:
-        note = panel.empty
     headings = [column.title for column in panel.columns]
     told: list[Row] = [
         row | {column.title: column.written(row, unit) for column in panel.columns}
         for row in rows
     ]
-    title = panel.finding(told, unit) if told else note
+    title = panel.finding(told, unit) if told else nothing
     drawn = panel.draw(told, unit, headings) if told and panel.draw else []
     table = [[row[heading] for heading in headings] for row in told]
     more = max(len(table) - MOST_ROWS, 0)

@@ -4,6 +4,7 @@
 of a mart. `PANELS` is the order of the page. To add a panel, add a read and a row.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,14 @@ UNPRICED = {
     "realised": "realised_purchases",
     "new_value": "purchase_days",
 }
+
+MART = re.compile(r"\b(?:from|join) {(\w+)}")
+
+
+def marts_of(query: str) -> list[str]:
+    """The marts that a query reads."""
+    return sorted(set(MART.findall(query)))
+
 
 # Name → query. A name in braces is a mart, or a column of the above.
 READS: dict[str, str] = {

@@ -278,7 +278,7 @@ def read(demo):
     built = {name: name for (name,) in demo.sql(f"{tables} where {schema}").fetchall()}
 
     def rows(query, columns=panels.PRICED):
-        if set(report.marts_of(query)) - set(built):
+        if set(panels.marts_of(query)) - set(built):
             return None
         found = demo.execute(query.format(**built, **columns))
         names = [each[0] for each in found.description]
@@ -306,7 +306,7 @@ def test_a_query_gives_what_its_panels_want_in_money_and_in_purchases(read, name
 def test_no_query_reads_a_mart_with_a_row_per_customer():
     per_customer = {"customer_lifetime_value", "customer_rfm", "customer_segments",
                     "customers", "transactions"}  # fmt: skip
-    wanted = {m for query in panels.READS.values() for m in report.marts_of(query)}
+    wanted = {m for query in panels.READS.values() for m in panels.marts_of(query)}
     assert wanted.isdisjoint(per_customer)
     # and every relation is named as a mart, so that none can hide
     for query in panels.READS.values():
