@@ -51,6 +51,7 @@ from report_panels import (
     UNPRICED,
     Legend,
     Panel,
+    by_channel,
     marts_of,
 )
 
@@ -108,7 +109,7 @@ class Warehouse:
         if set(marts_of(query)) - set(self.relations):
             return None
         sql = query.format(**self.relations, **columns)
-        with self.adapter.connection_named(f"report {abs(hash(query))}"):
+        with self.adapter.connection_named("report"):
             _, table = self.adapter.execute(sql, fetch=True)
         return [
             dict(zip(table.column_names, map(plain, row), strict=True))
@@ -198,13 +199,10 @@ def key_figures(found: Found, unit: Unit) -> list[Card]:
                     tuple(shares),
                 )
             )
-    channels = [row for row in found["channels"] or () if row["acquisition_spend"]]
-    spent = sum(row["acquisition_spend"] for row in channels)
-    if spent:
-        value = sum(
-            (row["predicted_clv"] or 0) * (row["new_customers"] or 0)
-            for row in channels
-        )
+    channels = by_channel(found["channels"] or (), unit)
+    paid = [row for row in channels if row["acquisition_spend"]]
+    if spent := sum(row["acquisition_spend"] for row in paid):
+        value = sum(row["predicted_value"] or 0 for row in paid)
         note = f"{unit.amount(spent)} spent on new customers"
         cards.append(
             Card("clv_to_cac", "[[CLV]] for each 1 spent", f"{value / spent:.1f}", note)

@@ -91,10 +91,6 @@ def names(
     return field(of, "nominal", title, sort=order, axis=axis)
 
 
-def fixed(colour: str) -> Spec:
-    return {"value": colour}
-
-
 def coloured(of: str, colours: dict[str, str]) -> Spec:
     """Colour by what a field says."""
     scale = {"domain": list(colours), "range": list(colours.values())}
@@ -180,7 +176,7 @@ def cohorts(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
         past = [row for row in at if row["realised"] is not None]
         now, then, came = (
             {"x": x, "y": amounts(of, unit, zero=True)}
-            for of in ("current", "expected", "realised")
+            for of in ("ahead", "expected", "realised")
         )
         layers = [
             guide("line", then, past, color=MUTED, strokeDash=[5, 4]),
@@ -222,6 +218,8 @@ def spend(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
 
 def acquisition(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     known = [row for row in rows if row["clv_to_cac"] is not None]
+    if not known:
+        return []
     order = [r["Channel"] for r in sorted(known, key=lambda r: -r["clv_to_cac"])]
     y = names("Channel", order)
     cost = amounts("customer_acquisition_cost", unit, zero=True)

@@ -148,12 +148,6 @@ def change(now: float | None, before: float | None) -> str | None:
     return f"{written} {'more' if share > 0 else 'less'}"
 
 
-def latest(rows: Rows, field: str = "cutoff_date") -> Rows:
-    """Keep the rows of the last date."""
-    last = max((str(row[field]) for row in rows), default=None)
-    return [row for row in rows if str(row[field]) == last]
-
-
 def weighted(rows: Rows, field: str, weight: str) -> float | None:
     """Mean of a field over the rows that have it."""
     known = [row for row in rows if row[field] is not None and row[weight]]
@@ -200,7 +194,7 @@ def cohorts(rows: Rows, unit: Unit) -> str:
         newest = max(rows, key=lambda row: (row["cohort_month"], row["horizon_days"]))
         return (
             f"The cohort of {month(newest['cohort_month'])} is expected to bring"
-            f" {unit.amount(newest['current'])} per customer over"
+            f" {unit.amount(newest['ahead'])} per customer over"
             f" {newest['horizon_days']} days; no window has ended yet"
         )
     longest = max(row["horizon_days"] for row in came)

@@ -65,7 +65,7 @@ READS: dict[str, str] = {
     # What is expected now, and what the last window of each length that ended brought.
     "cohorts": """
         select now.cohort_month, now.horizon_days, now.customers,
-            now.{expected} / now.customers as current, past.cutoff_date,
+            now.{expected} / now.customers as ahead, past.cutoff_date,
             past.{expected} / past.customers as expected,
             past.{realised} / past.customers as realised
         from {cohort_clv} as now
@@ -144,7 +144,7 @@ READS: dict[str, str] = {
             max(fitted_until) as fitted_until
         from {model_registry}
         group by model_version
-        order by max(decided_on) desc, model_version desc
+        order by 4 desc, 1 desc
         limit 20""",
     "calibration": """
         select each.cutoff_date, each.horizon_days, decile, customers, mean_probability,
@@ -268,7 +268,12 @@ class Panel:
 
 
 def by_channel(rows: Rows, unit: Unit) -> Rows:
-    """Sum the last twelve cohort months of each channel; its status is the newest."""
+    """Sum the last twelve cohort months of each channel; its status is the newest.
+
+    Spend is money: beside purchases it says nothing.
+    """
+    if unit.currency is None:
+        return []
     months = sorted({str(row["cohort_month"]) for row in rows})[-12:]
     channels: dict[str, list[Row]] = {}
     for row in rows:
@@ -446,6 +451,20 @@ TABS = {"executive": "Executive", "operations": "Operations", "model": "Model qu
 A, M, I = charts.ACCENT, charts.MUTED, charts.INK  # noqa: E741
 S = charts.SERIES
 
+SEGMENT_COLUMNS = [
+    Column("label", "Segment"),
+    Column("customers", "Customers", count),
+    Column("share_of_customers", "Of customers", percent),
+    Column("share_of_expected_value", "Of expectation", percent),
+]
+SEGMENT_LEGEND = [(M, "Share of customers"), (A, "Share of expectation")]
+CHANNEL_LEGEND = [
+    (charts.GOOD, "Green"),
+    (charts.WARN, "Amber"),
+    (charts.BAD, "Red"),
+    (M, "Unknown"),
+]
+
 PANELS: tuple[Panel, ...] = (
     Panel(
         "equity", "executive", "equity", "customer_equity",
@@ -490,7 +509,7 @@ PANELS: tuple[Panel, ...] = (
             Column("cohort_month", "Cohort", month),
             Column("horizon_days", "Days", count),
             Column("customers", "Customers", count),
-            Column("current", "Expected now", MONEY),
+            Column("ahead", "Expected now", MONEY),
             Column("cutoff_date", "Window began", date),
             Column("expected", "Expected then", MONEY),
             Column("realised", "Came", MONEY),
@@ -506,26 +525,20 @@ PANELS: tuple[Panel, ...] = (
         "segments", "executive", "segments", "segment_summary",
         "[[CLV segments]]: share of customers, and of what is expected over 365 days.",
         findings.segments,
-        segment_columns := [
-            Column("label", "Segment"),
-            Column("customers", "Customers", count),
-            Column("share_of_customers", "Of customers", percent),
-            Column("share_of_expected_value", "Of expectation", percent),
-            Column("next_best_action", "What to do"),
-        ],
+        [*SEGMENT_COLUMNS, Column("next_best_action", "What to do")],
         "No customer is in a segment yet.",
         charts.segments,
-        segment_legend := [(M, "Share of customers"), (A, "Share of expectation")],
+        SEGMENT_LEGEND,
         of_scheme("clv"),
     ),
     Panel(
         "rfm", "executive", "segments", "segment_summary",
         "[[RFM]] segments: the same, for comparison.",
         findings.segments,
-        segment_columns[:-1],
+        SEGMENT_COLUMNS,
         "No customer is in a segment yet.",
         charts.segments,
-        segment_legend,
+        SEGMENT_LEGEND,
         of_scheme("rfm"),
     ),
     Panel(
@@ -540,12 +553,9 @@ PANELS: tuple[Panel, ...] = (
             Column("predicted_value", "Expected", MONEY),
             Column("status", "Status"),
         ],
-        "No channel has spend: load the input ad_spend to compare it with what comes.",
+        "Spend cannot be compared with value: load the input ad_spend, and prices.",
         charts.spend,
-        channel_legend := [
-            (charts.GOOD, "Green"), (charts.WARN, "Amber"), (charts.BAD, "Red"),
-            (M, "Unknown"),
-        ],
+        CHANNEL_LEGEND,
         by_channel,
     ),
     Panel(
@@ -561,9 +571,9 @@ PANELS: tuple[Panel, ...] = (
             Column("payback_days", "Days to pay back", count),
             Column("status", "Status"),
         ],
-        "No channel has spend: load the input ad_spend to see what customers cost.",
+        "Cost cannot be compared with value: load the input ad_spend, and prices.",
         charts.acquisition,
-        channel_legend,
+        CHANNEL_LEGEND,
         by_channel,
     ),
     Panel(

@@ -5,9 +5,9 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
 import pytest
@@ -351,7 +351,7 @@ def made_up(unit=DOLLARS):
         ],
         "cohorts": [
             {"cohort_month": month, "horizon_days": horizon, "customers": 200,
-             "current": horizon * (1 + k % 5) / 20, "cutoff_date": cutoffs[0],
+             "ahead": horizon * (1 + k % 5) / 20, "cutoff_date": cutoffs[0],
              "expected": horizon * (2 + k % 5) / 20 if k < 20 else None,
              "realised": horizon * (2 + k % 7) / 20 if k < 20 else None}
             for k, month in reversed(list(enumerate(months)))
@@ -496,20 +496,28 @@ def vega():
 
 @pytest.fixture(scope="module")
 def pages(vega, tmp_path_factory):
-    """Files by name: full, unpriced, one_row, empty and not_built."""
+    """Files by name: full, unpriced, no_spend, one_row, empty and not_built."""
     folder = tmp_path_factory.mktemp("pages")
     full = made_up()
     variants = {
         "full": (full, DOLLARS),
         "unpriced": (made_up(PURCHASES), PURCHASES),
+        "no_spend": (
+            full
+            | {
+                "channels": [
+                    row | {"acquisition_spend": None} for row in full["channels"]
+                ]
+            },
+            DOLLARS,
+        ),
         "one_row": ({name: rows[:1] for name, rows in full.items()}, DOLLARS),
         "empty": ({name: [] for name in full}, DOLLARS),
         "not_built": (dict.fromkeys(full), DOLLARS),
     }
     for name, (found, unit) in variants.items():
         (folder / f"{name}.html").write_text(report.page(found, unit, vega))
-    files = {name: folder / f"{name}.html" for name in variants}
-    return files
+    return {name: folder / f"{name}.html" for name in variants}
 
 
 def test_the_page_is_small_and_says_nothing_about_single_customers(pages):
@@ -537,24 +545,16 @@ def test_every_word_in_brackets_is_explained():
     assert used <= {term.lower() for term in panels.GLOSSARY}
 
 
-def test_without_marts_no_page_is_made_and_a_sentence_says_so(tmp_path):
-    script, page = ROOT / "scripts" / "report.py", tmp_path / "page.html"
-    done = subprocess.run(
-        [sys.executable, script, "--output", page],
-        env=os.environ
-        | {
-            "CLV_DUCKDB_PATH": str(tmp_path / "clv.duckdb"),
-            "DBT_TARGET_PATH": str(tmp_path / "target"),
-            "DBT_LOG_PATH": str(tmp_path / "logs"),
-            "DBT_PROFILES_DIR": str(ROOT),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1, done.stderr
-    assert "No page: There are no marts yet" in done.stderr
-    assert not page.exists()
+def test_without_marts_no_page_is_made_and_a_sentence_says_so(
+    monkeypatch, tmp_path, capsys
+):
+    class Bare:
+        relations: ClassVar[dict] = {}
+
+    monkeypatch.setattr(report, "Warehouse", lambda target, variables: Bare())
+    assert report.main(["--output", str(tmp_path / "page.html")]) == 1
+    assert "No page: There are no marts yet" in capsys.readouterr().err
+    assert not (tmp_path / "page.html").exists()
 
 
 # -- In a browser
@@ -775,6 +775,17 @@ def test_a_page_without_prices_counts_purchases(pages, visit):
     assert "$" not in text
     assert "1.02M purchases" in text
     assert "nothing has a price" in page.locator("#f-coverage h3").text_content()
+    assert "and prices" in page.locator("#f-spend h3").text_content()
+
+
+def test_channels_without_spend_are_a_table_and_no_chart(pages, visit):
+    page = visit(pages["no_spend"])
+    look(page, specs_in(pages["no_spend"]))
+    for key in ("spend", "acquisition"):
+        assert page.locator(f"#f-{key} .vis").count() == 0
+        assert page.locator(f"#f-{key} td", has_text="television").is_visible()
+        assert page.locator(f"#f-{key} h3").text_content().startswith("No channel has")
+    assert page.locator("[data-card=clv_to_cac]").count() == 0
 
 
 def test_the_numbers_on_the_cards_are_those_of_the_marts(visit, demo):
