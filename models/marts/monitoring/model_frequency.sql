@@ -1,12 +1,13 @@
 -- grain: one row per cutoff of a fit and number of repeat purchase days, 7 or more together
 -- What every customer known at the cutoff had done by then, beside what the parameters expect of
--- customers as old as they.
+-- customers as old as they, in the recipe's own time where it has a season.
 {%- set most = 7 %}
 with customers as (
 
     select
         cutoff_date,
         stratum,
+        first_purchase_date,
         age_days,
         case when frequency < {{ most }} then frequency else {{ most }} end
             as frequency
@@ -28,11 +29,18 @@ observed as (
 ages as (
 
     select
-        cutoff_date,
-        stratum,
-        age_days,
+        customers.cutoff_date,
+        customers.stratum,
+        coalesce(
+            cast(round(season.time_ago) as {{ type_integer() }}), customers.age_days
+        ) as age_days,
         count(*) as customers
     from customers
+    left join {{ ref('int_season') }} as season
+        on
+            customers.cutoff_date = season.cutoff_date
+            and customers.first_purchase_date = season.calendar_date
+            and season.is_recipe
     group by 1, 2, 3
 
 ),
