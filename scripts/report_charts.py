@@ -520,9 +520,10 @@ def backtest(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
 
 def overlay(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     charts = []
-    for horizon in horizons(rows):
-        at = ahead(rows, horizon)
-        y = names("Cohorts", [row["Cohorts"] for row in at])
+    judged = [row for row in rows if row["overlay_rmse"] is not None]
+    for horizon in horizons(judged):
+        at = ahead(judged, horizon)
+        y = names("Group", [row["Group"] for row in at])
         base = {"x": amounts("baseline_rmse", unit, zero=False, padding=14), "y": y}
         over = {"x": amounts("overlay_rmse", unit), "y": y}
         shown = coloured("used", {"used": GOOD, "not used": MUTED})

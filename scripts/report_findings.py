@@ -383,8 +383,8 @@ def backtest(rows: Rows, unit: Unit) -> str:
 
 
 def overlay(rows: Rows, unit: Unit) -> str:
-    groups = {row["cohort_group"] for row in rows}
-    used = {row["cohort_group"] for row in rows if row["is_overlay"]}
+    groups = {row["cohort_group"] for row in rows} - {"everyone"} or {"everyone"}
+    used = groups & {row["cohort_group"] for row in rows if row["is_overlay"]}
     if not used:
         return "The overlay beats the baseline in no group and is not used"
-    return f"The overlay is used in {len(used)} of {len(groups)} groups of cohorts"
+    return f"The overlay is used in {len(used)} of {len(groups)} groups of customers"

@@ -775,10 +775,10 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "overlay", "model", "overlay", "overlay_gate",
         "Error of the [[baseline]] (dark) and of the [[overlay]] (diamond) per group of"
-        " [[cohort|cohorts]]: the overlay is used only where it wins.",
+        " customers: the overlay is used only where it wins.",
         findings.overlay,
         [
-            Column("cohort_group", "Cohorts", name),
+            Column("cohort_group", "Group", name),
             Column("horizon_days", "Days ahead", count),
             Column("cutoffs", "Windows", count),
             Column("baseline_rmse", "Baseline error", MONEY),
@@ -786,7 +786,7 @@ PANELS: tuple[Panel, ...] = (
             Column("is_overlay", "Used", flag),
             Column("reason", "Why"),
         ],
-        "No window has ended yet in which the overlay could be judged.",
+        "There is no overlay here: var clv_overlay adds one.",
         charts.overlay,
         [(I, "Baseline"), (charts.GOOD, "Overlay, used"), (M, "Overlay, not used")],
         of_groups,

@@ -184,10 +184,11 @@ def seen(**values):
         (
             findings.overlay,
             [
+                {"cohort_group": "everyone", "is_overlay": True},
                 {"cohort_group": "new", "is_overlay": True},
                 {"cohort_group": "old", "is_overlay": False},
             ],
-            "The overlay is used in 1 of 2 groups of cohorts",
+            "The overlay is used in 1 of 2 groups of customers",
         ),
     ],
 )
@@ -480,9 +481,11 @@ def made_up(unit=DOLLARS):
         "overlay": [
             {"cohort_group": group, "horizon_days": horizon, "cutoffs": 4,
              "baseline_rmse": 30.0, "overlay_rmse": error, "baseline_bias": 0.1,
-             "overlay_bias": 0.05, "is_overlay": error < 30, "reason": "4 of 4 windows"}
+             "overlay_bias": 0.05, "is_overlay": (error or 99) < 30,
+             "reason": "4 of 4 windows"}
             for horizon in (90, 365)
-            for group, error in [("first_90_days", 27.0), ("older", 31.0)]
+            for group, error in [("discount_high", 27.0), ("everyone", 31.0),
+                                 ("no_window_yet", None)]
         ],
     }  # fmt: skip
     assert set(found) == set(panels.READS)
