@@ -117,11 +117,11 @@ class Warehouse:
         ]
 
     def read_all(self, unit: Unit) -> Found:
-        """Every query of the page; those that wait for a warehouse wait together."""
+        """Every query of the page, and no connection left behind."""
         columns = PRICED if unit.currency else UNPRICED
-        with ThreadPoolExecutor(8) as pool:
-            rows = pool.map(lambda query: self.read(query, columns), READS.values())
-            return dict(zip(READS, rows, strict=True))
+        found = {name: self.read(query, columns) for name, query in READS.items()}
+        self.adapter.cleanup_connections()
+        return found
 
 
 # -- Cards
