@@ -11,6 +11,10 @@ may also leave right after the first purchase.
 Pareto/NBD (Schmittlein, Morrison & Colombo 1987): r beta / (alpha (s - 1)) times
 1 - (beta / (beta + t))^(s - 1), in a form without a singularity at s = 1.
 
+How many customers reach k repeat purchases by day t: under BG/NBD and MBG/NBD those who
+would without leaving, negative binomial, times those who stay through the dropouts in
+between; under Pareto/NBD each day's newcomers to k, if they have not left by then.
+
 Grain: one row per stratum, cutoff date of the fit and day, from 0 to the days between
 the first transaction and the as-of date; of a fit with a season to twice as many, since
 its days are those of season-warped time.
@@ -20,9 +24,12 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import exprel
+from scipy.stats import nbinom
 
 # Over the dropout probability; nodes that are enough for decades of daily buyers.
 DROPOUT_NODES = 256
+# The share of customers is told who reach 1, 2, ... 7 repeat purchase days.
+MOST_PURCHASES = 7
 
 
 def beta_quadrature(a, b, nodes):
@@ -73,6 +80,32 @@ def paretonbd_curve(times, fit):
     return fit["r"] * fit["beta"] / fit["alpha"] * alive
 
 
+def reached(day, fit):
+    """P(X(t) >= k) of a new customer, k = 1 to MOST_PURCHASES.
+
+    Args:
+        day: consecutive days since the first purchase from 0, shape (m,).
+        fit: mapping with purchase_model and its parameters.
+
+    Returns:
+        Array of shape (m, MOST_PURCHASES).
+    """
+    k = np.arange(MOST_PURCHASES)
+    success = fit["alpha"] / (fit["alpha"] + np.asarray(day, float)[:, None])
+    ever = nbinom.sf(k, fit["r"], success)
+    if fit["purchase_model"] == "paretonbd":
+        # Who is still there, on average over each day (Simpson)
+        half = np.arange(2 * len(day) - 1) / 2
+        alive = (1 + half / fit["beta"]) ** -fit["s"]
+        alive = (alive[:-2:2] + 4 * alive[1::2] + alive[2::2]) / 6
+        newly = np.diff(ever, axis=0) * alive[:, None]
+        return np.concatenate([ever[:1], newly.cumsum(axis=0)])
+    stay = (fit["b"] + k) / (fit["a"] + fit["b"] + k)
+    if fit["purchase_model"] == "bgnbd":  # nobody leaves before the first repeat
+        stay = np.concatenate([[1.0], stay[:-1]])
+    return ever * stay.cumprod()
+
+
 CURVES = {
     "bgnbd": bgnbd_curve,
     "mbgnbd": mbgnbd_curve,
@@ -89,8 +122,10 @@ def curves(parameters, days):
         days: the last day.
 
     Returns:
-        DataFrame: stratum, cutoff_date, day, expected_purchases.
+        DataFrame: stratum, cutoff_date, day, expected_purchases, at_least_1 to
+        at_least_7.
     """
+    names = [f"at_least_{k + 1}" for k in range(MOST_PURCHASES)]
     frames = []
     for fit in parameters.sort_values(["cutoff_date", "stratum"]).to_dict("records"):
         day = np.arange((2 * days if fit["season"] else days) + 1, dtype="int64")
@@ -102,6 +137,7 @@ def curves(parameters, days):
                     "day": day,
                     "expected_purchases": CURVES[fit["purchase_model"]](day, fit),
                 }
+                | dict(zip(names, reached(day, fit).T, strict=True))
             )
         )
     # Without a row, text and dates need types of their own.
@@ -110,7 +146,7 @@ def curves(parameters, days):
         "cutoff_date": "date32[pyarrow]",
         "day": "int64",
         "expected_purchases": "float64",
-    }
+    } | dict.fromkeys(names, "float64")
     if not frames:
         return pd.DataFrame(columns=list(empty)).astype(empty)
     return pd.concat(frames, ignore_index=True)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Build the project: load the input, run every seed, model, snapshot and test, sum up.
+# Build the project: load the input, run every seed, model, snapshot and test, write the
+# page, sum up.
 #
 # usage: scripts/build.sh [options]
 #
@@ -14,10 +15,12 @@
 #   --value KIND     margin, revenue, or none for visits without a price
 #   --vars YAML      other variables of dbt_project.yml, e.g. '{clv_strata: [country]}'
 #   --full-refresh   rebuild incremental tables from nothing
-#   --fast           no tests
+#   --fast           no tests and no page
 #   --target NAME    output of profiles.yml; default: CLV_TARGET, else duckdb
 #   --against FILE   for target emulator: a DuckDB file that holds this build already
 #   --help           this text
+#
+# The page is report.html here, or beside the file CLV_DUCKDB_PATH.
 #
 # On DuckDB the tables go to the file CLV_DUCKDB_PATH, default clv.duckdb here. On
 # BigQuery the inputs are tables of the warehouse and nothing is loaded. Target emulator
@@ -29,13 +32,14 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 input="" run="" as_of="" value="" vars="" against="" target="${CLV_TARGET:-duckdb}"
-dbt_options=()
+dbt_options=() page=true
 while (($#)); do
     case "$1" in
         --help | -h) usage "${BASH_SOURCE[0]}" && exit ;;
         --full-refresh) dbt_options+=(--full-refresh) && shift && continue ;;
         --fast)
             dbt_options+=(--exclude-resource-type test --exclude-resource-type unit_test)
+            page=false
             shift && continue
             ;;
         --input | --run | --as-of | --value | --vars | --target | --against) ;;
@@ -102,4 +106,9 @@ dbt --no-use-colors build --target "$target" --vars "$vars" \
 
 if [[ "$target" == duckdb ]]; then
     python scripts/summarize.py --database "$database"
+fi
+if "$page"; then
+    output="$clv_root"
+    [[ "$target" != duckdb ]] || output="$(dirname "$database")"
+    python scripts/report.py --target "$target" --vars "$vars" --output "$output/report.html"
 fi

@@ -47,6 +47,7 @@ from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud.bigquery import Row, SchemaField, Table
 from googlesql import GoogleSql, Node, Resolved, SqlError, type_name, type_pb2
 from load_input import CONTRACT
+from report_panels import PRICED, READS, UNPRICED, marts_of
 
 PROJECT = Path(__file__).resolve().parent.parent
 TARGET = "bigquery_offline"
@@ -632,7 +633,23 @@ def build(
                 break
     if not warehouse.faults and not selection:
         warehouse.faults += unseen(warehouse)
+        read_page(warehouse, manifest, variables)
     return skipped
+
+
+def read_page(warehouse: Warehouse, manifest: Any, variables: dict[str, Any]) -> None:
+    """Have the queries of the page (report.py) read the marts that were built."""
+    relations = {
+        node.name: node.relation_name
+        for node in manifest.nodes.values()
+        if node.resource_type == "model"
+    }
+    columns = UNPRICED if variables.get("clv_value") == "none" else PRICED
+    for name, query in READS.items():
+        if set(marts_of(query)) <= set(relations):
+            with contextlib.suppress(SqlError):  # which is kept as a fault
+                sql = query.format(**relations, **columns)
+                warehouse.check(sql, f"report.{name}")
 
 
 def unseen(warehouse: Warehouse) -> Iterator[Fault]:

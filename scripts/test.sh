@@ -8,7 +8,9 @@
 #            emulator, compared with DuckDB; takes several times as long
 #   --help   this text
 #
-# Builds the demo into a scratch folder; clv.duckdb and target/ stay as they are.
+# Builds the demo into a scratch folder; clv.duckdb and target/ stay as they are. What is to
+# be looked at (the page, how it looks, dbt's docs) is kept in the folder CLV_ARTIFACTS, if
+# that is set.
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -66,7 +68,7 @@ build_demo() {
 # The copy keeps its name, which is the database that its views read.
 rebuild_and_compare() {
     mkdir "$scratch/first" \
-        && cp "$CLV_DUCKDB_PATH" "$scratch/first/" \
+        && cp "$CLV_DUCKDB_PATH" "$scratch/report.html" "$scratch/first/" \
         && { scripts/build.sh --fast > "$scratch/second.log" || { cat "$scratch/second.log" && false; }; } \
         && python scripts/compare_builds.py "$scratch/first/clv.duckdb" "$CLV_DUCKDB_PATH"
 }
@@ -83,8 +85,19 @@ side_by_side() {
     if "$failed"; then exit 1; fi
 }
 
+# One page about every table and column, for those who have no dbt.
+write_docs() {
+    dbt --quiet docs generate --static \
+        && keep "$DBT_TARGET_PATH/static_index.html" "$scratch/report.html"
+}
+
+keep() {
+    [[ -z "${CLV_ARTIFACTS:-}" ]] || { mkdir -p "$CLV_ARTIFACTS" && cp "$@" "$CLV_ARTIFACTS/"; }
+}
+
 check_builds() {
     gate "dbt: a second build changes no mart" rebuild_and_compare
+    gate "dbt: the docs are one page" write_docs
     gate "project rules" python scripts/check_project.py --database "$CLV_DUCKDB_PATH"
     if "$all"; then
         gate "BigQuery: the emulator builds twice, every mart equals DuckDB's" \

@@ -58,3 +58,28 @@ def test_the_published_sample_is_tracked_as_published(tracking):
     assert np.abs(error[12:39]).mean() == pytest.approx(0.035, abs=1e-3)
     assert np.abs(error[39:]).mean() == pytest.approx(0.026, abs=1e-3)
     assert error[-1] == pytest.approx(-0.041, abs=1e-3)
+
+
+@pytest.mark.parametrize("purchase_model", ["bgnbd", "mbgnbd", "paretonbd"])
+def test_as_many_customers_reach_a_number_of_purchases_as_in_a_simulation(
+    tracking, simulate, purchase_model
+):
+    params = (0.5, 40.0, 0.8, 100.0 if purchase_model == "paretonbd" else 2.5)
+    x, _, age = simulate(params, 200_000, purchase_model=purchase_model)
+    names = "r alpha s beta" if purchase_model == "paretonbd" else "r alpha a b"
+    fit = dict(zip(names.split(), params, strict=True))
+    reached = tracking.reached(np.arange(731), fit | {"purchase_model": purchase_model})
+    expected = reached[np.floor(age).astype(int)].mean(axis=0)
+    simulated = (x[:, None] >= np.arange(1, 8)).mean(axis=0)
+    # four standard errors of the simulation
+    assert np.abs(expected - simulated).max() < 4 * np.sqrt(0.25 / len(x))
+
+
+@pytest.mark.parametrize("purchase_model", ["bgnbd", "mbgnbd", "paretonbd"])
+def test_those_who_reach_each_number_add_up_to_the_curve(tracking, purchase_model):
+    # bought so seldom that eight purchases are out of reach
+    fit = {"r": 0.9, "alpha": 900.0, "a": 0.8, "b": 2.5, "s": 0.6, "beta": 30.0}
+    day = np.arange(101)
+    reached = tracking.reached(day, fit | {"purchase_model": purchase_model})
+    curve = tracking.CURVES[purchase_model](day, fit)
+    assert reached.sum(axis=1) == pytest.approx(curve, rel=1e-5, abs=1e-9)

@@ -1,0 +1,401 @@
+"""Write the page: one HTML file over the marts, for people without a BI licence.
+
+usage: report.py [--output PATH] [--target NAME] [--vars YAML]
+
+Reads marts only, through dbt's own connection, so that every target of profiles.yml
+serves. The file needs nothing outside itself. It holds sums, never a customer, so its
+size does not grow with them. Charts are Vega-Lite; scripts/report_panels.py says which,
+report_charts.py how they are drawn and report_findings.py what is said over them.
+"""
+
+import argparse
+import datetime as dt
+import json
+import math
+import os
+import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import vl_convert
+import yaml
+from dbt.adapters.factory import get_adapter_by_type
+from dbt.cli.main import dbtRunner
+from dbt_common.exceptions import DbtBaseException
+from markupsafe import Markup, escape
+from report_findings import (
+    NOTHING,
+    Row,
+    Rows,
+    Unit,
+    change,
+    count,
+    date,
+    instant,
+    month,
+    name,
+    percent,
+    plural,
+)
+from report_panels import (
+    GLOSSARY,
+    PANELS,
+    PRICED,
+    READS,
+    TABS,
+    UNPRICED,
+    Legend,
+    Panel,
+    by_channel,
+    marts_of,
+)
+
+PROJECT = Path(__file__).resolve().parent.parent
+MOST_ROWS = 200
+
+# What each query found: rows, or None where a mart of it does not exist.
+Found = dict[str, Rows | None]
+
+
+class ReportError(Exception):
+    """Why no page can be made, in a sentence."""
+
+
+# -- Reading
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, (dt.date, dt.datetime)):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        value = float(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+class Warehouse:
+    """The marts, through the adapter of a dbt target."""
+
+    def __init__(self, target: str | None, variables: str) -> None:
+        options = ["--target", target] if target else []
+        command = ["--quiet", "--no-write-json", "parse", *options]
+        where = ["--project-dir", str(PROJECT), "--vars", variables]
+        os.environ.setdefault("DBT_PROFILES_DIR", str(PROJECT))
+        parsed = dbtRunner().invoke([*command, *where])
+        if not parsed.success:
+            raise ReportError(f"dbt cannot read the project: {parsed.exception}")
+        self.adapter = get_adapter_by_type(parsed.result.metadata.adapter_type)
+        self.relations = self.existing(parsed.result)
+
+    def existing(self, manifest: Any) -> dict[str, str]:
+        """Name of each mart → its relation, of those that are built."""
+        wanted = {mart for query in READS.values() for mart in marts_of(query)}
+        found = {}
+        with self.adapter.connection_named("report"):
+            for node in manifest.nodes.values():
+                if node.resource_type == "model" and node.name in wanted:
+                    place = (node.database, node.schema, node.alias)
+                    if self.adapter.get_relation(*place):
+                        found[node.name] = node.relation_name
+        return found
+
+    def read(self, query: str, columns: dict[str, str]) -> Rows | None:
+        """Rows of a query; None where one of its marts is not built."""
+        if set(marts_of(query)) - set(self.relations):
+            return None
+        sql = query.format(**self.relations, **columns)
+        with self.adapter.connection_named("report"):
+            _, table = self.adapter.execute(sql, fetch=True)
+        return [
+            dict(zip(table.column_names, map(plain, row), strict=True))
+            for row in table.rows
+        ]
+
+    def read_all(self, unit: Unit) -> Found:
+        """Every query of the page, and no connection left behind."""
+        columns = PRICED if unit.currency else UNPRICED
+        found = {name: self.read(query, columns) for name, query in READS.items()}
+        self.adapter.cleanup_connections()
+        return found
+
+
+# -- Cards
+
+
+@dataclass(frozen=True)
+class Card:
+    """A number at the top of a tab.
+
+    Attributes:
+        key: its name.
+        title: what it is; [[words]] are explained.
+        value: the number as text.
+        note: what it is compared with.
+        trend: numbers of its sparkline, oldest first.
+        status: ok, warn, fail or nothing.
+    """
+
+    key: str
+    title: str
+    value: str
+    note: str = ""
+    trend: tuple[float, ...] = ()
+    status: str = ""
+
+    @property
+    def points(self) -> str:
+        """The sparkline in a box of 100 by 30, from zero."""
+        highest = max(self.trend, default=0) or 1
+        steps = max(len(self.trend) - 1, 1)
+        return " ".join(
+            f"{100 * step / steps:.1f},{28 - 26 * max(value, 0) / highest:.1f}"
+            for step, value in enumerate(self.trend)
+        )
+
+
+def than(now: float | None, before: float | None, when: str) -> str:
+    moved = change(now, before)
+    if moved is None:
+        return ""
+    return f"the same as {when}" if moved == "as much" else f"{moved} than {when}"
+
+
+def key_figures(found: Found, unit: Unit) -> list[Card]:
+    """The numbers of the Executive tab, those that there are."""
+    cards = []
+    if equity := found["equity"]:
+        now, before = equity[-1], equity[-2] if len(equity) > 1 else None
+        when = date(before["cutoff_date"]) if before else ""
+        title = "[[Customer equity]], 365 days" if unit.currency else (
+            "Purchases expected, 365 days"
+        )  # fmt: skip
+        note = than(now["value"], before and before["value"], when)
+        if now["low"] is not None:
+            span = f"{unit.amount(now['low'])} to {unit.amount(now['high'])}"
+            note = f"[[80% range]] {span}" + (f"; {note}" if note else "")
+        values = tuple(row["value"] or 0 for row in equity)
+        cards.append(Card("equity", title, unit.amount(now["value"]), note, values))
+        each = [(row["value"] or 0) / row["customers"] for row in equity]
+        note = f"{count(now['customers'])} customers who have bought"
+        title = "[[CLV]] per customer" if unit.currency else "Purchases per customer"
+        cards.append(
+            Card("per_customer", title, unit.amount(each[-1]), note, tuple(each))
+        )
+    if curve := found["curve"]:
+        top = next((row for row in curve if row["percentile"] == 90), None)
+        if top and top["share_of_expected_value"] is not None:
+            shares = [row["share_of_expected_value"] for row in reversed(curve)]
+            cards.append(
+                Card(
+                    "top_tenth",
+                    "Held by the top 10%",
+                    percent(top["share_of_expected_value"]),
+                    f"of the {unit.noun} expected of all customers",
+                    tuple(shares),
+                )
+            )
+    channels = by_channel(found["channels"] or (), unit)
+    paid = [row for row in channels if row["acquisition_spend"]]
+    if spent := sum(row["acquisition_spend"] for row in paid):
+        value = sum(row["predicted_value"] or 0 for row in paid)
+        note = f"{unit.amount(spent)} spent on new customers"
+        cards.append(
+            Card("clv_to_cac", "[[CLV]] for each 1 spent", f"{value / spent:.1f}", note)
+        )
+    whole = [row for row in reversed(found["months"] or ()) if not row["is_truncated"]]
+    if whole:
+        now, before = whole[-1], whole[-2] if len(whole) > 1 else None
+        when = month(before["period_month"]) if before else ""
+        name_of_month = month(now["period_month"])
+        for key, title, field, write in (
+            ("value", f"Net {unit.noun}", "value", unit.amount),
+            ("new_customers", "New customers", "new_customers", count),
+        ):
+            cards.append(
+                Card(
+                    key,
+                    f"{title}, {name_of_month}",
+                    write(now[field]),
+                    than(now[field], before and before[field], when),
+                    tuple(row[field] or 0 for row in whole),
+                )
+            )
+    return cards
+
+
+def state_of_play(found: Found, unit: Unit) -> list[Card]:
+    """The status strip of the Operations tab."""
+    cards = []
+    if runs := found["runs"]:
+        last, good = runs[0], runs[0]["status"] == "success"
+        cards.append(
+            Card("run", "Last run", "succeeded" if good else str(last["status"]),
+                 instant(last["started_at"]), status="ok" if good else "fail")
+        )  # fmt: skip
+    if ages := found["freshness"]:
+        worst = max(ages, key=lambda row: row["share_of_limit"] or 0)
+        cards.append(
+            Card("freshness", "Oldest data", f"{count(worst['age_days'])} days",
+                 f"{name(worst['subject'])}, limit {count(worst['limit_days'])}",
+                 status=worst["status"])
+        )  # fmt: skip
+    if scored := found["score_coverage"]:
+        all_of = scored[0]
+        lacking = all_of["customers"] - all_of["scored_customers"]
+        cards.append(
+            Card("scored", "Customers scored", percent(all_of["coverage_rate"]),
+                 f"{count(all_of['scored_customers'])} of {count(all_of['customers'])}",
+                 status="warn" if lacking else "ok")
+        )  # fmt: skip
+    versions = found["versions"] or ()
+    if champion := [row for row in versions if row["status"] == "champion"]:
+        now = champion[0]
+        cards.append(
+            Card("version", "[[Model version]]", now["model_version"],
+                 f"[[champion]] since {date(now['champion_since'])}", status="ok")
+        )  # fmt: skip
+    if (alerts := found["alerts"]) is not None:
+        loud = [row for row in alerts if row["quiet_because"] is None]
+        pages = sum(1 for row in loud if row["severity"] == "page")
+        cards.append(
+            Card("alerts", "Open alerts", count(len(loud)),
+                 f"{plural(pages, 'page')}, {plural(len(loud) - pages, 'ticket')}",
+                 status="fail" if pages else "warn" if loud else "ok")
+        )  # fmt: skip
+    return cards
+
+
+# -- Writing
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A panel with what was found."""
+
+    panel: Panel
+    title: str
+    headings: list[str]
+    table: list[list[str]]
+    more: int
+    charts: list[Any]
+    legend: Legend
+
+
+def figure(panel: Panel, found: Found, unit: Unit) -> Figure:
+    rows, nothing = found[panel.read], panel.empty
+    if rows is None:
+        nothing = f"Not built here: the mart {panel.mart} is not in the warehouse."
+    rows = panel.prepare(rows or [], unit)
+    headings = [column.title for column in panel.columns]
+    told: list[Row] = [
+        row | {column.title: column.written(row, unit) for column in panel.columns}
+        for row in rows
+    ]
+    title = panel.finding(told, unit) if told else nothing
+    drawn = panel.draw(told, unit, headings) if told and panel.draw else []
+    table = [[row[heading] for heading in headings] for row in told]
+    more = max(len(table) - MOST_ROWS, 0)
+    legend = panel.legend(told) if callable(panel.legend) else panel.legend
+    return Figure(panel, title, headings, table[:MOST_ROWS], more, drawn, legend)
+
+
+def explain(words: str) -> Markup:
+    """Make buttons of [[words]] that say what they mean."""
+    terms = {term.lower(): term for term in GLOSSARY}
+    parts = re.split(r"\[\[(.+?)\]\]", words)
+    for at in range(1, len(parts), 2):
+        term, _, shown = parts[at].partition("|")
+        key = slug(terms[term.lower()])
+        parts[at] = Markup(
+            '<button type="button" class="term" aria-describedby="term-{}">{}</button>'
+        ).format(key, shown or term)
+    return Markup("").join(escape(part) for part in parts)
+
+
+def slug(words: str) -> str:
+    return re.sub(r"\W+", "-", words.lower()).strip("-")
+
+
+def specs(figures: list[Figure]) -> str:
+    """Every chart as JSON that no value can break out of."""
+    charts = {
+        f"{each.panel.key}-{number}": drawn.spec
+        | {"description": f"{each.title}. {drawn.caption}".strip()}
+        for each in figures
+        for number, drawn in enumerate(each.charts)
+    }
+    return json.dumps(charts, allow_nan=False).replace("</", "<\\/")
+
+
+def bundle() -> str:
+    """Vega, Vega-Lite and vega-embed as one script."""
+    return vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;")
+
+
+def page(found: Found, unit: Unit, vega: str) -> str:
+    """The whole page as text."""
+    figures = [figure(panel, found, unit) for panel in PANELS]
+    segments, versions = found["segments"] or (), found["versions"] or ()
+    serves = [row for row in versions if row["status"] == "champion"]
+    folder = Path(__file__).parent
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder), autoescape=True, trim_blocks=True,
+        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    environment.filters |= {"explain": explain, "slug": slug}
+    return environment.get_template("report.html.jinja").render(
+        tabs=TABS,
+        figures=figures,
+        cards={
+            "executive": key_figures(found, unit),
+            "operations": state_of_play(found, unit),
+        },
+        glossary=GLOSSARY,
+        as_of=date(segments[0]["as_of_date"]) if segments else NOTHING,
+        version=serves[0]["model_version"] if serves else "none",
+        unit=unit,
+        specs=Markup(specs(figures)),
+        style=Markup((folder / "report.css").read_text()),
+        script=Markup((folder / "report.js").read_text()),
+        vega=Markup(vega),
+    )
+
+
+def unit_of(variables: str) -> Unit:
+    """What value is counted in, by the variables of the build."""
+    project = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
+    every = project["vars"] | (yaml.safe_load(variables) or {})
+    return Unit(None if every["clv_value"] == "none" else every["clv_currency"])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, default=PROJECT / "report.html")
+    parser.add_argument("--target", help="output of profiles.yml")
+    parser.add_argument("--vars", default="{}", help="those of the build, as for dbt")
+    options = parser.parse_args(arguments)
+    try:
+        unit = unit_of(options.vars)
+        with ThreadPoolExecutor(1) as aside:
+            vega = aside.submit(bundle)
+            warehouse = Warehouse(options.target, options.vars)
+            if not warehouse.relations:
+                raise ReportError("There are no marts yet: scripts/build.sh makes them")
+            written = page(warehouse.read_all(unit), unit, vega.result())
+    except (ReportError, DbtBaseException) as error:
+        print(f"No page: {error}.", file=sys.stderr)
+        return 1
+    options.output.write_text(written, encoding="utf-8")
+    print(f"The page is {options.output} ({len(written.encode()) / 1e6:.1f} MB)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

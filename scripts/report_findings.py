@@ -1,0 +1,390 @@
+"""What the page says: how numbers are written, and the sentence above each chart.
+
+Pure functions of the rows of a mart. A sentence is computed from the rows it stands
+over; none of them knows a number of its own.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
+
+SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹"}
+NOTHING = "–"
+
+METHODS = {
+    "mean": "mean of all",
+    "rfm_cell_mean": "mean of the RFM cell",
+    "last_horizon": "as much as before",
+    "bgnbd": "BG/NBD",
+    "mbgnbd": "MBG/NBD",
+    "paretonbd": "Pareto/NBD",
+    "mixed": "model by stratum",
+}
+NAIVE = ("mean", "rfm_cell_mean", "last_horizon")
+
+
+# -- How numbers are written
+
+
+def count(value: float | None) -> str:
+    """Write a number of things: 23,502."""
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def decimal(value: float | None) -> str:
+    """Write a small number with three digits: 0.0123, 4.57, 1,234."""
+    if value is None:
+        return NOTHING
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if abs(value) >= 1 or not value else f"{value:.3g}"
+
+
+def percent(share: float | None) -> str:
+    """Write a share: 66%, but 0.4% and 99.8%."""
+    if share is None:
+        return NOTHING
+    rounded = round(abs(share) * 100, 1)
+    digits = 1 if (0 < rounded < 1 or 99 < rounded < 100) else 0
+    return f"{100 * share:.{digits}f}%"
+
+
+def times(value: float | None) -> str:
+    """Write a ratio: 3.2×."""
+    return NOTHING if value is None else f"{value:.1f}×"
+
+
+def date(value: str | dt.date | None) -> str:
+    """Write a day: 30 Jun 1998."""
+    if value is None:
+        return NOTHING
+    day = dt.date.fromisoformat(str(value)[:10])
+    return f"{day.day} {day:%b %Y}"
+
+
+def month(value: str | dt.date | None) -> str:
+    """Write a month: Jun 1998."""
+    return NOTHING if value is None else date(value).split(" ", 1)[1]
+
+
+def instant(value: str | dt.datetime | None) -> str:
+    """Write a time: 22 Nov 2026, 07:35 UTC."""
+    return NOTHING if value is None else f"{date(value)}, {str(value)[11:16]} UTC"
+
+
+def text(value: Any) -> str:
+    """Write anything else."""
+    return NOTHING if value is None else str(value)
+
+
+def flag(value: bool | None) -> str:
+    """Write a yes or no."""
+    return NOTHING if value is None else ("yes" if value else "no")
+
+
+def name(value: str | None) -> str:
+    """Write a code as words: gap_days becomes gap days."""
+    return NOTHING if value is None else METHODS.get(value, value.replace("_", " "))
+
+
+def short(value: float) -> str:
+    """Write a number in three digits: 779k, 1.25M."""
+    size = abs(value)
+    for power, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if size >= power * 0.9995:
+            return f"{value / power:.3g}{letter}"
+    return f"{value:,.2f}" if size < 100 and value % 1 else f"{value:,.0f}"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What value is counted in: a currency, or purchases where nothing has a price."""
+
+    currency: str | None
+
+    @property
+    def symbol(self) -> str:
+        """What stands before an amount."""
+        if self.currency is None:
+            return ""
+        return SYMBOLS.get(self.currency, f"{self.currency} ")
+
+    @property
+    def noun(self) -> str:
+        """What is counted, as a word."""
+        return "value" if self.currency else "purchases"
+
+    def amount(self, value: float | None) -> str:
+        """Write an amount for a sentence or a card: $779k."""
+        if value is None:
+            return NOTHING
+        sign = "-" if value < 0 else ""
+        plain = f"{sign}{self.symbol}{short(abs(value))}"
+        return plain if self.currency else f"{plain} purchases"
+
+    def exact(self, value: float | None) -> str:
+        """Write an amount for a table: $779,039.92."""
+        if value is None:
+            return NOTHING
+        sign, digits = ("-" if value < 0 else ""), (2 if self.currency else 1)
+        return f"{sign}{self.symbol}{abs(value):,.{digits}f}"
+
+
+# -- What every sentence needs
+
+
+def change(now: float | None, before: float | None) -> str | None:
+    """Say how much more or less: 8% less, 0.3% more; None without a comparison."""
+    if not before or now is None:
+        return None
+    share = now / before - 1
+    written = percent(abs(share))
+    if written in ("0%", "0.0%"):
+        return "as much"
+    return f"{written} {'more' if share > 0 else 'less'}"
+
+
+def weighted(rows: Rows, field: str, weight: str) -> float | None:
+    """Mean of a field over the rows that have it."""
+    known = [row for row in rows if row[field] is not None and row[weight]]
+    total = sum(row[weight] for row in known)
+    return sum(row[field] * row[weight] for row in known) / total if total else None
+
+
+def usual(horizons: Collection[int]) -> int | None:
+    """The horizon to speak of where there are several: 90 days, else the longest."""
+    return 90 if 90 in horizons else max(horizons, default=None)
+
+
+def plural(number: float, thing: str, things: str | None = None) -> str:
+    """Count a thing: 1 alert, 2 alerts, no alert."""
+    if number == 0:
+        return f"no {thing}"
+    return f"{count(number)} {thing if number == 1 else things or thing + 's'}"
+
+
+def sentence(words: str) -> str:
+    """Begin with a capital."""
+    return words[:1].upper() + words[1:]
+
+
+Finding = Callable[[Rows, Unit], str]
+
+
+# -- Executive
+
+
+def equity(rows: Rows, unit: Unit) -> str:
+    now = rows[-1]
+    said = f"Customers are expected to bring {unit.amount(now['value'])}"
+    said += f" over the next {now['horizon_days']} days"
+    if len(rows) > 1 and (moved := change(now["value"], rows[-2]["value"])):
+        so = "the same as" if moved == "as much" else f"{moved} than"
+        said += f", {so} on {date(rows[-2]['cutoff_date'])}"
+    return said
+
+
+def cohorts(rows: Rows, unit: Unit) -> str:
+    came = [row for row in rows if row["realised"] is not None]
+    if not came:
+        newest = max(rows, key=lambda row: (row["cohort_month"], row["horizon_days"]))
+        return (
+            f"The cohort of {month(newest['cohort_month'])} is expected to bring"
+            f" {unit.amount(newest['ahead'])} per customer over"
+            f" {newest['horizon_days']} days; no window has ended yet"
+        )
+    longest = max(row["horizon_days"] for row in came)
+    came = [row for row in came if row["horizon_days"] == longest]
+    expected = weighted(came, "expected", "customers")
+    realised = weighted(came, "realised", "customers")
+    start = f"Cohorts brought {unit.amount(realised)} per customer in {longest} days"
+    moved = change(realised, expected)
+    if moved is None:
+        return start
+    if moved == "as much":
+        return f"{start}, as expected"
+    return f"{start}, {moved} than the {unit.amount(expected)} expected"
+
+
+def spend(rows: Rows, unit: Unit) -> str:
+    paid = [row for row in rows if row["acquisition_spend"]]
+    if not paid:
+        return "No channel has acquisition spend"
+    total = sum(row["acquisition_spend"] for row in paid)
+    value = sum(row["predicted_value"] or 0 for row in paid)
+    verb = "is expected to bring" if value >= total else "is expected to bring only"
+    return (
+        f"{unit.amount(total)} of acquisition spend {verb}"
+        f" {unit.amount(value)}, {value / total:.1f} for each 1 spent"
+    )
+
+
+def acquisition(rows: Rows, unit: Unit) -> str:
+    known = [row for row in rows if row["clv_to_cac"] is not None]
+    if not known:
+        return "No channel has a cost per new customer"
+    best = max(known, key=lambda row: row["clv_to_cac"])
+    worst = min(known, key=lambda row: row["clv_to_cac"])
+    said = f"{name(best['channel'])} returns {best['clv_to_cac']:.1f} times its cost"
+    if worst is not best:
+        said += f", {name(worst['channel'])} {worst['clv_to_cac']:.1f} times"
+    losing = sum(1 for row in known if row["clv_to_cac"] < 1)
+    return sentence(said) + (f"; {losing} of {len(known)} lose money" * bool(losing))
+
+
+def segments(rows: Rows, unit: Unit) -> str:
+    top = max(rows, key=lambda row: row["share_of_expected_value"] or 0)
+    share = top["share_of_expected_value"]
+    if not share:
+        return f"No segment is expected to bring any {unit.noun}"
+    return (
+        f"{top['label']}: {percent(top['share_of_customers'])} of customers,"
+        f" {percent(share)} of expected {unit.noun}"
+    )
+
+
+def value_curve(rows: Rows, unit: Unit) -> str:
+    top = next((row for row in rows if row["percentile"] == 90), rows[-1])
+    if top["share_of_expected_value"] is None:
+        return f"No {unit.noun} is expected of anybody"
+    return (
+        f"The top {percent(top['share_of_customers'])} of customers hold"
+        f" {percent(top['share_of_expected_value'])} of expected {unit.noun}"
+    )
+
+
+# -- Operations
+
+
+def freshness(rows: Rows, unit: Unit) -> str:
+    late = [row for row in rows if row["status"] != "ok"]
+    if not late:
+        return "Everything is fresh enough"
+    worst = max(late, key=lambda row: row["share_of_limit"] or 0)
+    return (
+        f"{sentence(name(worst['subject']))}:"
+        f" {count(worst['age_days'])} days old, limit {count(worst['limit_days'])}"
+    )
+
+
+def runs(rows: Rows, unit: Unit) -> str:
+    good = sum(1 for row in rows if row["status"] == "success")
+    last = rows[-1]
+    so = "succeeded" if last["status"] == "success" else f"ended with {last['status']}"
+    if len(rows) == 1:
+        return f"The only scoring run {so}"
+    return f"{good} of {len(rows)} scoring runs succeeded; the last one {so}"
+
+
+def drift(rows: Rows, unit: Unit) -> str:
+    for band, so in (("alert", "moved far"), ("watch", "moved, but not far")):
+        moved = [row for row in rows if row["band"] == band]
+        if moved:
+            names = sorted({name(row["feature"]) for row in moved})
+            since = sorted({row["reference_name"] for row in moved})
+            listed = sentence(", ".join(names))
+            return f"{listed} {so}, compared with {', '.join(since)}"
+    return "What customers do has not moved beyond chance"
+
+
+def alerts(rows: Rows, unit: Unit) -> str:
+    loud = [row for row in rows if row["quiet_because"] is None]
+    pages = sum(1 for row in loud if row["severity"] == "page")
+    if not loud:
+        quiet = f"; {plural(len(rows), 'quiet one')}" if rows else ""
+        return f"No alert is open{quiet}"
+    said = f"{sentence(plural(len(loud), 'alert'))} open"
+    return said + (f", {pages} of them worth waking somebody" if pages else "")
+
+
+def versions(rows: Rows, unit: Unit) -> str:
+    champion = [row for row in rows if row["status"] == "champion"]
+    if not champion:
+        return "No model version serves"
+    now = champion[-1]
+    return f"{now['model_version']} serves since {date(now['champion_since'])}"
+
+
+# -- Model quality
+
+
+def calibration(rows: Rows, unit: Unit) -> str:
+    error = weighted(rows, "calibration_error", "customers")
+    worst = max(rows, key=lambda row: row["calibration_error"])
+    return (
+        f"Chances of a purchase are off by {100 * error:.1f} points on average,"
+        f" {100 * worst['calibration_error']:.1f} at worst"
+    )
+
+
+def coverage(rows: Rows, unit: Unit) -> str:
+    everyone = next(row for row in rows if row["group_type"] == "all")
+    return (
+        f"{percent(everyone['coverage_80'])} of customers fell within their 80% range"
+        f" over {everyone['horizon_days']} days"
+    )
+
+
+def tracking(rows: Rows, unit: Unit) -> str:
+    after = [row for row in rows if not row["is_in_sample"]]
+    last = (after or rows)[-1]
+    error = last["cumulative_error"]
+    if error is None:
+        return "Nobody has come back yet"
+    weeks = plural(len(after), "week")
+    when = f"{weeks} after the fit" if after else "within the fit"
+    written = percent(abs(error))
+    if written in ("0%", "0.0%"):
+        return f"Repeat purchases are as expected, {when}"
+    where = "below" if error > 0 else "above"
+    return f"Repeat purchases are {written} {where} the forecast, {when}"
+
+
+def frequency(rows: Rows, unit: Unit) -> str:
+    total = sum(row["customers"] for row in rows)
+    if not total:
+        return "Nobody has bought yet"
+    off = sum(abs(row["customers"] - row["expected_customers"]) for row in rows) / 2
+    return (
+        f"The fit misplaces {percent(off / total)} of customers by number of repeat"
+        " purchases"
+    )
+
+
+def activity(rows: Rows, unit: Unit) -> str:
+    total = sum(row["customers"] for row in rows)
+    likely = sum(
+        row["customers"] for row in rows if row["mean_probability_purchase_90d"] >= 0.5
+    )
+    return (
+        f"{percent(likely / total)} of customers are more likely than not to buy"
+        " within 90 days"
+    )
+
+
+def backtest(rows: Rows, unit: Unit) -> str:
+    horizon = usual({row["horizon_days"] for row in rows})
+    at = [row for row in rows if row["horizon_days"] == horizon]
+    naive = [row for row in at if row["method"] in NAIVE and row["mae"]]
+    model = next((row for row in at if row["is_recipe"]), None)
+    if not naive or model is None:
+        return "There is no naive method to compare with yet"
+    best = min(naive, key=lambda row: row["mae"])
+    gain = 1 - model["mae"] / best["mae"]
+    where = "smaller" if gain >= 0 else "larger"
+    return (
+        f"Over {horizon} days the model's error is {percent(abs(gain))} {where} than"
+        f" that of the best naive method, {name(best['method'])}"
+    )
+
+
+def overlay(rows: Rows, unit: Unit) -> str:
+    groups = {row["cohort_group"] for row in rows} - {"everyone"} or {"everyone"}
+    used = groups & {row["cohort_group"] for row in rows if row["is_overlay"]}
+    if not used:
+        return "The overlay beats the baseline in no group and is not used"
+    return f"The overlay is used in {len(used)} of {len(groups)} groups of customers"

@@ -1,0 +1,828 @@
+"""The panels of the page: what each reads, draws, says and lists.
+
+`READS` are the only queries; they name marts, and sums that a chart needs are columns
+of a mart. `PANELS` is the order of the page. To add a panel, add a read and a row.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import report_charts as charts
+import report_findings as findings
+from report_charts import Draw
+from report_findings import (
+    Finding,
+    Row,
+    Rows,
+    Unit,
+    count,
+    date,
+    decimal,
+    flag,
+    month,
+    name,
+    percent,
+    text,
+    times,
+)
+
+# Columns that differ where nothing has a price: purchases are the value then.
+PRICED = {
+    "expected": "expected_value",
+    "future": "clv",
+    "low": "lower_80 * clv / nullif(expected_value, 0)",
+    "high": "upper_80 * clv / nullif(expected_value, 0)",
+    "realised": "realised_value_amount",
+    "new_value": "value_amount",
+}
+UNPRICED = {
+    "expected": "expected_purchases",
+    "future": "expected_purchases",
+    "low": "cast(null as int)",
+    "high": "cast(null as int)",
+    "realised": "realised_purchases",
+    "new_value": "purchase_days",
+}
+
+MART = re.compile(r"\b(?:from|join) {(\w+)}")
+
+
+def marts_of(query: str) -> list[str]:
+    """The marts that a query reads."""
+    return sorted(set(MART.findall(query)))
+
+
+# Name → query. A name in braces is a mart, or a column of the above.
+READS: dict[str, str] = {
+    "equity": """
+        select cutoff_date, horizon_days, is_production, customers, {future} as value,
+            {low} as low, {high} as high, interval_source
+        from {customer_equity}
+        where horizon_days = 365
+        order by cutoff_date""",
+    # What is expected now, and what the last window of each length that ended brought.
+    "cohorts": """
+        select now.cohort_month, now.horizon_days, now.customers,
+            now.{expected} / now.customers as ahead, past.cutoff_date,
+            past.{expected} / past.customers as expected,
+            past.{realised} / past.customers as realised
+        from {cohort_clv} as now
+        inner join (select max(cutoff_date) as cutoff_date from {cohort_clv}) as last
+            on now.cutoff_date = last.cutoff_date
+        left join (
+            select horizon_days, max(cutoff_date) as cutoff_date
+            from {cohort_clv} where is_matured group by 1
+        ) as ended on now.horizon_days = ended.horizon_days
+        left join {cohort_clv} as past
+            on now.cohort_month = past.cohort_month
+            and now.horizon_days = past.horizon_days
+            and ended.cutoff_date = past.cutoff_date
+        where now.horizon_days in (30, 90, 180, 365)
+        order by now.cohort_month desc, now.horizon_days
+        limit 144""",
+    "months": """
+        select period_month, min(is_truncated) as is_truncated,
+            sum(case when months_since = 0 then customers else 0 end) as new_customers,
+            sum({new_value}) as value
+        from (
+            select period_month, months_since, customers, {new_value},
+                case when is_truncated then 1 else 0 end as is_truncated
+            from {cohorts}
+        ) as cells
+        group by period_month
+        order by period_month desc
+        limit 25""",
+    "channels": """
+        select channel, cohort_month, acquisition_spend, new_customers, predicted_clv,
+            status, payback_days, cac_cap
+        from {channel_economics}
+        order by cohort_month desc, channel
+        limit 240""",
+    "segments": """
+        select as_of_date, scheme, segment, label, customers, share_of_customers,
+            share_of_expected_value, next_best_action
+        from {segment_summary}
+        where customers > 0
+        order by share_of_expected_value desc, customers desc, segment""",
+    "curve": """
+        select percentile, expected_value, share_of_customers, share_of_expected_value
+        from {customer_value_curve}
+        order by percentile""",
+    "freshness": """
+        select subject, newest_date, checked_date, age_days,
+            fail_after_days as limit_days, status,
+            age_days / nullif(fail_after_days, 0) as share_of_limit
+        from {data_freshness}
+        order by share_of_limit desc, subject""",
+    "runs": """
+        select as_of_date, started_at, status, model_version, rows_attempted,
+            rows_scored, failed_nodes, duration_seconds
+        from {scoring_runs}
+        order by started_at desc
+        limit 40""",
+    "score_coverage": """
+        select acquisition_source, is_total, customers, scored_customers, coverage_rate
+        from {score_coverage}
+        where is_total""",
+    "drift": """
+        select feature, reference, is_clock, psi, psi_by_chance, is_psi_beyond_chance,
+            current_customers, compared_date
+        from {feature_drift}
+        where bins > 1
+        order by is_clock, feature, reference""",
+    "alerts": """
+        select rule, severity, subject, subjects, measured, breached_limit,
+            quiet_because, owner, runbook, as_of_date
+        from {alerts}
+        order by case when quiet_because is null then 0 else 1 end, severity, rule""",
+    "versions": """
+        select model_version, max(status) as status, max(reason) as reason,
+            max(decided_on) as decided_on, max(champion_since) as champion_since,
+            max(purchase_model) as purchase_model, sum(customers) as customers,
+            max(fitted_until) as fitted_until
+        from {model_registry}
+        group by model_version
+        order by 4 desc, 1 desc
+        limit 20""",
+    "calibration": """
+        select each.cutoff_date, each.horizon_days, decile, customers, mean_probability,
+            observed_rate, calibration_error
+        from {model_calibration} as each
+        inner join (
+            select horizon_days, max(cutoff_date) as cutoff_date
+            from {model_calibration} group by 1
+        ) as last
+            on each.horizon_days = last.horizon_days
+            and each.cutoff_date = last.cutoff_date
+        where decile > 0
+        order by each.horizon_days, decile""",
+    # Challengers are backtested too: the recipe is the row to look at.
+    "backtest": """
+        select each.cutoff_date, each.horizon_days, each.method, group_type,
+            group_value, customers, mae, rmse, bias, spearman, coverage_50,
+            coverage_80, coverage_90, recipes.method is not null as is_recipe
+        from {model_backtest} as each
+        inner join (
+            select horizon_days, max(cutoff_date) as cutoff_date
+            from {model_backtest} group by 1
+        ) as last
+            on each.horizon_days = last.horizon_days
+            and each.cutoff_date = last.cutoff_date
+        left join (
+            select distinct model_version as method
+            from {model_parameters} where is_recipe and not is_production
+        ) as recipes on each.method = recipes.method
+        where group_type in ('all', 'frequency_class')
+        order by each.horizon_days, each.method, group_type, group_value""",
+    # The oldest fit: most weeks came after it.
+    "tracking": """
+        select each.cutoff_date, week, week_end_date, is_in_sample,
+            expected_cumulative, actual_cumulative, cumulative_error,
+            expected_incremental, actual_incremental
+        from {model_tracking} as each
+        inner join (
+            select min(cutoff_date) as cutoff_date from {model_tracking}
+        ) as oldest on each.cutoff_date = oldest.cutoff_date
+        order by week""",
+    "frequency": """
+        select each.cutoff_date, frequency, is_or_more, customers, expected_customers
+        from {model_frequency} as each
+        inner join (
+            select max(cutoff_date) as cutoff_date from {model_frequency}
+        ) as last on each.cutoff_date = last.cutoff_date
+        order by frequency""",
+    "activity": """
+        select frequency_from, frequency_to, days_since_last_purchase_from,
+            days_since_last_purchase_to, customers, mean_probability_alive,
+            mean_probability_purchase_90d
+        from {customer_activity_grid}
+        order by frequency_from, days_since_last_purchase_from""",
+    "overlay": """
+        select cohort_group, horizon_days, cutoffs, baseline_rmse, overlay_rmse,
+            baseline_bias, overlay_bias, is_overlay, reason
+        from {overlay_gate}
+        order by horizon_days, cohort_group""",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a panel's table, and a line of its tooltips."""
+
+    field: str
+    title: str
+    write: Callable[[Any], str] | str = text
+
+    def __post_init__(self) -> None:
+        # Vega reads dots and brackets in a field's name as a path.
+        assert not set(self.title) & set(".[]'\""), self.title
+
+    def written(self, row: Row, unit: Unit) -> str:
+        """The value as text; money needs the unit."""
+        how = getattr(unit, self.write) if isinstance(self.write, str) else self.write
+        return how(row[self.field])
+
+
+MONEY = "exact"
+
+Legend = Sequence[tuple[str, str]]
+Prepare = Callable[[Rows, Unit], Rows]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure of the page.
+
+    Attributes:
+        key: its name, unique on the page.
+        tab: where it is.
+        read: the query it draws.
+        mart: the mart, for the table under it.
+        about: what is drawn; [[words]] are explained in GLOSSARY.
+        finding: the sentence above it, from its rows.
+        columns: its table, and its tooltips.
+        empty: what to say without rows.
+        draw: its charts; none is a table alone.
+        legend: (colour, label) of what is drawn.
+        prepare: what is done to the rows first.
+        is_wide: whether it takes the whole width.
+    """
+
+    key: str
+    tab: str
+    read: str
+    mart: str
+    about: str
+    finding: Finding
+    columns: Sequence[Column]
+    empty: str
+    draw: Draw | None = None
+    legend: Legend | Callable[[Rows], Legend] = ()
+    prepare: Prepare = lambda rows, unit: rows
+    is_wide: bool = False
+
+
+# -- What is done to rows before they are drawn
+
+
+def by_channel(rows: Rows, unit: Unit) -> Rows:
+    """Sum the last twelve cohort months of each channel; its status is the newest.
+
+    Spend is money: beside purchases it says nothing.
+    """
+    if unit.currency is None:
+        return []
+    months = sorted({str(row["cohort_month"]) for row in rows})[-12:]
+    channels: dict[str, list[Row]] = {}
+    for row in rows:
+        if str(row["cohort_month"]) in months:
+            channels.setdefault(row["channel"], []).append(row)
+    summed = []
+    for channel, each in channels.items():
+        spent = sum(row["acquisition_spend"] or 0 for row in each)
+        new = sum(row["new_customers"] or 0 for row in each)
+        value = findings.weighted(each, "predicted_clv", "new_customers")
+        cost = spent / new if new and spent else None
+        known = [r for r in each if r["status"] != "unknown"]
+        newest = max(known, key=lambda r: str(r["cohort_month"]), default={})
+        summed.append(
+            {
+                "channel": channel,
+                "acquisition_spend": spent,
+                "new_customers": new,
+                "predicted_clv": value,
+                "predicted_value": None if value is None else value * new,
+                "customer_acquisition_cost": cost,
+                "clv_to_cac": value / cost if cost and value is not None else None,
+                "payback_days": newest.get("payback_days"),
+                "cac_cap": newest.get("cac_cap"),
+                "status": newest.get("status", "unknown"),
+            }
+        )
+    return sorted(summed, key=lambda row: (-row["acquisition_spend"], row["channel"]))
+
+
+def of_scheme(scheme: str) -> Prepare:
+    return lambda rows, unit: [row for row in rows if row["scheme"] == scheme]
+
+
+def oldest_first(rows: Rows, unit: Unit) -> Rows:
+    return list(reversed(rows))
+
+
+def of_subjects(rows: Rows, unit: Unit) -> Rows:
+    return [
+        row
+        | {
+            "label": f"{findings.sentence(name(row['subject']))}: {row['age_days']} of"
+            f" {count(row['limit_days'])} days"
+        }
+        for row in rows
+    ]
+
+
+def numbered(rows: Rows, unit: Unit) -> Rows:
+    return [
+        row | {"number": number, "minutes": (row["duration_seconds"] or 0) / 60}
+        for number, row in enumerate(reversed(rows), 1)
+    ]
+
+
+REFERENCES = {
+    "training": "the fit",
+    "last_year": "a year ago",
+    "last_scored": "last scores",
+}
+
+
+def banded(rows: Rows, unit: Unit) -> Rows:
+    """Say how far each feature moved; what chance explains has not moved."""
+
+    def band(row: Row) -> str:
+        if row["is_clock"]:
+            return "clock"
+        if not row["is_psi_beyond_chance"] or row["psi"] < 0.1:
+            return "same"
+        return "watch" if row["psi"] < 0.25 else "alert"
+
+    return [
+        row
+        | {
+            "band": band(row),
+            "feature_name": name(row["feature"]),
+            "reference_name": REFERENCES.get(row["reference"], row["reference"]),
+            "written": f"{row['psi']:.2f}",
+        }
+        for row in rows
+    ]
+
+
+def served(rows: Rows, unit: Unit) -> Rows:
+    """Say from when to when each version served, oldest first."""
+    ordered = sorted(rows, key=lambda r: str(r["champion_since"] or r["decided_on"]))
+    last = max((str(row["decided_on"]) for row in rows), default=None)
+    last = max([last, *(str(row["fitted_until"]) for row in rows)], default=None)
+    reigns = [row for row in ordered if row["champion_since"]]
+    ends = dict(
+        zip(
+            (row["model_version"] for row in reigns),
+            [*(str(row["champion_since"]) for row in reigns[1:]), last],
+            strict=False,
+        )
+    )
+    return [
+        row
+        | {
+            "start": row["champion_since"] or row["decided_on"],
+            "end": ends.get(row["model_version"], row["decided_on"]),
+        }
+        for row in ordered
+    ]
+
+
+def with_horizon(rows: Rows, unit: Unit) -> Rows:
+    return [row | {"horizon": str(row["horizon_days"])} for row in rows]
+
+
+def of_ranges(rows: Rows, unit: Unit) -> Rows:
+    """The recipe's coverage over 90 days, else the longest horizon; everyone first."""
+    known = [row for row in rows if row["is_recipe"] and row["coverage_80"] is not None]
+    horizon = findings.usual({row["horizon_days"] for row in known})
+    classes = ["0", "1-2", "3-9", "10-29", "30+"]
+    at = [
+        row | {"group_name": row["group_value"]}
+        for row in known
+        if row["horizon_days"] == horizon
+    ]
+    return sorted(at, key=lambda r: ["all", *classes].index(r["group_name"]))
+
+
+def of_methods(rows: Rows, unit: Unit) -> Rows:
+    return [
+        row
+        | {
+            "method_name": name(row["method"]),
+            "kind": "recipe" if row["is_recipe"] else "other",
+        }
+        for row in rows
+        if row["group_type"] == "all" and row["mae"] is not None
+    ]
+
+
+def counted(rows: Rows, unit: Unit) -> Rows:
+    return [
+        row | {"label": f"{row['frequency']}{'+' if row['is_or_more'] else ''}"}
+        for row in rows
+    ]
+
+
+def bounds(first: int, last: int | None) -> str:
+    """Write a class: 3–4, 5, 15+."""
+    if last is None:
+        return f"{first}+"
+    return str(first) if first == last else f"{first}–{last}"
+
+
+def classed(rows: Rows, unit: Unit) -> Rows:
+    days = "days_since_last_purchase"
+    return [
+        row
+        | {
+            "purchases": bounds(row["frequency_from"], row["frequency_to"]),
+            "silence": bounds(row[f"{days}_from"], row[f"{days}_to"]),
+            "silence_short": f"≤{row[f'{days}_to']}"
+            if row[f"{days}_to"] is not None
+            else f"{row[f'{days}_from']}+",
+            "written": percent(row["mean_probability_purchase_90d"]),
+        }
+        for row in rows
+    ]
+
+
+def of_groups(rows: Rows, unit: Unit) -> Rows:
+    return [row | {"used": "used" if row["is_overlay"] else "not used"} for row in rows]
+
+
+# -- The page
+
+TABS = {"executive": "Executive", "operations": "Operations", "model": "Model quality"}
+A, M, I = charts.ACCENT, charts.MUTED, charts.INK  # noqa: E741
+S = charts.SERIES
+
+SEGMENT_COLUMNS = [
+    Column("label", "Segment"),
+    Column("customers", "Customers", count),
+    Column("share_of_customers", "Of customers", percent),
+    Column("share_of_expected_value", "Of expectation", percent),
+]
+SEGMENT_LEGEND = [(M, "Share of customers"), (A, "Share of expectation")]
+CHANNEL_LEGEND = [
+    (charts.GOOD, "Green"),
+    (charts.WARN, "Amber"),
+    (charts.BAD, "Red"),
+    (M, "Unknown"),
+]
+
+PANELS: tuple[Panel, ...] = (
+    Panel(
+        "equity", "executive", "equity", "customer_equity",
+        "What all customers who have bought are expected to bring together, at each"
+        " [[cutoff]]; with the [[80% range]] where value is money.",
+        findings.equity,
+        [
+            Column("cutoff_date", "Cutoff", date),
+            Column("customers", "Customers", count),
+            Column("value", "Expected", MONEY),
+            Column("low", "Low", MONEY),
+            Column("high", "High", MONEY),
+            Column("interval_source", "Range from"),
+        ],
+        "Nobody has bought yet, so that nothing can be expected.",
+        charts.equity,
+        [(A, "Expected over 365 days")],
+        is_wide=True,
+    ),
+    Panel(
+        "curve", "executive", "curve", "customer_value_curve",
+        "Customers in the order of what is expected of them over 365 days"
+        " ([[percentile]]).",
+        findings.value_curve,
+        [
+            Column("percentile", "Percentile"),
+            Column("expected_value", "Expected", MONEY),
+            Column("share_of_customers", "Customers above", percent),
+            Column("share_of_expected_value", "Their share", percent),
+        ],
+        "Nobody has bought yet, so that nobody can be put in order.",
+        charts.value_curve,
+        is_wide=True,
+    ),
+    Panel(
+        "cohorts", "executive", "cohorts", "cohort_clv",
+        "Per customer of each [[cohort]], over the next 30, 90, 180 and 365 days"
+        " ([[horizon]]); dots are what came in the last window that has ended. Cohorts"
+        " of fewer than 30 are in the table alone.",
+        findings.cohorts,
+        [
+            Column("cohort_month", "Cohort", month),
+            Column("horizon_days", "Days", count),
+            Column("customers", "Customers", count),
+            Column("ahead", "Expected now", MONEY),
+            Column("cutoff_date", "Window began", date),
+            Column("expected", "Expected then", MONEY),
+            Column("realised", "Came", MONEY),
+        ],
+        "No cohort has bought yet.",
+        charts.cohorts,
+        [(A, "Expected from now on"), (M, "Expected of the last window"),
+         (S[1], "Came in it")],
+        oldest_first,
+        is_wide=True,
+    ),
+    Panel(
+        "segments", "executive", "segments", "segment_summary",
+        "[[CLV segments]]: share of customers, and of what is expected over 365 days.",
+        findings.segments,
+        [*SEGMENT_COLUMNS, Column("next_best_action", "What to do")],
+        "No customer is in a segment yet.",
+        charts.segments,
+        SEGMENT_LEGEND,
+        of_scheme("clv"),
+    ),
+    Panel(
+        "rfm", "executive", "segments", "segment_summary",
+        "[[RFM]] segments: the same, for comparison.",
+        findings.segments,
+        SEGMENT_COLUMNS,
+        "No customer is in a segment yet.",
+        charts.segments,
+        SEGMENT_LEGEND,
+        of_scheme("rfm"),
+    ),
+    Panel(
+        "spend", "executive", "channels", "channel_economics",
+        "Channels by spend and by what their new customers are expected to bring in 365"
+        " days, last twelve [[cohort]] months; above the line the spend comes back.",
+        findings.spend,
+        [
+            Column("channel", "Channel", name),
+            Column("new_customers", "New customers", count),
+            Column("acquisition_spend", "Spend", MONEY),
+            Column("predicted_value", "Expected", MONEY),
+            Column("status", "Status"),
+        ],
+        "Spend cannot be compared with value: load the input ad_spend, and prices.",
+        charts.spend,
+        CHANNEL_LEGEND,
+        by_channel,
+    ),
+    Panel(
+        "acquisition", "executive", "channels", "channel_economics",
+        "From [[CAC]] (dark) to [[CLV]] (coloured by status), per new customer.",
+        findings.acquisition,
+        [
+            Column("channel", "Channel", name),
+            Column("customer_acquisition_cost", "Cost per customer", MONEY),
+            Column("predicted_clv", "Expected per customer", MONEY),
+            Column("clv_to_cac", "CLV over cost", times),
+            Column("cac_cap", "Most to pay", MONEY),
+            Column("payback_days", "Days to pay back", count),
+            Column("status", "Status"),
+        ],
+        "Cost cannot be compared with value: load the input ad_spend, and prices.",
+        charts.acquisition,
+        CHANNEL_LEGEND,
+        by_channel,
+    ),
+    Panel(
+        "alerts", "operations", "alerts", "alerts",
+        "Rules of seeds/reference/alert_rules.csv that are breached, with who acts and"
+        " where it says how. Quiet ones are explained by another.",
+        findings.alerts,
+        [
+            Column("rule", "Rule", name),
+            Column("severity", "Severity"),
+            Column("subject", "Worst"),
+            Column("measured", "Measured", decimal),
+            Column("breached_limit", "Limit", decimal),
+            Column("quiet_because", "Quiet because", name),
+            Column("owner", "Owner", name),
+            Column("runbook", "Runbook"),
+        ],
+        "No rule is breached.",
+        is_wide=True,
+    ),
+    Panel(
+        "freshness", "operations", "freshness", "data_freshness",
+        "Age of data and scores, as a share of the limit at which it has failed.",
+        findings.freshness,
+        [
+            Column("subject", "What", name),
+            Column("newest_date", "Newest", date),
+            Column("checked_date", "Checked on", date),
+            Column("age_days", "Age in days", count),
+            Column("limit_days", "Limit in days", count),
+            Column("status", "Status"),
+        ],
+        "Nothing has been loaded yet.",
+        charts.freshness,
+        prepare=of_subjects,
+    ),
+    Panel(
+        "versions", "operations", "versions", "model_registry",
+        "[[Model version|Model versions]] and when each was [[champion]].",
+        findings.versions,
+        [
+            Column("model_version", "Version"),
+            Column("status", "Status"),
+            Column("champion_since", "Champion since", date),
+            Column("decided_on", "Decided on", date),
+            Column("reason", "Why"),
+            Column("customers", "Customers fitted", count),
+        ],
+        "No model version is registered yet.",
+        charts.versions,
+        [(charts.GOOD, "Champion"), (charts.WARN, "Canary"), (charts.BAD, "Rejected"),
+         (M, "Retired")],
+        served,
+    ),
+    Panel(
+        "runs", "operations", "runs", "scoring_runs",
+        "The last 40 runs that tried to score, and how long they worked.",
+        findings.runs,
+        [
+            Column("started_at", "Started", findings.instant),
+            Column("as_of_date", "As of", date),
+            Column("status", "Status"),
+            Column("model_version", "Version"),
+            Column("rows_scored", "Scored", count),
+            Column("rows_attempted", "Customers", count),
+            Column("failed_nodes", "Failed nodes", count),
+            Column("duration_seconds", "Seconds", count),
+        ],
+        "No run has scored yet.",
+        charts.runs,
+        prepare=numbered,
+    ),
+    Panel(
+        "drift", "operations", "drift", "feature_drift",
+        "How far what customers do has moved ([[PSI]]).",
+        findings.drift,
+        [
+            Column("feature_name", "Feature"),
+            Column("reference_name", "Compared with"),
+            Column("psi", "PSI", decimal),
+            Column("psi_by_chance", "PSI by chance", decimal),
+            Column("band", "Verdict"),
+            Column("current_customers", "Customers", count),
+        ],
+        "There is no earlier period to compare with yet.",
+        charts.drift,
+        [("var(--heat-0)", "Same"), ("var(--band-watch)", "Watch, 0.1 and more"),
+         ("var(--band-alert)", "Alert, 0.25 and more"),
+         ("var(--card-2)", "Moves with time alone")],
+        banded,
+    ),
+    Panel(
+        "calibration", "model", "calibration", "model_calibration",
+        "Chance of a purchase that was given, and share who bought, by [[decile]]; the"
+        " last [[backtest]] window of each length.",
+        findings.calibration,
+        [
+            Column("horizon", "Days ahead"),
+            Column("cutoff_date", "Cutoff", date),
+            Column("decile", "Decile"),
+            Column("customers", "Customers", count),
+            Column("mean_probability", "Given", percent),
+            Column("observed_rate", "Bought", percent),
+        ],
+        "No backtest window has ended yet, so that no prediction can be checked.",
+        charts.calibration,
+        lambda rows: [*charts.by_horizon(rows), (M, "As predicted")],
+        with_horizon,
+    ),
+    Panel(
+        "coverage", "model", "backtest", "model_backtest",
+        "Share of customers whose [[realised]] value fell within their 50, 80 and 90%"
+        " ranges; dashed is what it should be.",
+        findings.coverage,
+        [
+            Column("group_name", "Repeat purchases"),
+            Column("horizon_days", "Days ahead", count),
+            Column("cutoff_date", "Cutoff", date),
+            Column("customers", "Customers", count),
+            Column("coverage_50", "In the 50% range", percent),
+            Column("coverage_80", "In the 80% range", percent),
+            Column("coverage_90", "In the 90% range", percent),
+        ],
+        "No range can be checked yet: no backtest window has ended, or nothing has a"
+        " price.",
+        charts.coverage,
+        [(S[0], "50% range"), (S[1], "80% range"), (S[2], "90% range")],
+        of_ranges,
+    ),
+    Panel(
+        "tracking", "model", "tracking", "model_tracking",
+        "Repeat [[purchase day|purchase days]] per week beside those expected by the"
+        " oldest fit; right of the dashed line the weeks that it had not seen.",
+        findings.tracking,
+        [
+            Column("week_end_date", "Week to", date),
+            Column("is_in_sample", "Seen by the fit", flag),
+            Column("actual_cumulative", "Came so far", count),
+            Column("expected_cumulative", "Expected so far", count),
+            Column("actual_incremental", "Came that week", count),
+            Column("expected_incremental", "Expected that week", count),
+        ],
+        "No full week has passed yet.",
+        charts.tracking,
+        [(I, "Came"), (A, "Expected")],
+        is_wide=True,
+    ),
+    Panel(
+        "frequency", "model", "frequency", "model_frequency",
+        "Customers by number of [[repeat purchase|repeat purchases]], and how many the"
+        " fit expects.",
+        findings.frequency,
+        [
+            Column("label", "Repeat purchases"),
+            Column("customers", "Customers", count),
+            Column("expected_customers", "Expected", count),
+        ],
+        "Nobody has bought yet, so that there is no fit.",
+        charts.frequency,
+        [(I, "Customers"), (A, "Expected by the fit")],
+        counted,
+    ),
+    Panel(
+        "activity", "model", "activity", "customer_activity_grid",
+        "Mean chance of a purchase within 90 days, by history; the table has"
+        " [[P(alive)]] too.",
+        findings.activity,
+        [
+            Column("purchases", "Repeat purchases"),
+            Column("silence", "Days since the last"),
+            Column("customers", "Customers", count),
+            Column("mean_probability_purchase_90d", "Buys in 90 days", percent),
+            Column("mean_probability_alive", "P(alive)", percent),
+        ],
+        "Nobody has bought yet, so that there is no history.",
+        charts.activity,
+        prepare=classed,
+    ),
+    Panel(
+        "backtest", "model", "backtest", "model_backtest",
+        "[[Mean absolute error]] per customer of the model and of [[naive method|naive"
+        " methods]], in the last [[backtest]] window of each length.",
+        findings.backtest,
+        [
+            Column("horizon_days", "Days ahead", count),
+            Column("cutoff_date", "Cutoff", date),
+            Column("method_name", "Method"),
+            Column("mae", "Mean absolute error", MONEY),
+            Column("rmse", "Root mean square", MONEY),
+            Column("bias", "Bias", percent),
+            Column("spearman", "Rank correlation", decimal),
+        ],
+        "No error can be told: no backtest window has ended, or nothing has a price.",
+        charts.backtest,
+        [(A, "Model"), (M, "Others")],
+        of_methods,
+        is_wide=True,
+    ),
+    Panel(
+        "overlay", "model", "overlay", "overlay_gate",
+        "Error of the [[baseline]] (dark) and of the [[overlay]] (diamond) per group of"
+        " customers: the overlay is used only where it wins.",
+        findings.overlay,
+        [
+            Column("cohort_group", "Group", name),
+            Column("horizon_days", "Days ahead", count),
+            Column("cutoffs", "Windows", count),
+            Column("baseline_rmse", "Baseline error", MONEY),
+            Column("overlay_rmse", "Overlay error", MONEY),
+            Column("is_overlay", "Used", flag),
+            Column("reason", "Why"),
+        ],
+        "There is no overlay here: var clv_overlay adds one.",
+        charts.overlay,
+        [(I, "Baseline"), (charts.GOOD, "Overlay, used"), (M, "Overlay, not used")],
+        of_groups,
+        is_wide=True,
+    ),
+)  # fmt: skip
+
+# Words that are explained where they stand and at the foot of the page.
+GLOSSARY = {
+    "80% range": "Eight times in ten the truth lies within it.",
+    "backtest": "A forecast made again as of an earlier day, and compared with what"
+    " then came.",
+    "baseline": "The probabilistic model alone.",
+    "CAC": "Customer acquisition cost: spend of a channel over its new customers.",
+    "champion": "The model version that serves; another one must beat it first.",
+    "CLV": "Customer lifetime value: the discounted value expected of a customer over"
+    " the days named.",
+    "CLV segments": "Groups by expected value, loyalty and time since the last"
+    " purchase.",
+    "cohort": "Customers who first bought in the same month.",
+    "customer equity": "The CLV of all customers who have bought, together.",
+    "cutoff": "Last day whose data were used; the forecast begins the day after.",
+    "decile": "A tenth of the customers, in the order of the prediction.",
+    "horizon": "Number of days ahead.",
+    "mean absolute error": "How far a forecast is off per customer, up or down, on"
+    " average.",
+    "model version": "Parameters fitted as of a day, by a recipe.",
+    "naive method": "What could be said without a model: the mean of all, that of the"
+    " same RFM cell, or as much as in the window before.",
+    "overlay": "Machine learning that corrects the baseline.",
+    "P(alive)": "Probability that a customer has not left for good. It is 100% for"
+    " one-time buyers under BG/NBD: read the chance of a purchase instead.",
+    "percentile": "Share of customers of whom less is expected.",
+    "PSI": "Population stability index: 0 is no change, 0.1 worth a look, 0.25 a lot.",
+    "purchase day": "A day with at least one purchase; orders of one day count once.",
+    "realised": "What came, once the window had ended.",
+    "repeat purchase": "A purchase day after the first one.",
+    "RFM": "Recency, frequency, monetary value: the classic scores of 1 to 5.",
+}
