@@ -28,8 +28,10 @@ buyers as (
         {%- for horizon in horizons %}
         predictions.interval_source_{{ horizon }}d,
         {%- endfor %}
-        coalesce(concat(predictions.purchase_model, '_gamma_gamma'), 'unscored')
-            as clv_source,
+        case
+            when predictions.is_overlay then 'overlay'
+            else coalesce(concat(predictions.purchase_model, '_gamma_gamma'), 'unscored')
+        end as clv_source,
         predictions.model_version,
         predictions.cutoff_date as scored_on,
         customers.*

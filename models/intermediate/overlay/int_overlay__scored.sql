@@ -1,0 +1,54 @@
+-- grain: one row per customer and cutoff: what the trees of each component add up to
+{%- set components = overlay_components() %}
+with features as (
+
+    select *
+    from {{ ref('int_customer_features') }}
+
+),
+
+trees as (
+
+    select
+        *,
+        0 as node_0
+    from {{ ref('int_overlay__packed_trees') }}
+
+),
+
+starts as (
+
+    select
+        features.customer_id,
+        {{ overlay_vector('features') | indent(8) }} as vector,
+        trees.*
+    from features
+    inner join trees
+        on features.cutoff_date = trees.cutoff_date
+
+),
+
+{{ overlay_descent() }}
+summed as (
+
+    select
+        customer_id,
+        cutoff_date,
+        {%- for component in components %}
+        sum(
+            case
+                when component = '{{ component }}'
+                    then {{ array_at('node_values', 'node_' ~ overlay_depth()) }}
+            end
+        ) as {{ component }}_score{{ ',' if not loop.last }}
+        {%- endfor %}
+    from step_{{ overlay_depth() }}
+    group by 1, 2
+
+)
+
+select
+    customer_id,
+    {{ components | join('_score,\n    ') }}_score,
+    cutoff_date
+from summed
