@@ -288,7 +288,7 @@ everyone as (
 
 ),
 
-groups as (
+attribute_totals as (
 
     {% for name in profile -%}
     select
@@ -309,15 +309,15 @@ groups as (
 worths as (
 
     select
-        groups.attribute,
-        groups.cutoff_date,
-        groups.attribute_value,
-        (groups.total_value + 100 * everyone.mean_value)
-        / ((groups.customers + 100) * everyone.mean_value) as worth
-    from groups
+        attribute_totals.attribute,
+        attribute_totals.cutoff_date,
+        attribute_totals.attribute_value,
+        (attribute_totals.total_value + 100 * everyone.mean_value)
+        / ((attribute_totals.customers + 100) * everyone.mean_value) as worth
+    from attribute_totals
     inner join everyone
-        on groups.cutoff_date = everyone.cutoff_date
-    where groups.customers >= 50 and everyone.mean_value > 0
+        on attribute_totals.cutoff_date = everyone.cutoff_date
+    where attribute_totals.customers >= 50 and everyone.mean_value > 0
 
 ),
 

@@ -91,7 +91,7 @@ judged as (
 ),
 
 -- Each group that is scored, whether a window of it has ended or not.
-groups as (
+cohort_groups as (
 
     select distinct
         cutoff_date,
@@ -114,10 +114,10 @@ groups as (
 verdicts as (
 
     select
-        groups.cutoff_date,
-        groups.candidate,
-        groups.preference,
-        groups.cohort_group,
+        cohort_groups.cutoff_date,
+        cohort_groups.candidate,
+        cohort_groups.preference,
+        cohort_groups.cohort_group,
         coalesce(
             max(
                 case when judged.horizon_days = {{ fitted }} then judged.customers end
@@ -146,12 +146,12 @@ verdicts as (
                 else 0
             end
         ) = 1 as is_surely_better
-    from groups
+    from cohort_groups
     left join judged
         on
-            groups.cutoff_date = judged.cutoff_date
-            and groups.candidate = judged.candidate
-            and groups.cohort_group = judged.cohort_group
+            cohort_groups.cutoff_date = judged.cutoff_date
+            and cohort_groups.candidate = judged.candidate
+            and cohort_groups.cohort_group = judged.cohort_group
     group by 1, 2, 3, 4
 
 ),

@@ -5,7 +5,6 @@ select
     predictions.cohort_group,
     predictions.baseline_value,
     predictions.floor_value,
-    predictions.anchor,
     predictions.factor,
     predictions.overlay_value,
     decisions.is_overlay,

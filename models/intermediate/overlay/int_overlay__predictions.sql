@@ -63,7 +63,6 @@ select
     cohorts.cohort_group,
     candidates.baseline_value,
     candidates.floor_value,
-    anchors.anchor,
     candidates.raw_factor * anchors.anchor as factor,
     candidates.raw_factor * anchors.anchor * candidates.offset_value as overlay_value,
     candidates.cutoff_date

@@ -1,9 +1,12 @@
 -- grain: one row per customer and cutoff: what the trees of each component add up to
 {%- set components = overlay_components() %}
-with features as (
+with vectors as (
 
-    select *
-    from {{ ref('int_customer_features') }}
+    select
+        features.customer_id,
+        features.cutoff_date,
+        {{ overlay_vector('features') | indent(8) }} as vector
+    from {{ ref('int_customer_features') }} as features
 
 ),
 
@@ -19,12 +22,12 @@ trees as (
 starts as (
 
     select
-        features.customer_id,
-        {{ overlay_vector('features') | indent(8) }} as vector,
+        vectors.customer_id,
+        vectors.vector,
         trees.*
-    from features
+    from vectors
     inner join trees
-        on features.cutoff_date = trees.cutoff_date
+        on vectors.cutoff_date = trees.cutoff_date
 
 ),
 

@@ -47,55 +47,39 @@ served as (
 )
 {%- if var('clv_overlay') %},
 
-overlay as (
-
-    select *
-    from {{ ref('int_overlay__served') }}
-
-),
-
-factored as (
+factors as (
 
     select
-        served.*,
+        served.customer_id,
         {%- for horizon in horizons %}
         {%- set value = 'served.clv_' ~ horizon ~ 'd' %}
-        case
-            when overlay.customer_id is not null and {{ value }} > 0
-                then ({{ overlaid(
-                    horizon, value, 'served.clv_' ~ var('clv_overlay_horizon_days') ~ 'd',
-                    'overlay'
-                ) }}) / {{ value }}
-            else 1.0
-        end as factor_{{ horizon }}d,
+        ({{ overlaid(
+            horizon, value, 'served.clv_' ~ var('clv_overlay_horizon_days') ~ 'd', 'overlay'
+        ) }}) / nullif({{ value }}, 0) as factor_{{ horizon }}d
+        {{- ',' if not loop.last }}
         {%- endfor %}
-        overlay.customer_id is not null as is_overlay
     from served
-    left join overlay
+    inner join {{ ref('int_overlay__served') }} as overlay
         on served.customer_id = overlay.customer_id
 
 )
 
 select -- noqa: AM04
-    * replace (
+    served.* replace (
         {%- for horizon in horizons %}
-        {%- set value = 'clv_' ~ horizon ~ 'd' %}
-        {{ value }} * factor_{{ horizon }}d as {{ value }},
-        {%- for level in value_levels(horizon) %}
-        {{ value }}_{{ level }} * factor_{{ horizon }}d as {{ value }}_{{ level }}
+        {%- for level in [''] + value_levels(horizon) | list %}
+        {%- set value = 'clv_' ~ horizon ~ 'd' ~ ('_' ~ level if level else '') %}
+        served.{{ value }} * coalesce(factors.factor_{{ horizon }}d, 1.0) as {{ value }}
         {{- ',' if not loop.last }}
         {%- endfor %}
         {{- ',' if not loop.last }}
         {%- endfor %}
     )
-from factored
+from served
+left join factors
+    on served.customer_id = factors.customer_id
 {%- else %}
 
-select -- noqa: AM04
-    *,
-    {%- for horizon in horizons %}
-    1.0 as factor_{{ horizon }}d,
-    {%- endfor %}
-    false as is_overlay
+select * -- noqa: AM04
 from served
 {%- endif %}

@@ -28,10 +28,16 @@ buyers as (
         {%- for horizon in horizons %}
         predictions.interval_source_{{ horizon }}d,
         {%- endfor %}
+        {%- if var('clv_overlay') %}
         case
-            when predictions.is_overlay then 'overlay'
+            when predictions.customer_id is not null and overlay.customer_id is not null
+                then 'overlay'
             else coalesce(concat(predictions.purchase_model, '_gamma_gamma'), 'unscored')
         end as clv_source,
+        {%- else %}
+        coalesce(concat(predictions.purchase_model, '_gamma_gamma'), 'unscored')
+            as clv_source,
+        {%- endif %}
         predictions.model_version,
         predictions.cutoff_date as scored_on,
         customers.*
@@ -39,6 +45,10 @@ buyers as (
     -- Right after a rollback, scores are those of the version's last run.
     left join {{ ref('int_scores__served') }} as predictions
         on customers.customer_id = predictions.customer_id
+    {%- if var('clv_overlay') %}
+    left join {{ ref('int_overlay__served') }} as overlay
+        on customers.customer_id = overlay.customer_id
+    {%- endif %}
 
 ),
 
