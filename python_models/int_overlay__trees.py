@@ -104,7 +104,9 @@ def folds(ages, train_cutoff, number=FOLDS):
         fold_of[group] = np.argmin(filled)
         filled[fold_of[group]] += sizes[group]
     fold = fold_of[codes]
-    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(number)]
+    return [
+        (np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(number)
+    ]
 
 
 def fit(component, sample, objectives):

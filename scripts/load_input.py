@@ -249,7 +249,8 @@ def parsed(name: str, kind: str, wanted: str) -> str:
             f"else try_cast({text} as {MONEY}) end"
         )
     if wanted == SCORE:
-        return f"try_cast({text} as double)"
+        number = f"try_cast({text} as double)"
+        return f"case when isfinite({number}) then {number} end"
     if wanted == COUNT:
         number = f"try_cast({text} as decimal(38, 4))"
         return f"case when {number} = trunc({number}) then cast({number} as bigint) end"

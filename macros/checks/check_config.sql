@@ -201,6 +201,15 @@
 
 {# The variables of the overlay. #}
 {% macro check_overlay_config() %}
+    {%- for name, example in {
+        'clv_text_model': 'gemini-2.5-flash', 'clv_text_connection': 'my-project.eu.my-connection',
+    }.items() -%}
+        {%- do require(
+            var(name) is none or modules.re.fullmatch('[A-Za-z0-9_./:@-]+', var(name) | string),
+            name,
+            'must be null or a name such as ' ~ example
+        ) -%}
+    {%- endfor -%}
     {%- do require(
         not var('clv_overlay') or var('clv_value') != 'none',
         'clv_overlay',

@@ -6,3 +6,15 @@ select
     {{ input_column('text_signals', 'sentiment', type_double()) }} as sentiment,
     {{ input_column('text_signals', 'ts', type_instant()) }} as written_at
 from {{ input_table('text_signals') }}
+{%- if var('clv_text_model') %}
+
+union all
+
+select
+    user_id,
+    source,
+    topic,
+    sentiment,
+    written_at
+from {{ ref('stg_texts__read') }}
+{%- endif %}

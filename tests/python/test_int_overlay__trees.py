@@ -1,4 +1,4 @@
-"""The overlay's trees: how they are fitted, and that SQL scores them as LightGBM does."""
+"""The overlay's trees: how they are fitted; SQL scores them as LightGBM does."""
 
 import duckdb
 import numpy as np
@@ -30,7 +30,10 @@ def compiled(tmp_path_factory):
                 *("--profiles-dir", str(ROOT), "--target-path", str(folder)),
                 *("--log-path", str(folder), "--select", *SCORING),
                 *("int_overlay__scored", "int_overlay__contributions"),
-                *("--vars", f"{{clv_overlay: true, clv_overlay_candidates: {CANDIDATES}}}"),
+                *(
+                    "--vars",
+                    f"{{clv_overlay: true, clv_overlay_candidates: {CANDIDATES}}}",
+                ),
             ]
         )
     assert done.success, done.exception
@@ -55,7 +58,9 @@ def customers(features, number, seed, missing=0.2):
     frame.loc[unknown, ["discounted_share", "gap_mean_days"]] = np.nan
     factor = np.where(frame["discounted_share"] > 0.6, 2.0, 0.7)
     bought = rng.uniform(size=number) < 0.7
-    frame["realised"] = bought * frame["baseline_value"] * factor * rng.gamma(4, 0.3, number)
+    frame["realised"] = (
+        bought * frame["baseline_value"] * factor * rng.gamma(4, 0.3, number)
+    )
     frame["offset_value"] = frame["baseline_value"] + 0.4
     frame["cutoff_date"], frame["train_cutoff_date"] = CUTOFF, CUTOFF
     frame["row_key"] = [f"{k:06d}" for k in range(number)]
@@ -70,7 +75,6 @@ def sample(features):
 @pytest.fixture(scope="module")
 def scored(trees, compiled, features, sample):
     """The warehouse after SQL has scored other customers, and who they are."""
-    fitted = trees.overlays(sample, CANDIDATES, OBJECTIVES)
     others = customers(features, 700, seed=2)
     # LightGBM saw no missing value here, and reads one as 0
     others.loc[::3, ["value_30d", "frequency"]] = np.nan
@@ -79,6 +83,8 @@ def scored(trees, compiled, features, sample):
     connection.execute("attach ':memory:' as warehouse")
     connection.execute("create schema warehouse.clv_intermediate")
     connection.execute("use warehouse.clv_intermediate")
+    connection.register("fitted", trees.overlays(sample, CANDIDATES, OBJECTIVES))
+    connection.register("others", others)
     connection.execute("create table int_overlay__trees as from fitted")
     connection.execute("create table int_customer_features as from others")
     connection.execute(
@@ -200,7 +206,9 @@ def test_quantiles_are_fitted_for_the_last_cutoff_only(trees, sample):
         ["offset", "p90"],
     ]
     # the same customers, in whatever order, give the same trees
-    again = trees.overlays(sample.sample(frac=1, random_state=1), ["offset"], {"mean": "tweedie"})
+    again = trees.overlays(
+        sample.sample(frac=1, random_state=1), ["offset"], {"mean": "tweedie"}
+    )
     first = found[(found["cutoff_date"] == CUTOFF) & (found["component"] == "offset")]
     pd.testing.assert_frame_equal(again, first.reset_index(drop=True))
 
