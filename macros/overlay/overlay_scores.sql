@@ -3,13 +3,9 @@
     {%- do return(6) -%}
 {% endmacro %}
 
-{# The features of `row` as an array, in the order of overlay_features(). #}
-{% macro overlay_vector(row) -%}
-    [
-        {%- for feature in overlay_features() %}
-        {{ row }}.{{ feature }}{{ ',' if not loop.last }}
-        {%- endfor %}
-    ]
+{# The features as an array, in the order of overlay_features(). #}
+{% macro overlay_vector() -%}
+    [{{ overlay_features() | join(', ') }}]
 {%- endmacro %}
 
 {#

@@ -128,7 +128,8 @@ lines as (
         transactions.line_count,
         transactions.transaction_date,
         coalesce(
-            transactions.order_id, cast(transactions.transaction_date as {{ type_text() }})
+            transactions.order_id,
+            cast(transactions.transaction_date as {{ type_text() }})
         ) as order_id,
         cast(transactions.revenue_amount as {{ double }}) as revenue,
         cast(transactions.discount_amount as {{ double }}) as discount,
@@ -204,10 +205,10 @@ refunds as (
 
 ),
 
-{%- for input, columns in {
-    'events': {'stg': 'stg_events', 'date': 'occurred_at'},
-    'texts': {'stg': 'stg_text_signals', 'date': 'written_at'},
-}.items() %}
+{%- for input, table, day in [
+    ('events', 'stg_events', 'events.occurred_at'),
+    ('texts', 'stg_text_signals', 'texts.written_at'),
+] %}
 
 dated_{{ input }} as (
 
@@ -219,15 +220,14 @@ dated_{{ input }} as (
         {%- else %}
         texts.sentiment,
         {%- endif %}
-        {{ days_between(local_date(input ~ '.' ~ columns.date), 'observed.cutoff_date') }}
-            as days_ago
-    from {{ ref(columns.stg) }} as {{ input }}
+        {{ days_between(local_date(day), 'observed.cutoff_date') }} as days_ago
+    from {{ ref(table) }} as {{ input }}
     left join identities
         on {{ input }}.user_id = identities.identifier
     inner join observed
         on
             coalesce(identities.customer_id, {{ input }}.user_id) = observed.customer_id
-            and {{ local_date(input ~ '.' ~ columns.date) }} <= observed.cutoff_date
+            and {{ local_date(day) }} <= observed.cutoff_date
 
 ),
 {%- endfor %}
@@ -324,11 +324,10 @@ worths as (
 expected as (
 
     select
-        expected.*,
-        expected.expected_purchases_{{ horizon }}d * expected.expected_value
-            as baseline_value
-    from {{ ref('int_predictions__expected') }} as expected
-    where expected.is_recipe
+        *,
+        expected_purchases_{{ horizon }}d * expected_value as baseline_value
+    from {{ ref('int_predictions__expected') }}
+    where is_recipe
 
 ),
 

@@ -7,8 +7,9 @@ with features as (
         features.customer_id,
         features.cutoff_date,
         features.frequency_class,
-        cast(floor(100 * coalesce(features.discounted_share, 0)) as {{ type_integer() }})
-            as promotion,
+        cast(
+            floor(100 * coalesce(features.discounted_share, 0)) as {{ type_integer() }}
+        ) as promotion,
         cast(features.categories as {{ type_integer() }}) as breadth
     from {{ ref('int_customer_features') }} as features
     inner join {{ ref('int_overlay__windows') }} as windows
@@ -22,7 +23,7 @@ with features as (
 
     select
         cutoff_date,
-        coalesce({{ measure }}, 0) as bin,
+        {{ measure }} as bin,
         count(*) as customers
     from features
     group by 1, 2
@@ -65,9 +66,8 @@ classified as (
         features.cutoff_date,
         case
             when promotion.highest = 0 then 'no promotion'
-            {%- for class, until in {'low': 'low_until', 'medium': 'medium_until'}.items() %}
-            when features.promotion <= promotion.{{ until }} then '{{ class }} promotion'
-            {%- endfor %}
+            when features.promotion <= promotion.low_until then 'low promotion'
+            when features.promotion <= promotion.medium_until then 'medium promotion'
             else 'high promotion'
         end as promotion,
         case

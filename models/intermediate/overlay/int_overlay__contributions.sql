@@ -32,12 +32,30 @@ served as (
 
 ),
 
-averages as (
+means as (
 
     select
         {%- for feature in overlay_features() %}
-        avg({{ feature }}) as {{ feature }}{{ ',' if not loop.last }}
+        avg({{ feature }}) as {{ feature }},
         {%- endfor %}
+        count(*) as customers
+    from features
+
+),
+
+averages as (
+
+    select {{ overlay_vector() }} as averages
+    from means
+
+),
+
+vectors as (
+
+    select
+        customer_id,
+        cutoff_date,
+        {{ overlay_vector() }} as vector
     from features
 
 ),
@@ -57,15 +75,15 @@ trees as (
 starts as (
 
     select
-        features.customer_id,
-        {{ overlay_vector('features') | indent(8) }} as vector,
-        {{ overlay_vector('averages') | indent(8) }} as averages,
+        vectors.customer_id,
+        vectors.vector,
+        averages.averages,
         trees.*
-    from features
+    from vectors
     inner join served
-        on features.customer_id = served.customer_id
+        on vectors.customer_id = served.customer_id
     inner join trees
-        on features.cutoff_date = trees.cutoff_date
+        on vectors.cutoff_date = trees.cutoff_date
     cross join averages
 
 ),

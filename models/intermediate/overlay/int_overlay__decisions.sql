@@ -59,7 +59,6 @@ summed as (
         candidate,
         cohort_group,
         horizon_days,
-        count(*) as windows,
         sum(customers) as customers,
         sqrt(sum(baseline_squared) / sum(customers)) as baseline_rmse,
         sqrt(sum(overlaid_squared) / sum(customers)) as overlay_rmse,
@@ -69,9 +68,9 @@ summed as (
         sum({{ excess }}) / sum(customers) as {{ excess }},
         1.645 * {{ standard_error(
             'sum(' ~ excess ~ ')', 'sum(' ~ excess ~ '_squared)', 'sum(customers)'
-        ) | indent(8) }} as {{ excess }}_margin
-        {{- ',' if not loop.last }}
+        ) | indent(8) }} as {{ excess }}_margin,
         {%- endfor %}
+        count(*) as windows
     from recent
     group by 1, 2, 3, 4
 

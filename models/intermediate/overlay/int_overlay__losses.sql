@@ -6,11 +6,10 @@ with expected as (
 
     select
         customer_id,
-        cutoff_date,
         {%- for horizon in horizons %}
-        expected_purchases_{{ horizon }}d * expected_value as value_{{ horizon }}d
-        {{- ',' if not loop.last }}
+        expected_purchases_{{ horizon }}d * expected_value as value_{{ horizon }}d,
         {%- endfor %}
+        cutoff_date
     from {{ ref('int_predictions__expected') }}
     where is_recipe
 
@@ -77,7 +76,6 @@ select
     candidate,
     horizon_days,
     {{ group }} as cohort_group,
-    count(*) as customers,
     sum(realised) as realised,
     sum(baseline) as baseline,
     sum(overlaid) as overlaid,
@@ -85,9 +83,9 @@ select
     sum(overlaid_squared) as overlaid_squared,
     {%- for excess in ['squared_excess', 'absolute_excess'] %}
     sum({{ excess }}) as {{ excess }},
-    sum({{ excess }} * {{ excess }}) as {{ excess }}_squared
-    {{- ',' if not loop.last }}
+    sum({{ excess }} * {{ excess }}) as {{ excess }}_squared,
     {%- endfor %}
+    count(*) as customers
 from losses
 group by 1, 2, 3, 4
 {{- '\n\nunion all\n\n' if not loop.last }}

@@ -3,10 +3,10 @@
 with vectors as (
 
     select
-        features.customer_id,
-        features.cutoff_date,
-        {{ overlay_vector('features') | indent(8) }} as vector
-    from {{ ref('int_customer_features') }} as features
+        customer_id,
+        cutoff_date,
+        {{ overlay_vector() }} as vector
+    from {{ ref('int_customer_features') }}
 
 ),
 
@@ -43,15 +43,13 @@ summed as (
                 when component = '{{ component }}'
                     then {{ array_at('node_values', 'node_' ~ overlay_depth()) }}
             end
-        ) as {{ component }}_score{{ ',' if not loop.last }}
+        ) as {{ component }}_score,
         {%- endfor %}
+        count(*) as trees
     from step_{{ overlay_depth() }}
     group by 1, 2
 
 )
 
-select
-    customer_id,
-    {{ components | join('_score,\n    ') }}_score,
-    cutoff_date
+select *
 from summed

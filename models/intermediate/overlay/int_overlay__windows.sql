@@ -1,4 +1,5 @@
 -- grain: one row per cutoff at which the overlay can be fitted: the latest one whose outcomes it knows
+{%- set realised = 'value_' ~ var('clv_overlay_horizon_days') ~ 'd' %}
 with cutoffs as (
 
     select *
@@ -10,15 +11,14 @@ outcomes as (
 
     select
         outcomes.cutoff_date,
-        avg(cast(outcomes.value_{{ var('clv_overlay_horizon_days') }}d as {{ type_double() }}))
-            as mean_value,
+        avg(cast(outcomes.{{ realised }} as {{ type_double() }})) as mean_value,
         count(*) as customers
     from {{ ref('int_histories__held_out') }} as outcomes
     inner join {{ ref('int_customer_features') }} as features
         on
             outcomes.customer_id = features.customer_id
             and outcomes.cutoff_date = features.cutoff_date
-    where outcomes.value_{{ var('clv_overlay_horizon_days') }}d is not null
+    where outcomes.{{ realised }} is not null
     group by 1
 
 )

@@ -50,22 +50,21 @@ served as (
 factors as (
 
     select
-        served.customer_id,
         {%- for horizon in horizons %}
         {%- set value = 'served.clv_' ~ horizon ~ 'd' %}
         ({{ overlaid(
             horizon, value, 'served.clv_' ~ var('clv_overlay_horizon_days') ~ 'd', 'overlay'
-        ) }}) / nullif({{ value }}, 0) as factor_{{ horizon }}d
-        {{- ',' if not loop.last }}
+        ) }}) / nullif({{ value }}, 0) as factor_{{ horizon }}d,
         {%- endfor %}
+        served.customer_id
     from served
     inner join {{ ref('int_overlay__served') }} as overlay
         on served.customer_id = overlay.customer_id
 
 )
 
-select -- noqa: AM04
-    served.* replace (
+select
+    served.* replace ( -- noqa: AM04
         {%- for horizon in horizons %}
         {%- for level in [''] + value_levels(horizon) | list %}
         {%- set value = 'clv_' ~ horizon ~ 'd' ~ ('_' ~ level if level else '') %}

@@ -45,8 +45,8 @@ families as (
 totals as (
 
     select
-        families.customer_id,
-        sum(families.contribution) as contribution
+        customer_id,
+        sum(contribution) as contribution
     from families
     group by 1
 
@@ -85,12 +85,16 @@ factors as (
 
 ),
 
--- Hundredths, to be written alike everywhere.
+-- In whole numbers, which are written alike everywhere.
 rounded as (
 
     select
         *,
-        cast(round(100 * multiplier) as {{ type_integer() }}) as hundredths
+        cast(floor(round(100 * multiplier) / 100) as {{ type_integer() }}) as ones,
+        cast(
+            mod(cast(round(100 * multiplier) as {{ type_integer() }}), 100)
+            as {{ type_text() }}
+        ) as hundredths
     from factors
 
 )
@@ -102,8 +106,8 @@ select
     rounded.feature,
     rounded.multiplier,
     concat(
-        '×', cast(cast(floor(rounded.hundredths / 100.0) as {{ type_integer() }}) as {{ type_text() }}),
-        '.', lpad(cast(mod(rounded.hundredths, 100) as {{ type_text() }}), 2, '0'),
+        '×', cast(rounded.ones as {{ type_text() }}),
+        '.', lpad(rounded.hundredths, 2, '0'),
         ': ', rounded.reason
     ) as explanation,
     as_of.as_of_date

@@ -28,16 +28,13 @@ buyers as (
         {%- for horizon in horizons %}
         predictions.interval_source_{{ horizon }}d,
         {%- endfor %}
-        {%- if var('clv_overlay') %}
         case
-            when predictions.customer_id is not null and overlay.customer_id is not null
-                then 'overlay'
-            else coalesce(concat(predictions.purchase_model, '_gamma_gamma'), 'unscored')
+            {%- if var('clv_overlay') %}
+            when overlay.customer_id = predictions.customer_id then 'overlay'
+            {%- endif %}
+            when predictions.customer_id is null then 'unscored'
+            else concat(predictions.purchase_model, '_gamma_gamma')
         end as clv_source,
-        {%- else %}
-        coalesce(concat(predictions.purchase_model, '_gamma_gamma'), 'unscored')
-            as clv_source,
-        {%- endif %}
         predictions.model_version,
         predictions.cutoff_date as scored_on,
         customers.*
