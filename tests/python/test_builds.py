@@ -849,6 +849,11 @@ def macros(tmp_path_factory):
             "var 'clv_purchase_model' must be one of bgnbd, mbgnbd, paretonbd",
         ),
         (
+            {"clv_overlay_objectives": {"mean": "mae"}},
+            "var 'clv_overlay_objectives' must have a mean of tweedie, poisson or l2 "
+            "(mae finds medians, whose sum is far too low)",
+        ),
+        (
             {"clv_challenger_models": ["bgnbd"]},
             "var 'clv_challenger_models' must be a list of bgnbd, mbgnbd, paretonbd, "
             'without clv_purchase_model; it is ["bgnbd"]',

@@ -6,7 +6,8 @@
 {%- set naive_methods = ['last_horizon', 'mean', 'rfm_cell_mean'] %}
 {%- set overlay_methods = {
     'overlay': 'overlay.overlay_value',
-    'overlay_gated': 'case when overlay.is_overlay then overlay.overlay_value else overlay.baseline_value end',
+    'overlay_gated': 'case when overlay.is_overlay then overlay.overlay_value '
+        ~ 'else overlay.baseline_value end',
 } if var('clv_overlay') else {} %}
 {%- set pinball_levels = {'p10': 0.1, 'p50': 0.5, 'p90': 0.9} %}
 -- The recipe and its challengers, not the champion, whom the gate compares.
