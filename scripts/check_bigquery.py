@@ -75,6 +75,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "clv_purchase_model": {"default": "mbgnbd", "all": "paretonbd"},
         "clv_challenger_models": ["bgnbd"],
         "clv_season": "warped",
+        "clv_overlay": True,
+        "clv_overlay_candidates": ["offset", "free", "two_stage"],
         "clv_input_tables": dict.fromkeys(CONTRACT) | {"transactions": "transactions"},
         "clv_export_value": "none",
         "clv_without_consent": "shipped",
@@ -88,6 +90,7 @@ TYPES = {
     "bigint": "INT64",
     "boolean": "BOOL",
     "decimal(18, 4)": "NUMERIC",
+    "double": "FLOAT64",
     "date": "DATE",
     "timestamp": "TIMESTAMP",
 }
@@ -160,6 +163,12 @@ BOUNDED = {
     "int_segments__frozen_cut_points",
     "int_segments__cut_points",
     "clv_segments",
+    "int_overlay__windows",
+    "int_overlay__trees",
+    "int_overlay__feature_names",
+    "int_overlay__packed_trees",
+    "int_overlay__losses",
+    "int_overlay__decisions",
 }
 MAXIMUM_CLUSTER_COLUMNS = 4
 

@@ -25,6 +25,7 @@ from load_input import (
     FLAG,
     MONEY,
     SCHEMA,
+    SCORE,
     TEXT,
     TIMESTAMP,
     InputFaultError,
@@ -39,6 +40,7 @@ BIGQUERY_TYPES = {
     COUNT: "INT64",
     FLAG: "BOOL",
     MONEY: "NUMERIC",
+    SCORE: "FLOAT64",
     DATE: "DATE",
     TIMESTAMP: "TIMESTAMP",
 }

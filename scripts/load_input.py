@@ -3,7 +3,8 @@
 usage: load_input.py --input DIR [--database PATH] [--value KIND]
 
 DIR holds transactions.parquet, .csv or .csv.gz and, if you have them, customers (or
-users), identities, events, ad_spend, campaign_assignments, consents, customer_status.
+users), identities, events, ad_spend, campaign_assignments, consents, customer_status,
+text_signals.
 Every table ends up with exactly the columns of CONTRACT: an absent optional column is
 null, an absent optional file an empty table. All files are checked before anything is
 kept: a fault leaves the database as it was, says so in one sentence and exits with 2.
@@ -26,7 +27,7 @@ ENDINGS = (".parquet", ".csv", ".csv.gz")
 ALIASES = {"users": "customers"}
 
 TEXT, COUNT, FLAG = "varchar", "bigint", "boolean"
-MONEY, DATE, TIMESTAMP = "decimal(18, 4)", "date", "timestamp"
+MONEY, SCORE, DATE, TIMESTAMP = "decimal(18, 4)", "double", "date", "timestamp"
 
 # Input → column → type, in the order of the tables.
 CONTRACT = {
@@ -79,6 +80,13 @@ CONTRACT = {
         "updated_at": TIMESTAMP,
     },
     "customer_status": {"user_id": TEXT, "status": TEXT, "effective_at": TIMESTAMP},
+    "text_signals": {
+        "user_id": TEXT,
+        "ts": TIMESTAMP,
+        "source": TEXT,
+        "sentiment": SCORE,
+        "topic": TEXT,
+    },
 }
 
 # Columns a file must have; every other column may be absent.
@@ -91,6 +99,7 @@ REQUIRED = {
     "campaign_assignments": ("campaign_id", "user_id", "arm", "assigned_at"),
     "consents": ("user_id", "channel", "is_granted"),
     "customer_status": ("user_id", "status"),
+    "text_signals": ("user_id", "ts", "sentiment"),
 }
 
 # Columns whose every value must be present. A transaction without a user is set aside
@@ -103,6 +112,7 @@ NUMBERS = ("INT", "INTEGER", "FLOAT", "DOUBLE")  # how DuckDB's numeric types en
 
 EXPECTED = {
     MONEY: "a plain number such as 1234.50",
+    SCORE: "a number such as -0.75",
     COUNT: "a whole number",
     FLAG: "true or false",
     DATE: "a date such as 2024-01-31",
@@ -238,6 +248,9 @@ def parsed(name: str, kind: str, wanted: str) -> str:
             f"then try_cast(try_cast({text} as double) as {MONEY}) "
             f"else try_cast({text} as {MONEY}) end"
         )
+    if wanted == SCORE:
+        number = f"try_cast({text} as double)"
+        return f"case when isfinite({number}) then {number} end"
     if wanted == COUNT:
         number = f"try_cast({text} as decimal(38, 4))"
         return f"case when {number} = trunc({number}) then cast({number} as bigint) end"

@@ -10,6 +10,7 @@
             'clv_run': ['full', 'daily'],
             'clv_promotion': ['gate', 'always'],
             'clv_accept_load': [true, false],
+            'clv_overlay': [true, false],
             'clv_fail_on': ['page', 'ticket', 'never'],
             'clv_planned_refit': [true, false],
             'clv_export_value': ['band', 'value', 'none'],
@@ -57,6 +58,9 @@
             'clv_min_history_days': (1, 3650, '84'),
             'clv_lookback_days': (0, 365, '7'),
             'clv_refund_days': (0, 3650, '180'),
+            'clv_overlay_max_customers': (1000, 10000000, '100000'),
+            'clv_overlay_min_customers': (200, 1000000, '1000'),
+            'clv_overlay_min_cohort': (30, 1000000, '100'),
             'clv_canary_share': (0, 0.5, '0.10'),
             'clv_probation_days': (0, 365, '14'),
             'clv_versions_kept': (2, 20, '3'),
@@ -185,6 +189,7 @@
             'must be a list of statuses in lower case, such as [closed, deceased, fraud, erased]'
         ) -%}
 
+        {%- do check_overlay_config() -%}
         {%- do check_export_config() -%}
         {%- do require(
             var('clv_input_tables').get('transactions'),
@@ -192,6 +197,48 @@
             'must name the table of transactions, the one input that is required'
         ) -%}
     {%- endif -%}
+{% endmacro %}
+
+{# The variables of the overlay. #}
+{% macro check_overlay_config() %}
+    {%- for name, example in {
+        'clv_text_model': 'gemini-2.5-flash', 'clv_text_connection': 'my-project.eu.my-connection',
+    }.items() -%}
+        {%- do require(
+            var(name) is none or modules.re.fullmatch('[A-Za-z0-9_./:@-]+', var(name) | string),
+            name,
+            'must be null or a name such as ' ~ example
+        ) -%}
+    {%- endfor -%}
+    {%- do require(
+        not var('clv_overlay') or var('clv_value') != 'none',
+        'clv_overlay',
+        'must be false where clv_value is none: it is learnt from money'
+    ) -%}
+    {%- do require(
+        var('clv_overlay_horizon_days') in var('clv_horizons'),
+        'clv_overlay_horizon_days',
+        'must be one of clv_horizons, such as 90'
+    ) -%}
+    {%- set candidates = var('clv_overlay_candidates') -%}
+    {%- do require(
+        candidates is sequence and candidates is not string and candidates
+        and candidates | reject('in', ['offset', 'free', 'two_stage']) | list | length == 0
+        and candidates | unique | list == candidates,
+        'clv_overlay_candidates',
+        'must be a list of offset, free and two_stage, the preferred one first'
+    ) -%}
+    {%- set losses = var('clv_overlay_objectives') -%}
+    {%- do require(
+        losses is mapping
+        and losses.mean in ['tweedie', 'poisson', 'l2']
+        and losses.p50 | default('quantile') in ['quantile', 'mae']
+        and losses.p90 | default('quantile') == 'quantile'
+        and losses | reject('in', ['mean', 'p50', 'p90']) | list | length == 0,
+        'clv_overlay_objectives',
+        'must have a mean of tweedie, poisson or l2 (mae finds medians, whose sum is far too low), '
+        ~ 'and may have a p50 of quantile or mae and a p90 of quantile'
+    ) -%}
 {% endmacro %}
 
 {# The variables of the export that are lists, mappings or text. #}

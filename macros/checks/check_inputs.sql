@@ -51,6 +51,10 @@
             'user_id': text, 'channel': text, 'is_granted': 'boolean', 'updated_at': instant,
         },
         'customer_status': {'user_id': text, 'status': text, 'effective_at': instant},
+        'text_signals': {
+            'user_id': text, 'ts': instant, 'source': text, 'sentiment': type_double(),
+            'topic': text,
+        },
     }) -%}
 {% endmacro %}
 

@@ -88,6 +88,22 @@ def test_absent_columns_are_null_and_values_keep_their_meaning(folder, database)
     ]
 
 
+def test_a_sentiment_is_a_finite_number(folder, database, capsys):
+    (folder / "transactions.csv").write_text("user_id,ts,amount\n1,2024-01-31,1\n")
+    texts = folder / "text_signals.csv"
+    texts.write_text("user_id,ts,sentiment\n1,2024-01-31,-0.75\n1,2024-02-01,\n")
+    assert run(folder, database) == 0
+    assert rows(database, "select sentiment, topic from clv_raw.text_signals") == [
+        (-0.75, None),
+        (None, None),
+    ]
+    texts.write_text("user_id,ts,sentiment\n1,2024-01-31,nan\n")
+    assert run(folder, database) == 2
+    assert "text_signals.sentiment is not a number such as -0.75 in 1 of 1 rows" in (
+        capsys.readouterr().err
+    )
+
+
 def test_csv_gzip_and_parquet_are_loaded_alike(tmp_path):
     text = (
         "user_id,ts,amount,is_refund,order_id\n"

@@ -1,8 +1,14 @@
 -- grain: one row per cutoff, horizon, method, stratum, frequency class, RFM segment, and 1 % wide bin
 -- of what was predicted and of what came: all that the metrics of model_backtest need
+-- Method overlay is the overlay everywhere, overlay_gated what the gate would have published then.
 -- Bins bound the rows, and whatever is ranked is ranked by them: no worker sorts customers.
 {%- set horizons = var('clv_horizons') %}
 {%- set naive_methods = ['last_horizon', 'mean', 'rfm_cell_mean'] %}
+{%- set overlay_methods = {
+    'overlay': 'overlay.overlay_value',
+    'overlay_gated': 'case when overlay.is_overlay then overlay.overlay_value '
+        ~ 'else overlay.baseline_value end',
+} if var('clv_overlay') else {} %}
 {%- set pinball_levels = {'p10': 0.1, 'p50': 0.5, 'p90': 0.9} %}
 -- The recipe and its challengers, not the champion, whom the gate compares.
 with recipes as (
@@ -78,6 +84,9 @@ joined as (
         naive.{{ method }},
         {%- endfor %}
         rfm.segment as rfm_segment,
+        {%- for method, value in overlay_methods.items() %}
+        {{ value }} as {{ method }},
+        {%- endfor %}
         matured.realised - recipe.expected as model_error
     from matured
     inner join matured as recipe
@@ -95,6 +104,13 @@ joined as (
         on
             matured.customer_id = rfm.customer_id
             and matured.cutoff_date = rfm.cutoff_date
+    {%- if overlay_methods %}
+    left join {{ ref('int_overlay__gated') }} as overlay
+        on
+            matured.customer_id = overlay.customer_id
+            and matured.cutoff_date = overlay.cutoff_date
+            and matured.horizon_days = {{ var('clv_overlay_horizon_days') }}
+    {%- endif %}
 
 ),
 
@@ -118,7 +134,7 @@ compared as (
         realised,
         model_error
     from joined
-    {%- for method in naive_methods %}
+    {%- for method in naive_methods + overlay_methods | list %}
 
     union all
 

@@ -1,5 +1,7 @@
 -- grain: one row per customer with a score: that of the version that serves her
--- The canary serves a stable share of customers, the champion the others.
+-- The canary serves a stable share of customers, the champion the others. Where the overlay won,
+-- it corrects the values: by a factor of the last full run, on the scores of today.
+{%- set horizons = var('clv_horizons') %}
 with serving as (
 
     select *
@@ -24,17 +26,59 @@ canary as (
     from serving
     where status = 'canary'
 
+),
+
+served as (
+
+    -- The columns are those of int_predictions__scored.
+    select scores.* -- noqa: AM04
+    from {{ ref('int_scores') }} as scores
+    cross join champion
+    cross join canary
+    where
+        scores.model_version
+        = case
+            when
+                {{ hash_bucket('scores.customer_id', 1000) }} < 1000 * canary.share
+                then canary.model_version
+            else champion.model_version
+        end
+
+)
+{%- if var('clv_overlay') %},
+
+factors as (
+
+    select
+        {%- for horizon in horizons %}
+        {%- set value = 'served.clv_' ~ horizon ~ 'd' %}
+        ({{ overlaid(
+            horizon, value, 'served.clv_' ~ var('clv_overlay_horizon_days') ~ 'd', 'overlay'
+        ) }}) / nullif({{ value }}, 0) as factor_{{ horizon }}d,
+        {%- endfor %}
+        served.customer_id
+    from served
+    inner join {{ ref('int_overlay__served') }} as overlay
+        on served.customer_id = overlay.customer_id
+
 )
 
--- The columns are those of int_predictions__scored.
-select scores.* -- noqa: AM04
-from {{ ref('int_scores') }} as scores
-cross join champion
-cross join canary
-where
-    scores.model_version
-    = case
-        when {{ hash_bucket('scores.customer_id', 1000) }} < 1000 * canary.share
-            then canary.model_version
-        else champion.model_version
-    end
+select
+    served.* replace ( -- noqa: AM04
+        {%- for horizon in horizons %}
+        {%- for level in [''] + value_levels(horizon) | list %}
+        {%- set value = 'clv_' ~ horizon ~ 'd' ~ ('_' ~ level if level else '') %}
+        served.{{ value }} * coalesce(factors.factor_{{ horizon }}d, 1.0) as {{ value }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+    )
+from served
+left join factors
+    on served.customer_id = factors.customer_id
+{%- else %}
+
+select * -- noqa: AM04
+from served
+{%- endif %}

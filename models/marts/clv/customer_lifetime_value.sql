@@ -28,8 +28,13 @@ buyers as (
         {%- for horizon in horizons %}
         predictions.interval_source_{{ horizon }}d,
         {%- endfor %}
-        coalesce(concat(predictions.purchase_model, '_gamma_gamma'), 'unscored')
-            as clv_source,
+        case
+            {%- if var('clv_overlay') %}
+            when overlay.customer_id = predictions.customer_id then 'overlay'
+            {%- endif %}
+            when predictions.customer_id is null then 'unscored'
+            else concat(predictions.purchase_model, '_gamma_gamma')
+        end as clv_source,
         predictions.model_version,
         predictions.cutoff_date as scored_on,
         customers.*
@@ -37,6 +42,10 @@ buyers as (
     -- Right after a rollback, scores are those of the version's last run.
     left join {{ ref('int_scores__served') }} as predictions
         on customers.customer_id = predictions.customer_id
+    {%- if var('clv_overlay') %}
+    left join {{ ref('int_overlay__served') }} as overlay
+        on customers.customer_id = overlay.customer_id
+    {%- endif %}
 
 ),
 

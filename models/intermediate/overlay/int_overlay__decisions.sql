@@ -1,0 +1,233 @@
+-- grain: one row per cutoff, candidate, cohort group (and everyone) and horizon: may it be served?
+-- The gate, as it would have stood at each cutoff: on the last two windows that had ended by then,
+-- never on what the fit has seen. It wins for everyone when it is surely better in squared error, not
+-- worse in absolute error and adds no bias; then it serves but where it surely loses. If it does not
+-- win, it serves only where it is surely better in both. A loss at any other horizon counts too.
+-- A deviance is no judge: a few customers of whom nothing was expected would decide.
+{%- set fitted = var('clv_overlay_horizon_days') %}
+with cutoffs as (
+
+    select distinct cutoff_date
+    from {{ ref('int_overlay__windows') }}
+
+),
+
+losses as (
+
+    select *
+    from {{ ref('int_overlay__losses') }}
+
+),
+
+recent as (
+
+    select
+        cutoffs.cutoff_date,
+        losses.candidate,
+        losses.cohort_group,
+        losses.horizon_days,
+        losses.customers,
+        losses.realised,
+        losses.baseline,
+        losses.overlaid,
+        losses.baseline_squared,
+        losses.overlaid_squared,
+        losses.squared_excess,
+        losses.squared_excess_squared,
+        losses.absolute_excess,
+        losses.absolute_excess_squared
+    from cutoffs
+    inner join losses
+        on
+            {{ add_days('losses.cutoff_date', 'losses.horizon_days') }}
+            <= cutoffs.cutoff_date
+    qualify row_number() over (
+        partition by
+            cutoffs.cutoff_date,
+            losses.candidate,
+            losses.cohort_group,
+            losses.horizon_days
+        order by losses.cutoff_date desc
+    ) <= 2
+
+),
+
+summed as (
+
+    select
+        cutoff_date,
+        candidate,
+        cohort_group,
+        horizon_days,
+        sum(customers) as customers,
+        sqrt(sum(baseline_squared) / sum(customers)) as baseline_rmse,
+        sqrt(sum(overlaid_squared) / sum(customers)) as overlay_rmse,
+        sum(baseline) / nullif(sum(realised), 0) - 1 as baseline_bias,
+        sum(overlaid) / nullif(sum(realised), 0) - 1 as overlay_bias,
+        {%- for excess in ['squared_excess', 'absolute_excess'] %}
+        sum({{ excess }}) / sum(customers) as {{ excess }},
+        1.645 * {{ standard_error(
+            'sum(' ~ excess ~ ')', 'sum(' ~ excess ~ '_squared)', 'sum(customers)'
+        ) | indent(8) }} as {{ excess }}_margin,
+        {%- endfor %}
+        count(*) as windows
+    from recent
+    group by 1, 2, 3, 4
+
+),
+
+judged as (
+
+    select
+        *,
+        abs(overlay_bias) <= abs(baseline_bias) + 0.02 as is_unbiased,
+        squared_excess + squared_excess_margin < 0 as is_better_squared,
+        absolute_excess + absolute_excess_margin < 0 as is_better_absolute,
+        squared_excess - squared_excess_margin > 0
+        or absolute_excess - absolute_excess_margin > 0 as is_worse
+    from summed
+
+),
+
+-- Each group that is scored, whether a window of it has ended or not.
+cohort_groups as (
+
+    select distinct
+        cutoff_date,
+        candidate,
+        preference,
+        cohort_group
+    from {{ ref('int_overlay__predictions') }}
+
+    union all
+
+    select distinct
+        cutoff_date,
+        candidate,
+        preference,
+        'everyone' as cohort_group
+    from {{ ref('int_overlay__predictions') }}
+
+),
+
+verdicts as (
+
+    select
+        cohort_groups.cutoff_date,
+        cohort_groups.candidate,
+        cohort_groups.preference,
+        cohort_groups.cohort_group,
+        coalesce(
+            max(
+                case when judged.horizon_days = {{ fitted }} then judged.customers end
+            ), 0
+        ) as customers,
+        max(case when judged.is_worse then 1 else 0 end) = 1 as is_worse,
+        max(
+            case
+                when
+                    judged.horizon_days = {{ fitted }}
+                    and judged.is_better_squared
+                    and judged.absolute_excess <= 0
+                    and judged.is_unbiased
+                    then 1
+                else 0
+            end
+        ) = 1 as is_better,
+        max(
+            case
+                when
+                    judged.horizon_days = {{ fitted }}
+                    and judged.is_better_squared
+                    and judged.is_better_absolute
+                    and judged.is_unbiased
+                    then 1
+                else 0
+            end
+        ) = 1 as is_surely_better
+    from cohort_groups
+    left join judged
+        on
+            cohort_groups.cutoff_date = judged.cutoff_date
+            and cohort_groups.candidate = judged.candidate
+            and cohort_groups.cohort_group = judged.cohort_group
+    group by 1, 2, 3, 4
+
+),
+
+decided as (
+
+    select
+        verdicts.*,
+        everyone.customers > 0 as is_judged,
+        everyone.is_better and not everyone.is_worse as is_won,
+        verdicts.customers >= {{ var('clv_overlay_min_cohort') }} as has_vote
+    from verdicts
+    inner join verdicts as everyone
+        on
+            verdicts.cutoff_date = everyone.cutoff_date
+            and verdicts.candidate = everyone.candidate
+            and everyone.cohort_group = 'everyone'
+
+),
+
+reasoned as (
+
+    select
+        *,
+        case
+            when not is_judged then 'no window has ended'
+            when cohort_group = 'everyone' and is_won then 'better'
+            when cohort_group = 'everyone' and is_worse then 'worse'
+            when cohort_group = 'everyone' then 'not surely better'
+            when is_won and has_vote and is_worse then 'worse here'
+            when is_won then 'better for everyone'
+            when has_vote and is_surely_better and not is_worse then 'better here'
+            else 'not better for everyone, nor surely here'
+        end as reason
+    from decided
+
+),
+
+horizons as (
+
+    {% for horizon in var('clv_horizons') -%}
+    select {{ horizon }} as horizon_days
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
+
+)
+
+select
+    reasoned.candidate,
+    reasoned.preference,
+    reasoned.cohort_group,
+    cast(horizons.horizon_days as {{ type_integer() }}) as horizon_days,
+    reasoned.reason in ('better', 'better for everyone', 'better here') as is_overlay,
+    reasoned.reason,
+    -- The first that wins, else the first of all.
+    dense_rank() over (
+        partition by reasoned.cutoff_date
+        order by
+            case when reasoned.is_won then 0 else 1 end,
+            reasoned.preference
+    ) = 1 as is_chosen,
+    cast(coalesce(judged.windows, 0) as {{ type_integer() }}) as windows,
+    cast(coalesce(judged.customers, 0) as {{ type_integer() }}) as customers,
+    judged.baseline_rmse,
+    judged.overlay_rmse,
+    judged.baseline_bias,
+    judged.overlay_bias,
+    judged.squared_excess,
+    judged.squared_excess_margin,
+    judged.absolute_excess,
+    judged.absolute_excess_margin,
+    reasoned.cutoff_date
+from reasoned
+cross join horizons
+left join judged
+    on
+        reasoned.cutoff_date = judged.cutoff_date
+        and reasoned.candidate = judged.candidate
+        and reasoned.cohort_group = judged.cohort_group
+        and horizons.horizon_days = judged.horizon_days

@@ -1,0 +1,10 @@
+-- grain: one row per feature of the overlay: its place among them, its family, its words
+{% for feature, (family, above, below) in overlay_features().items() -%}
+select
+    '{{ feature }}' as feature,
+    {{ loop.index0 }} as position,
+    '{{ family }}' as family,
+    '{{ above }}' as above_average,
+    '{{ below }}' as below_average
+{{- '\n\nunion all\n\n' if not loop.last }}
+{%- endfor %}

@@ -1,0 +1,20 @@
+-- grain: one row per text of a user, such as a review or a ticket: what was read out of it
+select
+    {{ input_column('text_signals', 'user_id', type_text()) }} as user_id,
+    {{ input_column('text_signals', 'source', type_text()) }} as source,
+    {{ input_column('text_signals', 'topic', type_text()) }} as topic,
+    {{ input_column('text_signals', 'sentiment', type_double()) }} as sentiment,
+    {{ input_column('text_signals', 'ts', type_instant()) }} as written_at
+from {{ input_table('text_signals') }}
+{%- if var('clv_text_model') %}
+
+union all
+
+select
+    user_id,
+    source,
+    topic,
+    sentiment,
+    written_at
+from {{ ref('stg_texts__read') }}
+{%- endif %}
