@@ -667,6 +667,9 @@ def unseen(warehouse: Warehouse) -> Iterator[Fault]:
     for unique_id, node in warehouse.nodes.items():
         silent = (
             node.resource_type == "operation"
+            or not getattr(
+                node.config, "enabled", True
+            )  # a test of a model that is off
             or getattr(node, "language", "sql") == "python"
             or getattr(node.config, "materialized", "") == "ephemeral"
         )
