@@ -79,6 +79,9 @@
             'clv_confirm_refreshes': (1, 100, '2'),
             'clv_export_probability_step': (1, 100, '5'),
             'clv_offer_cap_share': (0, 1, '0.30'),
+            'clv_cac_prior_customers': (1, 1000000, '100'),
+            'clv_campaign_window_days': (1, 365, '90'),
+            'clv_campaign_budget_limit': (1, 10, '1.10'),
         } -%}
         {%- for name, (lowest, highest, example) in ranges.items() -%}
             {%- do require(
@@ -180,6 +183,15 @@
             'must have valuable at most notable, and notable at most vip'
         ) -%}
 
+        {%- set ratios = var('clv_channel_ratios') -%}
+        {%- do require(
+            ratios is mapping and ratios | list | sort == ['amber', 'green']
+            and ratios.values() | reject('number') | list | length == 0
+            and 0 < ratios.amber <= ratios.green,
+            'clv_channel_ratios',
+            'must have green and amber above 0, amber at most green, such as {green: 3, amber: 1}'
+        ) -%}
+
         {%- set statuses = var('clv_suppressed_statuses') -%}
         {%- do require(
             statuses is sequence and statuses is not string
@@ -253,6 +265,7 @@
     ) -%}
     {%- for name, example in {
         'clv_consent_channels': '[email]',
+        'clv_control_arms': '[control, holdout]',
         'clv_suppressed_statuses': '[closed, deceased, fraud, erased]',
     }.items() -%}
         {%- set names = var(name) -%}

@@ -1,0 +1,179 @@
+-- grain: one row per campaign and customer assigned to one of its arms, and what she brought since
+-- The covariate is fixed before the campaign: the CLV at the latest backtest cutoff before its first
+-- day, fitted on what was known then, or, where no cutoff is as old, the margin of the year before.
+{%- set window = var('clv_campaign_window_days') %}
+{%- set horizon = [30, 90, 180, 365] | select('ge', window) | first | default(365) %}
+{%- set day_before = add_days('members.assigned_date', -1) %}
+with as_of as (
+
+    select as_of_date
+    from {{ ref('int_as_of') }}
+
+),
+
+cutoffs as (
+
+    select cutoff_date
+    from {{ ref('int_cutoffs') }}
+    where not is_production
+
+),
+
+identities as (
+
+    select
+        identifier,
+        customer_id
+    from {{ ref('int_identities__resolved') }}
+
+),
+
+assigned as (
+
+    select
+        assignments.campaign_id,
+        coalesce(identities.customer_id, assignments.user_id) as customer_id,
+        case
+            when
+                lower(assignments.arm)
+                in ('{{ var('clv_control_arms') | join("', '") | lower }}')
+                then 'control'
+            else lower(assignments.arm)
+        end as arm,
+        assignments.cost_amount,
+        assignments.assigned_at,
+        {{ local_date('assignments.assigned_at') }} as assigned_date,
+        as_of.as_of_date
+    from {{ ref('stg_campaign_assignments') }} as assignments
+    cross join as_of
+    left join identities
+        on assignments.user_id = identities.identifier
+    where
+        assignments.campaign_id is not null
+        and assignments.user_id is not null
+        and assignments.arm is not null
+        and {{ local_date('assignments.assigned_at') }} <= as_of.as_of_date
+
+),
+
+-- Intention to treat: her first assignment counts, whatever happened then.
+members as (
+
+    select
+        campaign_id,
+        customer_id,
+        arm,
+        assigned_date,
+        least({{ add_days('assigned_date', window - 1) }}, as_of_date) as outcome_until,
+        {{ add_days('assigned_date', window - 1) }} <= as_of_date as is_matured,
+        min(assigned_date) over (partition by campaign_id) as campaign_start,
+        sum(cost_amount) over (partition by campaign_id, customer_id) as cost_amount,
+        min(arm) over (partition by campaign_id, customer_id)
+        != max(arm) over (partition by campaign_id, customer_id) as is_in_two_arms
+    from assigned
+    qualify row_number() over (
+        partition by campaign_id, customer_id
+        order by assigned_at, arm
+    ) = 1
+
+),
+
+starts as (
+
+    select distinct
+        campaign_id,
+        campaign_start
+    from members
+
+),
+
+scored_on as (
+
+    select
+        starts.campaign_id,
+        max(cutoffs.cutoff_date) as cutoff_date
+    from starts
+    inner join cutoffs
+        on starts.campaign_start > cutoffs.cutoff_date
+    group by 1
+
+),
+
+scores as (
+
+    select
+        scored_on.campaign_id,
+        predictions.customer_id,
+        predictions.clv_{{ horizon }}d as clv
+    from {{ ref('int_predictions__scored') }} as predictions
+    inner join scored_on
+        on predictions.cutoff_date = scored_on.cutoff_date
+    where predictions.is_recipe
+
+),
+
+-- Of the days bought on, what was known at the end of each window.
+brought as (
+
+    select
+        members.campaign_id,
+        members.customer_id,
+        sum(
+            case
+                when
+                    purchase_days.purchase_date >= members.assigned_date
+                    and {{ known_at('members.outcome_until') | indent(16) }}
+                    then purchase_days.margin_amount
+            end
+        ) as margin_amount,
+        sum(
+            case
+                when
+                    purchase_days.purchase_date < members.assigned_date
+                    and {{ known_at(day_before) | indent(16) }}
+                    then purchase_days.margin_amount
+            end
+        ) as past_margin
+    from members
+    inner join {{ ref('int_purchase_days') }} as purchase_days
+        on
+            members.customer_id = purchase_days.customer_id
+            and members.outcome_until >= purchase_days.purchase_date
+            and purchase_days.purchase_date
+            >= {{ add_days('members.assigned_date', -365) }}
+    group by 1, 2
+
+)
+
+select
+    members.campaign_id,
+    members.customer_id,
+    members.arm,
+    members.is_in_two_arms,
+    members.cost_amount,
+    {%- if var('clv_value') == 'none' %}
+    cast(null as {{ type_money() }}) as margin_amount,
+    cast(null as {{ type_double() }}) as covariate,
+    {%- else %}
+    {{ as_money('coalesce(brought.margin_amount, 0)') }} as margin_amount,
+    case
+        when scored_on.cutoff_date is not null then coalesce(scores.clv, 0)
+        else cast(coalesce(brought.past_margin, 0) as {{ type_double() }})
+    end as covariate,
+    {%- endif %}
+    case when scored_on.cutoff_date is not null then 'clv' else 'past_margin' end
+        as covariate_source,
+    members.is_matured,
+    members.assigned_date,
+    scored_on.cutoff_date
+from members
+left join scored_on
+    on members.campaign_id = scored_on.campaign_id
+left join scores
+    on
+        members.campaign_id = scores.campaign_id
+        and members.customer_id = scores.customer_id
+left join brought
+    on
+        members.campaign_id = brought.campaign_id
+        and members.customer_id = brought.customer_id

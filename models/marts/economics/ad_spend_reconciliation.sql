@@ -1,0 +1,8 @@
+-- grain: one row per disposition of delivered acquisition spend
+select
+    disposition,
+    disposition = 'counted' as is_counted,
+    count(*) as row_count,
+    {{ as_money('coalesce(sum(spend_amount), 0)') }} as spend_amount
+from {{ ref('int_ad_spend__resolved') }}
+group by 1

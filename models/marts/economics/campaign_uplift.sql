@@ -1,0 +1,239 @@
+-- grain: one row per campaign and treated arm, compared with the control arm
+-- Intention to treat: everybody counts in the arm that she was assigned to. Two estimates of the
+-- difference in mean margin: as it came, and less what the covariate explains (CUPED; Deng, Xu,
+-- Kohavi & Walker 2013), both with Welch's interval. All of it from moments per arm.
+{%- set methods = ['raw', 'adjusted'] %}
+with plans as (
+
+    select *
+    from {{ ref('campaign_plans') }}
+
+),
+
+arms as (
+
+    select
+        campaign_id,
+        arm,
+        count(*) as customers,
+        avg(cast(margin_amount as {{ type_double() }})) as mean_margin,
+        var_samp(cast(margin_amount as {{ type_double() }})) as margin_variance,
+        avg(covariate) as mean_covariate,
+        var_samp(covariate) as covariate_variance,
+        covar_samp(cast(margin_amount as {{ type_double() }}), covariate) as covariance,
+        sum(cost_amount) as cost_amount,
+        sum(case when is_in_two_arms then 1 else 0 end) as in_two_arms,
+        min(case when is_matured then 1 else 0 end) = 1 as is_matured,
+        min(covariate_source) as covariate_source,
+        min(assigned_date) as first_assigned_date,
+        max(assigned_date) as last_assigned_date,
+        max(cutoff_date) as cutoff_date
+    from {{ ref('int_campaigns__outcomes') }}
+    group by 1, 2
+
+),
+
+-- Sample ratio: chi-squared with one degree of freedom, against the planned shares of the two arms.
+compared as (
+
+    select
+        treated.campaign_id,
+        treated.arm,
+        treated.customers as treated_customers,
+        treated.mean_margin as treated_mean,
+        treated.margin_variance as treated_variance,
+        treated.mean_covariate as treated_covariate,
+        treated.covariate_variance as treated_covariate_variance,
+        treated.covariance as treated_covariance,
+        control.customers as control_customers,
+        control.mean_margin as control_mean,
+        control.margin_variance as control_variance,
+        control.mean_covariate as control_covariate,
+        control.covariate_variance as control_covariate_variance,
+        control.covariance as control_covariance,
+        treated.in_two_arms + coalesce(control.in_two_arms, 0) as in_two_arms,
+        treated.is_matured and control.is_matured as is_matured,
+        treated.covariate_source,
+        treated.cutoff_date,
+        treated.cost_amount,
+        cast(treated.cost_amount as {{ type_double() }}) / treated.customers
+        - cast(coalesce(control.cost_amount, 0) as {{ type_double() }})
+        / control.customers as cost_per_customer,
+        treated_plans.planned_lift,
+        treated_plans.planned_cost_amount,
+        treated.first_assigned_date,
+        treated.last_assigned_date,
+        power(
+            treated.customers * control_plans.planned_share
+            - control.customers * treated_plans.planned_share, 2
+        ) / (
+            (treated.customers + control.customers)
+            * control_plans.planned_share * treated_plans.planned_share
+        ) as ratio_chi_squared
+    from arms as treated
+    left join arms as control
+        on
+            treated.campaign_id = control.campaign_id
+            and control.arm = 'control'
+    left join plans as treated_plans
+        on
+            treated.campaign_id = treated_plans.campaign_id
+            and treated.arm = treated_plans.arm
+    left join plans as control_plans
+        on
+            treated.campaign_id = control_plans.campaign_id
+            and control_plans.arm = 'control'
+    where treated.arm != 'control'
+
+),
+
+-- Sums of squares within the arms.
+pooled as (
+
+    select
+        *,
+        case
+            when ratio_chi_squared > 10.828 then 'failed'
+            when ratio_chi_squared <= 10.828 then 'passed'
+            else 'unplanned'
+        end as ratio_check,
+        {%- for total, moment in {
+            'squares_y': 'variance', 'squares_x': 'covariate_variance',
+            'products': 'covariance',
+        }.items() %}
+        (treated_customers - 1) * treated_{{ moment }}
+        + (control_customers - 1) * control_{{ moment }} as {{ total }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from compared
+
+),
+
+fitted as (
+
+    select
+        *,
+        0.0 as theta_raw,
+        products / nullif(squares_x, 0) as theta_adjusted,
+        power(products, 2) / nullif(squares_x * squares_y, 0) as rho_squared
+    from pooled
+
+),
+
+-- A test whose sample ratio has failed says nothing.
+differences as (
+
+    select
+        *,
+        {%- for method in methods %}
+        case
+            when ratio_check != 'failed'
+                then
+                    treated_mean - control_mean
+                    - theta_{{ method }} * (treated_covariate - control_covariate)
+        end as uplift_{{ method }},
+        {%- for arm in ['treated', 'control'] %}
+        abs(
+            {{ arm }}_variance - 2 * theta_{{ method }} * {{ arm }}_covariance
+            + power(theta_{{ method }}, 2) * {{ arm }}_covariate_variance
+        ) / {{ arm }}_customers as {{ arm }}_square_{{ method }},
+        {%- endfor %}
+        {%- endfor %}
+        coalesce(rho_squared >= 0.05, false) as is_adjusted
+    from fitted
+
+),
+
+measured as (
+
+    select
+        *,
+        {%- for method in methods %}
+        {%- set squares = 'treated_square_' ~ method ~ ' + control_square_' ~ method %}
+        sqrt({{ squares }}) as error_{{ method }},
+        power({{ squares }}, 2) / nullif(
+            power(treated_square_{{ method }}, 2) / nullif(treated_customers - 1, 0)
+            + power(control_square_{{ method }}, 2) / nullif(control_customers - 1, 0), 0
+        ) as degrees_{{ method }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from differences
+
+),
+
+bounded as (
+
+    select
+        *,
+        {%- for method in methods %}
+        {{ student_quantile('0.05', 'degrees_' ~ method) | indent(8) }}
+        * error_{{ method }} as reach_{{ method }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from measured
+
+),
+
+chosen as (
+
+    select
+        *,
+        {%- for measure in ['uplift', 'reach', 'error'] %}
+        case when is_adjusted then {{ measure }}_adjusted else {{ measure }}_raw end
+            as {{ measure }},
+        {%- endfor %}
+        -- What the plan foresaw: a lift of what was expected of the treated without it.
+        case
+            when covariate_source = 'clv' then planned_lift * treated_covariate
+        end as predicted_uplift,
+        coalesce(
+            cast(planned_cost_amount as {{ type_double() }}) / treated_customers,
+            cost_per_customer
+        ) as planned_cost_per_customer,
+        cost_amount > {{ var('clv_campaign_budget_limit') }} * planned_cost_amount
+            as is_over_budget
+    from bounded
+
+)
+
+select
+    campaign_id,
+    arm,
+    case
+        when is_over_budget then 'over_budget'
+        when ratio_check = 'failed' then 'void'
+        when not is_matured then 'waiting'
+        when cost_per_customer is null or uplift + reach is null then 'unknown'
+        when uplift + reach < cost_per_customer then 'loses'
+        when uplift - reach > cost_per_customer then 'pays'
+        else 'undecided'
+    end as verdict,
+    treated_customers,
+    control_customers,
+    cast(coalesce(in_two_arms, 0) as {{ type_integer() }}) as customers_in_two_arms,
+    ratio_check,
+    ratio_chi_squared,
+    treated_mean as treated_mean_margin,
+    control_mean as control_mean_margin,
+    uplift,
+    uplift - reach as uplift_lower_95,
+    uplift + reach as uplift_upper_95,
+    uplift_raw,
+    uplift_raw - reach_raw as uplift_raw_lower_95,
+    uplift_raw + reach_raw as uplift_raw_upper_95,
+    is_adjusted,
+    covariate_source,
+    rho_squared,
+    -- Found in 4 tests of 5, at 5 %, two-sided.
+    2.801585 * error as smallest_detectable_uplift,
+    {{ as_money('cost_amount') }} as cost_amount,
+    cost_per_customer,
+    {{ as_money('uplift * treated_customers') }} as incremental_margin,
+    {%- for name, bound in {'': '', '_lower_95': ' - reach', '_upper_95': ' + reach'}.items() %}
+    (uplift{{ bound }}) / nullif(cost_per_customer, 0) - 1 as realised_roi{{ name }},
+    {%- endfor %}
+    predicted_uplift,
+    predicted_uplift / nullif(planned_cost_per_customer, 0) - 1 as predicted_roi,
+    is_over_budget,
+    is_matured,
+    first_assigned_date,
+    last_assigned_date,
+    cutoff_date as covariate_date
+from chosen

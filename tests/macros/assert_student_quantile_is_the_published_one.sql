@@ -1,0 +1,35 @@
+-- 0.975 quantiles of Student's t by degrees of freedom, from published tables, within 1 %, and from
+-- 10 on within 0.01 %; and what a test needs: 2 (1.960 + 0.842)^2 / 0.05^2 customers per arm find
+-- 5 % where the standard deviation is the mean.
+with cases as (
+
+    {% for degrees, quantile, tolerance in [
+        (3, 3.182446, 0.01), (5, 2.570582, 0.002), (10, 2.228139, 0.0001),
+        (30, 2.042272, 0.0001), (100, 1.983972, 0.0001), (100000, 1.959988, 0.0001),
+    ] -%}
+    select
+        'student_quantile of {{ degrees }} degrees' as macro_case,
+        {{ student_quantile('0.05', degrees) }} as actual,
+        {{ quantile }} as expected,
+        {{ tolerance }} as tolerance
+
+    union all
+
+    {% endfor -%}
+    {%- for name, mean, variance, rho_squared, customers in [
+        ('a standard deviation of the mean', 3.0, 9.0, 0.0, 6279.1),
+        ('half of it explained', 3.0, 9.0, 0.5, 3139.55),
+    ] -%}
+    select
+        'customers_per_arm, {{ name }}' as macro_case,
+        {{ customers_per_arm(mean, variance, 0.05, rho_squared) }} as actual,
+        {{ customers }} as expected,
+        0.0001 as tolerance
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
+
+)
+
+select *
+from cases
+where abs(actual / expected - 1) > tolerance
