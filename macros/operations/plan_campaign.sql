@@ -5,6 +5,11 @@
     The second number is with the CLV at the cutoff as covariate, as campaign_uplift uses it.
 #}
 {% macro plan_campaign(days=90) %}
+    {%- if days not in var('clv_horizons') -%}
+        {%- do exceptions.raise_compiler_error(
+            'clv: days must be one of ' ~ var('clv_horizons') | join(', ') ~ ' (var clv_horizons).'
+        ) -%}
+    {%- endif -%}
     {%- set value = 'cast(outcomes.value_' ~ days ~ 'd as ' ~ type_double() ~ ')' -%}
     {%- set clv = 'coalesce(predictions.clv_' ~ days ~ 'd, 0)' -%}
     {%- set windows -%}
