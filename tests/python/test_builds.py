@@ -14,7 +14,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from scipy.special import betainc
-from scipy.stats import nbinom
+from scipy.stats import nbinom, ttest_ind
 
 BIN = Path(sys.executable).parent
 CUTOFF = pd.Timestamp("1997-09-30")
@@ -383,19 +383,23 @@ def rich_inputs():
                 "topic": "delivery",
             }
         ),
+        # television wins nobody, and one day is still to come
         "ad_spend": pd.DataFrame(
-            {
-                "channel": ["web"],
-                "spend_date": pd.Timestamp("2024-01-01"),
-                "spend": [99.5],
-            }
+            [
+                (channel, start.normalize() + pd.Timedelta(days=day), spend)
+                for channel, spend in (("Web", 40.25), ("store", 90.0), ("tv", 5.0))
+                for day in range(0, 540, 9)
+            ]
+            + [("tv", pd.Timestamp("2024-12-24"), 99.5)],
+            columns=["channel", "spend_date", "spend"],
         ),
         "campaign_assignments": pd.DataFrame(
             {
-                "campaign_id": ["c1"],
-                "user_id": ["u000a"],
-                "arm": ["control"],
-                "assigned_at": pd.Timestamp("2024-01-01"),
+                "campaign_id": "c1",
+                "user_id": [f"{each}{'ab'[k % 2]}" for k, each in enumerate(people)],
+                "arm": np.where(rng.random(len(people)) < 0.3, "Holdout", "Mail"),
+                "assigned_at": pd.Timestamp("2024-02-01 09:30"),
+                "cost": 1.5,
             }
         ),
         "consents": pd.DataFrame(
@@ -496,6 +500,53 @@ def test_prospects_have_the_prior_of_their_country(rich):
     assert len(found) >= 151
     assert found["first_purchase_date"].isna().all()
     assert found["clv_365d"].notna().all()
+
+
+def test_channels_have_their_spend_and_those_who_first_bought(rich, inputs):
+    found = rich.read("from clv.channel_economics")
+    spend = inputs["ad_spend"].assign(channel=lambda d: d["channel"].str.lower())
+    spend = spend[spend["spend_date"] < "2024-07-01"]
+    month = spend["spend_date"].dt.to_period("M").dt.to_timestamp()
+    expected = spend.groupby(["channel", month.rename("cohort_month")])["spend"].sum()
+    found = found.set_index(["channel", "cohort_month"]).sort_index()
+    amounts = found["acquisition_spend"].astype(float).to_dict()
+    assert amounts == pytest.approx(expected.to_dict())
+    buyers = rich.read(
+        "select first_channel as channel, "
+        "date_trunc('month', first_purchase_date) as cohort_month, "
+        "count(*) as customers from clv.customers "
+        "where first_purchase_date is not null group by all"
+    ).set_index(["channel", "cohort_month"])["customers"]
+    found_buyers = found.loc[found["new_customers"] > 0, "new_customers"]
+    assert found_buyers.to_dict() == buyers.to_dict()
+    assert set(found.loc["tv", "status"]) == {"red"}
+    assert set(found["status"]) > {"red", "green"}
+    # what has come entirely is known, what has not has a range
+    ended = found[found["share_expected"] == 0]
+    assert (ended["predicted_clv_p10"] == ended["predicted_clv_p90"]).all()
+    rest = found[found["share_expected"] > 0]
+    assert len(rest) > 10
+    assert (rest["predicted_clv_p10"] < rest["predicted_clv"]).all()
+    assert (rest["predicted_clv"] < rest["predicted_clv_p90"]).all()
+
+
+def test_uplift_is_welchs_with_and_without_the_covariate(rich):
+    found = rich.read("from clv.campaign_uplift").iloc[0]
+    assert found["covariate_date"] == pd.Timestamp("2023-12-31")
+    assert found["is_matured"] and found["is_adjusted"]
+    outcomes = rich.read("from clv_intermediate.int_campaigns__outcomes")
+    margin = outcomes["margin_amount"].astype(float)
+    is_treated = outcomes["arm"] == "mail"
+    assert len(outcomes) == found["treated_customers"] + found["control_customers"]
+    within = outcomes.assign(margin_amount=margin).groupby("arm")
+    within = within[["margin_amount", "covariate"]].transform(lambda d: d - d.mean())
+    slope = within.product(axis=1).sum() / (within["covariate"] ** 2).sum()
+    adjusted = margin - slope * outcomes["covariate"]
+    for estimate, values in (("uplift_raw", margin), ("uplift", adjusted)):
+        test = ttest_ind(values[is_treated], values[~is_treated], equal_var=False)
+        lower, upper = test.confidence_interval()
+        assert found[f"{estimate}_lower_95"] == pytest.approx(lower, rel=1e-6)
+        assert found[f"{estimate}_upper_95"] == pytest.approx(upper, rel=1e-6)
 
 
 def test_small_strata_inherit_their_parent(rich):

@@ -1,4 +1,5 @@
 -- grain: one row per customer, with what would be shipped of her, or why nothing may be
+{%- set is_stopping = var('clv_stop_campaigns') %}
 {%- set channels = var('clv_consent_channels') %}
 {%- set bands = var('clv_export_bands') %}
 {%- set caps = var('clv_offer_caps') %}
@@ -101,6 +102,28 @@ consent_input as (
 
 ),
 
+{%- if is_stopping %}
+
+-- A campaign stops when all its arms lose money, or are over budget.
+stopped as (
+
+    select
+        {%- for campaign, _ in campaign_shares() | dictsort %}
+        coalesce(
+            min(
+                case
+                    when campaign_id != '{{ campaign }}' then null
+                    when verdict in ('loses', 'over_budget') then 1
+                    else 0
+                end
+            ), 0
+        ) as stops_{{ loop.index }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ ref('campaign_uplift') }}
+
+),
+{%- endif %}
+
 described as (
 
     select
@@ -164,6 +187,9 @@ described as (
                         ~ "|', customers.customer_id)",
                         10000
                     ) }} >= {{ (share * 10000) | round | int }}
+                    {%- if is_stopping %}
+                    and stopped.stops_{{ loop.index }} = 0
+                    {%- endif %}
                     then '{{ campaign }}|'
                 else ''
             end
@@ -178,6 +204,9 @@ described as (
         ) as has_consent
     from customers
     cross join consent_input
+    {%- if is_stopping %}
+    cross join stopped
+    {%- endif %}
     inner join segments
         on customers.customer_id = segments.customer_id
     left join consenting
