@@ -399,9 +399,8 @@ def rich_inputs():
                 "user_id": [f"{each}{'ab'[k % 2]}" for k, each in enumerate(people)],
                 "arm": np.where(rng.random(len(people)) < 0.3, "Holdout", "Mail"),
                 "assigned_at": pd.Timestamp("2024-02-01 09:30"),
-                "cost": 1.5,
             }
-        ),
+        ).assign(cost=lambda d: np.where(d["arm"] == "Mail", 1.5, 0)),
         "consents": pd.DataFrame(
             {"user_id": ["u000a"], "channel": ["email"], "is_granted": [True]}
         ),
@@ -421,6 +420,8 @@ SEEDS = {
     "currency_rates": "currency,valid_from,rate\n"
     "EUR,2023-01-01,1.1\nEUR,2024-01-01,1.25\n",
     "margin_rates": "dimension,key,margin_rate\ncategory,toys,0.5\nchannel,web,0.25\n",
+    "campaign_plans": "campaign_id,arm,planned_share,planned_lift,planned_cost_amount\n"
+    "c1,control,0.3,,\nc1,mail,0.7,0.1,2000\n",
 }
 RICH = {
     "clv_strata": ["first_channel", "country"],
@@ -533,7 +534,9 @@ def test_channels_have_their_spend_and_those_who_first_bought(rich, inputs):
 def test_uplift_is_welchs_with_and_without_the_covariate(rich):
     found = rich.read("from clv.campaign_uplift").iloc[0]
     assert found["covariate_date"] == pd.Timestamp("2023-12-31")
-    assert found["is_matured"] and found["is_adjusted"]
+    assert found[["is_matured", "is_adjusted"]].all()
+    assert found["ratio_check"] == "passed"
+    assert found["predicted_uplift"] > 0
     outcomes = rich.read("from clv_intermediate.int_campaigns__outcomes")
     margin = outcomes["margin_amount"].astype(float)
     is_treated = outcomes["arm"] == "mail"

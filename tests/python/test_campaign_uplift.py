@@ -70,7 +70,7 @@ def uplift(tmp_path_factory):
 
 
 @pytest.mark.parametrize("estimate", ["uplift", "uplift_raw"])
-@pytest.mark.parametrize("case, effect", [("effect", EFFECT), ("none", 0)])
+@pytest.mark.parametrize(("case", "effect"), [("effect", EFFECT), ("none", 0)])
 def test_the_interval_holds_the_effect_in_95_of_100_draws(
     uplift, case, effect, estimate
 ):

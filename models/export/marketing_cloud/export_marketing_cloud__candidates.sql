@@ -104,7 +104,7 @@ consent_input as (
 
 {%- if is_stopping %}
 
--- A campaign stops when all its arms lose money, or are over budget.
+-- A campaign whose arms all lose money, or are over budget, stops: it holds everybody out.
 stopped as (
 
     select
@@ -187,9 +187,7 @@ described as (
                         ~ "|', customers.customer_id)",
                         10000
                     ) }} >= {{ (share * 10000) | round | int }}
-                    {%- if is_stopping %}
-                    and stopped.stops_{{ loop.index }} = 0
-                    {%- endif %}
+                    {{- ' + 10000 * stopped.stops_' ~ loop.index if is_stopping }}
                     then '{{ campaign }}|'
                 else ''
             end

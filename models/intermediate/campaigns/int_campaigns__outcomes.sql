@@ -3,6 +3,7 @@
 -- day, fitted on what was known then, or, where no cutoff is as old, the margin of the year before.
 {%- set window = var('clv_campaign_window_days') %}
 {%- set horizon = [30, 90, 180, 365] | select('ge', window) | first | default(365) %}
+{%- set controls = var('clv_control_arms') | join("', '") | lower %}
 {%- set day_before = add_days('members.assigned_date', -1) %}
 with as_of as (
 
@@ -34,10 +35,7 @@ assigned as (
         assignments.campaign_id,
         coalesce(identities.customer_id, assignments.user_id) as customer_id,
         case
-            when
-                lower(assignments.arm)
-                in ('{{ var('clv_control_arms') | join("', '") | lower }}')
-                then 'control'
+            when lower(assignments.arm) in ('{{ controls }}') then 'control'
             else lower(assignments.arm)
         end as arm,
         assignments.cost_amount,

@@ -36,8 +36,9 @@ dated as (
     select
         purchase_days.customer_id,
         purchase_days.value_amount,
-        {{ days_between('customers.first_purchase_date', 'purchase_days.purchase_date') }}
-            as days_since_first
+        {{ days_between(
+            'customers.first_purchase_date', 'purchase_days.purchase_date'
+        ) }} as days_since_first
     from purchase_days
     inner join customers
         on purchase_days.customer_id = customers.customer_id
@@ -48,14 +49,15 @@ came as (
 
     select
         customer_id,
-        {%- for days in [0] + horizons %}
+        {%- for days in horizons %}
         sum(
             case
                 when days_since_first <= {{ days }}
                     then value_amount * power({{ annual }}, -days_since_first / 365.0)
             end
-        ) as value_{{ days }}d{{ ',' if not loop.last }}
+        ) as value_{{ days }}d,
         {%- endfor %}
+        sum(case when days_since_first = 0 then value_amount end) as value_0d
     from dated
     group by 1
 
@@ -86,18 +88,20 @@ joined as (
         {%- for days in horizons %}
         case
             when customers.is_suppressed then 0.0
-            else power({{ annual }}, -customers.age_days / 365.0)
-            * {{ within_horizons(
-                'expected.clv_%sd', horizons, '(' ~ days ~ ' - customers.age_days)'
-            ) | indent(12) }}
+            else
+                power({{ annual }}, -customers.age_days / 365.0)
+                * {{ within_horizons(
+                    'expected.clv_%sd', horizons, '(' ~ days ~ ' - customers.age_days)'
+                ) | indent(16) }}
         end as expected_{{ days }}d,
         {%- endfor %}
         case
             when customers.is_suppressed then 0.0
-            else power({{ annual }}, -customers.age_days / 182.5)
-            * {{ within_horizons(
-                'expected.value_variance_%sd', horizons, '(365 - customers.age_days)'
-            ) | indent(12) }}
+            else
+                power({{ annual }}, -customers.age_days / 182.5)
+                * {{ within_horizons(
+                    'expected.value_variance_%sd', horizons, '(365 - customers.age_days)'
+                ) | indent(16) }}
         end as value_variance
     from customers
     inner join came

@@ -2,7 +2,7 @@
 select
     disposition,
     disposition = 'counted' as is_counted,
-    count(*) as row_count,
+    cast(sum(row_count) as {{ type_integer() }}) as row_count,
     {{ as_money('coalesce(sum(spend_amount), 0)') }} as spend_amount
 from {{ ref('int_ad_spend__resolved') }}
 group by 1

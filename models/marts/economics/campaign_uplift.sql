@@ -92,18 +92,18 @@ pooled as (
 
     select
         *,
-        case
-            when ratio_chi_squared > 10.828 then 'failed'
-            when ratio_chi_squared <= 10.828 then 'passed'
-            else 'unplanned'
-        end as ratio_check,
         {%- for total, moment in {
             'squares_y': 'variance', 'squares_x': 'covariate_variance',
             'products': 'covariance',
         }.items() %}
         (treated_customers - 1) * treated_{{ moment }}
-        + (control_customers - 1) * control_{{ moment }} as {{ total }}{{ ',' if not loop.last }}
+        + (control_customers - 1) * control_{{ moment }} as {{ total }},
         {%- endfor %}
+        case
+            when ratio_chi_squared > 10.828 then 'failed'
+            when ratio_chi_squared <= 10.828 then 'passed'
+            else 'unplanned'
+        end as ratio_check
     from compared
 
 ),
@@ -146,15 +146,18 @@ differences as (
 measured as (
 
     select
-        *,
         {%- for method in methods %}
-        {%- set squares = 'treated_square_' ~ method ~ ' + control_square_' ~ method %}
-        sqrt({{ squares }}) as error_{{ method }},
-        power({{ squares }}, 2) / nullif(
-            power(treated_square_{{ method }}, 2) / nullif(treated_customers - 1, 0)
-            + power(control_square_{{ method }}, 2) / nullif(control_customers - 1, 0), 0
-        ) as degrees_{{ method }}{{ ',' if not loop.last }}
+        sqrt(treated_square_{{ method }} + control_square_{{ method }})
+            as error_{{ method }},
+        power(treated_square_{{ method }} + control_square_{{ method }}, 2)
+        / nullif(
+            {%- for arm in ['treated', 'control'] %}
+            {{ '+ ' if not loop.first }}power({{ arm }}_square_{{ method }}, 2)
+            / nullif({{ arm }}_customers - 1, 0)
+            {%- endfor %}, 0
+        ) as degrees_{{ method }},
         {%- endfor %}
+        *
     from differences
 
 ),
@@ -162,11 +165,11 @@ measured as (
 bounded as (
 
     select
-        *,
         {%- for method in methods %}
-        {{ student_quantile('0.05', 'degrees_' ~ method) | indent(8) }}
-        * error_{{ method }} as reach_{{ method }}{{ ',' if not loop.last }}
+        {{ student_quantile('0.05', 'degrees_' ~ method) | indent(4) }}
+        * error_{{ method }} as reach_{{ method }},
         {%- endfor %}
+        *
     from measured
 
 ),
@@ -226,9 +229,9 @@ select
     {{ as_money('cost_amount') }} as cost_amount,
     cost_per_customer,
     {{ as_money('uplift * treated_customers') }} as incremental_margin,
-    {%- for name, bound in {'': '', '_lower_95': ' - reach', '_upper_95': ' + reach'}.items() %}
-    (uplift{{ bound }}) / nullif(cost_per_customer, 0) - 1 as realised_roi{{ name }},
-    {%- endfor %}
+    uplift / nullif(cost_per_customer, 0) - 1 as realised_roi,
+    (uplift - reach) / nullif(cost_per_customer, 0) - 1 as realised_roi_lower_95,
+    (uplift + reach) / nullif(cost_per_customer, 0) - 1 as realised_roi_upper_95,
     predicted_uplift,
     predicted_uplift / nullif(planned_cost_per_customer, 0) - 1 as predicted_roi,
     is_over_budget,
