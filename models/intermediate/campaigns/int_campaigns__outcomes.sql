@@ -35,7 +35,9 @@ assigned as (
         assignments.campaign_id,
         coalesce(identities.customer_id, assignments.user_id) as customer_id,
         case
-            when lower(assignments.arm) in ('{{ controls }}') then 'control'
+            when
+                lower(assignments.arm) in ('{{ controls }}')
+                then 'control'
             else lower(assignments.arm)
         end as arm,
         assignments.cost_amount,
