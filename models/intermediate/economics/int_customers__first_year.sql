@@ -65,13 +65,17 @@ came as (
 
 expected as (
 
-    select predictions.*
-    from {{ ref('int_predictions__expected') }} as predictions
-    inner join {{ ref('int_scores__served') }} as served
+    select
+        {%- for days in horizons %}
+        predictions.value_variance_{{ days }}d,
+        {%- endfor %}
+        served.*
+    from {{ ref('int_scores__served') }} as served
+    inner join {{ ref('int_predictions__expected') }} as predictions
         on
-            predictions.customer_id = served.customer_id
-            and predictions.model_version = served.model_version
-            and predictions.cutoff_date = served.cutoff_date
+            served.customer_id = predictions.customer_id
+            and served.model_version = predictions.model_version
+            and served.cutoff_date = predictions.cutoff_date
 
 ),
 
