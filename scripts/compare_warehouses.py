@@ -58,8 +58,10 @@ def download(client: bigquery.Client, dataset: str, database: Path) -> None:
     with duckdb.connect(str(database)) as connection:
         connection.execute("set TimeZone = 'UTC'")
         connection.execute(f"create or replace schema {quoted(dataset)}")
+        # The emulator lists functions as tables.
+        functions = {routine.routine_id for routine in client.list_routines(dataset)}
         for item in client.list_tables(dataset):
-            if item.table_type not in ("TABLE", "VIEW"):
+            if item.table_type not in ("TABLE", "VIEW") or item.table_id in functions:
                 continue
             result = client.query_and_wait(f"select * from {dataset}.{item.table_id}")
             arrow = result.to_arrow(create_bqstorage_client=False)

@@ -31,9 +31,9 @@ computed as (
 -- A valid version of before, or one of later.
 kept as (
 
+    {% if is_incremental() -%}
     select distinct computed.settings
     from computed
-    {% if is_incremental() -%}
     inner join {{ this }} as frozen
         on computed.settings = frozen.settings
     where
@@ -41,6 +41,8 @@ kept as (
         and {{ days_between('frozen.effective_date', 'computed.cutoff_date') }}
         < {{ var('clv_cut_point_refresh_days') }}
     {%- else -%}
+    select settings
+    from computed
     where false
     {%- endif %}
 
