@@ -12,8 +12,8 @@ fixtures as rows and data tests; incremental models and snapshots are built twic
 
 The types of sources are those of load_input.py; of tables of state, those they are
 created with; of Python models, those of the frame that the model's own function returns
-for empty tables. A variant is another set of
-variables, so that every branch of the Jinja is read; see VARIANTS.
+for empty tables. A variant is another set of variables, so that every branch of the
+Jinja is read (see VARIANTS); unit tests, which set their own, are read once.
 
 What a build must not cost is checked on the resolved statements: no `select *` from a
 source, no cross join and no window over everything where the number of rows grows with
@@ -580,6 +580,7 @@ def build(
     variables: dict[str, Any],
     text: bool = False,
     selection: tuple[str, ...] = (),
+    unit_tests: bool = True,
 ) -> int:
     """Run `dbt build` in the warehouse; its faults say what is wrong.
 
@@ -588,6 +589,7 @@ def build(
         variables: those that differ from dbt_project.yml.
         text: whether every column of the sources is text.
         selection: options of `dbt build` that say what to build; everything.
+        unit_tests: whether they are run too, most of which set variables of their own.
 
     Returns:
         How many nodes were skipped because of a fault before them.
@@ -612,7 +614,7 @@ def build(
         return 0
     manifest = parsed.result
     warehouse.is_daily = variables.get("clv_run") == "daily"
-    warehouse.nodes = {**manifest.nodes, **manifest.unit_tests}
+    warehouse.nodes = {**manifest.nodes, **(manifest.unit_tests if unit_tests else {})}
     tables = (variables.get("clv_input_tables") or dict.fromkeys(CONTRACT, "")).items()
     absent = {name for name, table in tables if table is None}
     for source in manifest.sources.values():
@@ -629,7 +631,8 @@ def build(
         warehouse.run_python_model(parsed_model)
         return impl.BigQueryAdapterResponse(_message="OK")
 
-    passes = [selection] if selection else [(), AGAIN]
+    whole = () if unit_tests else ("--exclude-resource-type", "unit_test")
+    passes = [selection] if selection else [whole, AGAIN]
     skipped = 0
     with (
         patch.object(connections, "create_bigquery_client", lambda _: warehouse),
@@ -715,8 +718,14 @@ def main(arguments: list[str] | None = None) -> int:
         for name in options.variant or VARIANTS:
             target = scratch.resolve() / name.replace(" ", "_")
             warehouse = Warehouse(google, options.project_dir.resolve(), target)
-            skipped += build(warehouse, VARIANTS[name], name == TEXT_SOURCES)
-            if name == "default" and not warehouse.faults:
+            is_default = name == "default"
+            skipped += build(
+                warehouse,
+                VARIANTS[name],
+                text=name == TEXT_SOURCES,
+                unit_tests=is_default,
+            )
+            if is_default and not warehouse.faults:
                 skipped += build(warehouse, DAILY, selection=DAILY_SELECTION)
             for fault in warehouse.faults:
                 print(f"{name}: {fault}")
