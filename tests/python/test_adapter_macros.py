@@ -18,6 +18,7 @@ from googlesql import GoogleSql, SqlError  # noqa: E402
 TESTS = (
     "assert_adapter_macros_give_known_values",
     "assert_probability_alive_is_the_published_one",
+    "assert_student_quantile_is_the_published_one",
 )
 
 # Test → what stands in it, and a wrong value that its rows must then show.

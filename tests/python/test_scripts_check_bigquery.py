@@ -334,7 +334,8 @@ def statement(warehouse, model):
     sql = next(
         sql
         for node, sql in warehouse.statements
-        if node == f"model.clv.{model}" and re.search(r"create or replace", sql)
+        if re.fullmatch(rf"model\.clv\.{model}(\.v\d+)?", node)
+        and re.search(r"create or replace", sql)
     )
     return re.sub(r"\n *(?:partition|cluster) by [^\n]*\n(?=\s*OPTIONS)", "\n", sql)
 

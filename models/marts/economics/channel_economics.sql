@@ -153,9 +153,10 @@ select
     {{ as_money('judged.value_0d') }} as first_purchase_value,
     {{ as_money('judged.value_365d') }} as predicted_clv,
     {%- for level, bound in {'p10': 'lower_80', 'p90': 'upper_80'}.items() %}
+    -- In cents: warehouses may round the last digit of a bound another way.
     {{ as_money(
-        'judged.value_365d + (bounded.' ~ bound ~ ' - judged.expected_value)'
-        ~ ' / nullif(judged.scored_customers, 0)'
+        'round(judged.value_365d + (bounded.' ~ bound ~ ' - judged.expected_value)'
+        ~ ' / nullif(judged.scored_customers, 0), 2)'
     ) }} as predicted_clv_{{ level }},
     {%- endfor %}
     judged.expected_value / nullif(judged.scored_customers * judged.value_365d, 0)
