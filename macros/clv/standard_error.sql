@@ -1,7 +1,15 @@
-{# Standard error of a mean, from a sum, a sum of squares and a count. #}
+{#
+    Standard error of a mean, from a sum, a sum of squares and a count (divisor n - 1); null for
+    one observation. Equal observations leave rounding noise, which is taken for zero.
+#}
 {% macro standard_error(total, squares, number) -%}
     sqrt(
-        greatest({{ squares }} / {{ number }} - power({{ total }} / {{ number }}, 2), 0)
-        / {{ number }}
+        case
+            when
+                {{ squares }} - power({{ total }}, 2) / {{ number }}
+                > 1e-12 * {{ squares }}
+                then {{ squares }} - power({{ total }}, 2) / {{ number }}
+            else 0
+        end / {{ number }} / nullif({{ number }} - 1, 0)
     )
 {%- endmacro %}
