@@ -14,12 +14,14 @@
     (tests/python/test_score_history.py). Seasons are left out: days are usual days.
 #}
 {% macro create_score_history(relation) -%}
-    {%- set frequency, day, value = type_integer(), type_integer(), type_double() -%}
     {{ create_table_function(
         api.Relation.create(
             database=relation.database, schema=relation.schema, identifier='score_history'
         ),
-        {'frequency': frequency, 'recency': day, 'age': day, 'mean_value': value},
+        {
+            'frequency': type_integer(), 'recency': type_integer(),
+            'age': type_integer(), 'mean_value': type_double()
+        },
         score_history_query()
     ) }}
 {%- endmacro %}
@@ -132,10 +134,7 @@ dropouts as (
 
 horizons as (
 
-    {% for horizon in var('clv_horizons') -%}
-    select {{ horizon }} as horizon_days
-    {{- '\n    union all\n    ' if not loop.last }}
-    {%- endfor %}
+    {{ horizon_rows() | indent(4) }}
 
 ),
 

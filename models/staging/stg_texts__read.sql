@@ -1,6 +1,7 @@
 -- grain: one row per text of a user that a language model has read
 -- Off unless var clv_text_model names a model, and for BigQuery only. Each text is sent, and billed,
--- once: what was read stays, and what could not be read is tried again by the next run.
+-- once, so its key has no null: what was read stays, and what could not be read is tried again by the
+-- next run.
 {{ config(
     materialized='incremental',
     incremental_strategy='merge',
@@ -11,11 +12,14 @@ with texts as (
 
     select
         cast(user_id as {{ type_text() }}) as user_id,
-        cast(source as {{ type_text() }}) as source,
+        coalesce(cast(source as {{ type_text() }}), '') as source,
         cast(body as {{ type_text() }}) as body,
         cast(ts as {{ type_instant() }}) as written_at
     from {{ source('clv_raw', 'texts') }}
-    where body is not null
+    where
+        body is not null
+        and user_id is not null
+        and ts is not null
     qualify row_number() over (partition by user_id, source, ts order by body) = 1
 
 ),

@@ -191,10 +191,7 @@ reasoned as (
 
 horizons as (
 
-    {% for horizon in var('clv_horizons') -%}
-    select {{ horizon }} as horizon_days
-    {{- '\n\n    union all\n\n    ' if not loop.last }}
-    {%- endfor %}
+    {{ horizon_rows() | indent(4) }}
 
 )
 

@@ -77,10 +77,7 @@ windows as (
 
 horizons as (
 
-    {% for horizon in var('clv_horizons') -%}
-    select {{ horizon }} as horizon_days
-    {{- '\n\n    union all\n\n    ' if not loop.last }}
-    {%- endfor %}
+    {{ horizon_rows() | indent(4) }}
 
 ),
 
