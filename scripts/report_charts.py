@@ -341,9 +341,7 @@ def drift(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
         "clock": "var(--card-2)",
     }
     place = {
-        "x": field(
-            "reference_name", "nominal", axis={"labelAngle": 0, "orient": "top"}
-        ),
+        "x": field("reference_name", "nominal", axis=AT_TOP),
         "y": names("feature_name", [row["feature_name"] for row in rows]),
     }
     value = field("written", "nominal")
