@@ -4,7 +4,7 @@ usage: emulator_server.py --host H --port P --grpc-port G --project NAME --data-
 
 Runs in the environment of emulator_requirements.lock (Python 3.13), with HOME in a
 scratch folder, as DuckDB installs its extensions there. Ends with its parent: when
-standard input, a pipe that the parent holds, is closed. Five things of local-bigquery
+standard input, a pipe that the parent holds, is closed. Six things of local-bigquery
 are adapted, so its version is pinned.
 """
 
@@ -140,6 +140,32 @@ def list_objects(project_id, dataset_id, table_id=None):
 
 
 database.objects = list_objects
+
+# 6. So does duckdb_columns(), which is asked what may not be null in a table.
+COLUMNS = "SELECT column_name FROM duckdb_columns()"
+REQUIRED = """
+    select column_name
+    from {0}.ducklake_column as columns
+    inner join {0}.ducklake_table as tables using (table_id)
+    inner join {0}.ducklake_schema as schemas using (schema_id)
+    where columns.end_snapshot is null and tables.end_snapshot is null
+        and schemas.end_snapshot is null and not nulls_allowed
+        and parent_column is null and schema_name = $1 and table_name = $2
+"""
+fetch_plainly = database.fetch
+
+
+def fetch(sql, params=None):
+    if not sql.startswith(COLUMNS):
+        return fetch_plainly(sql, params)
+    project_id, *names = params
+    if project_id == "emulator":  # results of queries: anything may be null
+        return []
+    metadata = database.quote(f"__ducklake_metadata_{project_id}")
+    return fetch_plainly(REQUIRED.format(metadata), names)
+
+
+database.fetch = fetch
 
 
 def end_with_parent():
