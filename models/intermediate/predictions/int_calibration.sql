@@ -81,7 +81,7 @@ horizons as (
 
 ),
 
--- A horizon of which no window has ended learns from the longest that has.
+-- A horizon of which no window has ended learns from the longest that has, and from the trend.
 sources as (
 
     select
@@ -180,21 +180,29 @@ counted as (
 ),
 
 -- The share of outcomes in both tails up to a node: of the class, shrunk towards everyone by
--- customers, then towards the model by windows, for the customers of a window err together.
-shares as (
+-- customers.
+classes as (
 
     select
         *,
         (number + 1) / {{ nodes }}.0 as tails,
         (
-            windows * (
-                own_below
-                + {{ var('clv_calibration_strength') }} * everyone_below
-                / cast(everyone_customers as {{ type_double() }})
-            ) / (own_customers + {{ var('clv_calibration_strength') }})
-            + {{ var('clv_calibration_prior_windows') }} * (number + 1) / {{ nodes }}.0
-        ) / (windows + {{ var('clv_calibration_prior_windows') }}) as share
+            own_below
+            + {{ var('clv_calibration_strength') }} * everyone_below
+            / cast(everyone_customers as {{ type_double() }})
+        ) / (own_customers + {{ var('clv_calibration_strength') }}) as share_seen
     from counted
+
+),
+
+-- Shrunk towards the model by windows, for the customers of a window err together.
+shares as (
+
+    select
+        *,
+        (windows * share_seen + {{ var('clv_calibration_prior_windows') }} * tails)
+        / (windows + {{ var('clv_calibration_prior_windows') }}) as share_read
+    from classes
 
 ),
 
@@ -202,11 +210,14 @@ stepped as (
 
     select
         *,
-        coalesce(lag(share) over (
+        coalesce(lag(share_seen) over in_order, 0) as share_seen_before,
+        coalesce(lag(share_read) over in_order, 0) as share_read_before
+    from shares
+    window
+        in_order as (
             partition by stratum, frequency_class, cutoff_date, horizon_days
             order by number
-        ), 0) as share_before
-    from shares
+        )
 
 ),
 
@@ -220,19 +231,71 @@ learned as (
         learned_horizon_days,
         windows,
         {%- for level, tails in levels.items() %}
+        {%- for kind in ['seen', 'read'] %}
         max(
             case
-                when share_before < {{ tails }} and share >= {{ tails }}
+                when
+                    share_{{ kind }}_before < {{ tails }}
+                    and share_{{ kind }} >= {{ tails }}
                     then (
                         tails
-                        - (share - {{ tails }}) / (share - share_before) / {{ nodes }}
+                        - (share_{{ kind }} - {{ tails }})
+                        / (share_{{ kind }} - share_{{ kind }}_before) / {{ nodes }}
                     ) / 2
             end
-        ) as {{ level }}_read,
+        ) as {{ level }}_{{ kind }},
+        {%- endfor %}
         {%- endfor %}
         max(own_customers) as own_customers
     from stepped
     group by 1, 2, 3, 4, 5, 6
+
+),
+
+-- By which factor a day more ahead lowers each level, as seen over the two longest horizons of which
+-- a window had ended: the same customers, so that it needs no prior.
+neighbours as (
+
+    select
+        longer.cutoff_date,
+        longer.learned_horizon_days,
+        max(shorter.learned_horizon_days) as shorter_horizon_days
+    from windows as longer
+    inner join windows as shorter
+        on
+            longer.cutoff_date = shorter.cutoff_date
+            and longer.learned_horizon_days > shorter.learned_horizon_days
+    group by 1, 2
+
+),
+
+trends as (
+
+    select
+        longer.cutoff_date,
+        {%- for level in levels %}
+        exp(
+            sum(
+                longer.own_customers
+                * ln(longer.{{ level }}_seen / shorter.{{ level }}_seen)
+            )
+            / nullif(sum(longer.own_customers), 0)
+            / max(longer.horizon_days - shorter.horizon_days)
+        ) as {{ level }}_factor,
+        {%- endfor %}
+        longer.learned_horizon_days
+    from learned as longer
+    inner join neighbours
+        on
+            longer.cutoff_date = neighbours.cutoff_date
+            and longer.horizon_days = neighbours.learned_horizon_days
+    inner join learned as shorter
+        on
+            neighbours.cutoff_date = shorter.cutoff_date
+            and neighbours.shorter_horizon_days = shorter.horizon_days
+            and longer.stratum = shorter.stratum
+            and longer.frequency_class = shorter.frequency_class
+    group by 1, {{ levels | length + 2 }}
 
 )
 
@@ -244,11 +307,18 @@ select
     coalesce(learned.windows, 0) as windows,
     cast(coalesce(learned.own_customers, 0) as {{ type_integer() }}) as customers,
     {%- for level, tails in levels.items() %}
-    -- What a shorter horizon taught may widen a range, not narrow it: errors grow with time.
+    -- Errors grow with time: what a shorter horizon taught goes on as it went from the one before
+    -- it, and may widen a range, not narrow it.
     case
         when learned.horizon_days is null then {{ tails / 2 }}
         when learned.learned_horizon_days < horizons.horizon_days
-            then least(learned.{{ level }}_read, {{ tails / 2 }})
+            then least(
+                learned.{{ level }}_read * power(
+                    least(coalesce(trends.{{ level }}_factor, 1), 1),
+                    horizons.horizon_days - learned.learned_horizon_days
+                ),
+                {{ tails / 2 }}
+            )
         else learned.{{ level }}_read
     end as {{ level }}_read,
     {%- endfor %}
@@ -263,3 +333,7 @@ left join learned
         and cells.frequency_class = learned.frequency_class
         and cells.cutoff_date = learned.cutoff_date
         and horizons.horizon_days = learned.horizon_days
+left join trends
+    on
+        learned.cutoff_date = trends.cutoff_date
+        and learned.learned_horizon_days = trends.learned_horizon_days
