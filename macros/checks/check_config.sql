@@ -8,6 +8,7 @@
             'clv_fit_engine': ['own', 'lifetimes'],
             'clv_season': ['none', 'warped'],
             'clv_run': ['full', 'daily'],
+            'clv_forecast_reconciliation': ['bottom_up', 'mint'],
             'clv_promotion': ['gate', 'always'],
             'clv_accept_load': [true, false],
             'clv_overlay': [true, false],

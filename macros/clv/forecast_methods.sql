@@ -1,0 +1,13 @@
+{# Methods of int_cohort_forecast; of two that are as good, the first serves. #}
+{% macro forecast_methods() -%}
+    {%- do return(['purchase_model', 'combined', 'holt_winters', 'recent_mean']) -%}
+{%- endmacro %}
+
+{# Cohorts that are judged together, by full weeks since their month of first purchase. #}
+{% macro forecast_age_class(settled_weeks) -%}
+    case
+        when {{ settled_weeks }} < 13 then '0 to 12 weeks'
+        when {{ settled_weeks }} < 52 then '13 to 51 weeks'
+        else '52 weeks and more'
+    end
+{%- endmacro %}

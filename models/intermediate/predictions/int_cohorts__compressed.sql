@@ -1,0 +1,92 @@
+-- grain: one row per cutoff, month of first purchase, country, model version, stratum, frequency, age
+-- Sums over customers of one history: of what a published forecast says of them, and of what came.
+-- Given alive they expect the same purchases, so that any day ahead needs nothing more than this.
+{%- set horizons = var('clv_horizons') %}
+with cutoffs as (
+
+    select *
+    from {{ ref('int_cutoffs') }}
+
+),
+
+histories as (
+
+    select
+        histories.*,
+        {{ month_start('histories.first_purchase_date') }} as cohort_month,
+        coalesce(profiled.country, profiled.first_country, 'unknown') as country
+    from {{ ref('int_histories__observed') }} as histories
+    left join {{ ref('int_customers__profiled') }} as profiled
+        on histories.customer_id = profiled.customer_id
+
+),
+
+predictions as (
+
+    select expected.*
+    from {{ ref('int_predictions__expected') }} as expected
+    inner join cutoffs
+        on expected.cutoff_date = cutoffs.cutoff_date
+    where expected.is_recipe and not cutoffs.is_production
+
+    union all
+
+    -- Now, those of the version that serves each customer.
+    select expected.*
+    from {{ ref('int_predictions__expected') }} as expected
+    inner join cutoffs
+        on expected.cutoff_date = cutoffs.cutoff_date
+    inner join {{ ref('int_scores__served') }} as served
+        on
+            expected.customer_id = served.customer_id
+            and expected.model_version = served.model_version
+    where cutoffs.is_production
+
+),
+
+outcomes as (
+
+    select *
+    from {{ ref('int_histories__held_out') }}
+
+)
+
+select
+    histories.cohort_month,
+    histories.country,
+    predictions.model_version,
+    predictions.stratum,
+    predictions.frequency,
+    predictions.age_days,
+    sum(predictions.probability_alive * predictions.expected_value)
+        as value_per_purchase,
+    {%- for horizon in horizons %}
+    sum(predictions.expected_purchases_{{ horizon }}d)
+        as expected_purchases_{{ horizon }}d,
+    sum(predictions.expected_purchases_{{ horizon }}d * predictions.expected_value)
+        as expected_value_{{ horizon }}d,
+    sum(predictions.value_variance_{{ horizon }}d) as value_variance_{{ horizon }}d,
+    sum(predictions.clv_{{ horizon }}d) as clv_{{ horizon }}d,
+    sum(outcomes.purchases_{{ horizon }}d) as realised_purchases_{{ horizon }}d,
+    sum(outcomes.value_{{ horizon }}d) as realised_value_{{ horizon }}d,
+    {%- endfor %}
+    sum(histories.value_amount) as value_to_date_amount,
+    count(*) as customers,
+    histories.cutoff_date
+from histories
+inner join predictions
+    on
+        histories.customer_id = predictions.customer_id
+        and histories.cutoff_date = predictions.cutoff_date
+left join outcomes
+    on
+        histories.customer_id = outcomes.customer_id
+        and histories.cutoff_date = outcomes.cutoff_date
+group by
+    histories.cohort_month,
+    histories.country,
+    predictions.model_version,
+    predictions.stratum,
+    predictions.frequency,
+    predictions.age_days,
+    histories.cutoff_date
