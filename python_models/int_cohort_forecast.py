@@ -38,7 +38,7 @@ DROPOUT_NODES = 48  # quadrature over the dropout probability
 RECENT_WEEKS = 13  # the mean that goes on, and what a trend needs at least
 COMMON_WEEKS = 26  # of the past of every cohort that mint reconciles
 LEAST_BUSY = 0.5  # share of weeks with a purchase below which no trend is sought
-METHODS = ["purchase_model", "holt_winters", "recent_mean", "combined"]
+METHODS = ["purchase_model", "combined", "recent_mean", "holt_winters"]
 COHORT = ["cutoff_date", "cohort_month", "country"]
 TYPES = {
     "cutoff_date": "date32[pyarrow]",
@@ -304,7 +304,7 @@ def forecasts(tables, horizons, reconciliation="bottom_up"):
             "day": days[key[0]],
             "settled_weeks": len(own),
         }
-        columns |= dict(zip(METHODS, (model, trend, mean, combined), strict=True))
+        columns |= dict(zip(METHODS, (model, combined, mean, trend), strict=True))
         frames.append(pd.DataFrame(columns))
     frame = pd.concat(frames, ignore_index=True)[list(TYPES)]
     # where nobody has a region the column has no type of its own

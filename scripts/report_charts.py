@@ -190,6 +190,27 @@ def cohorts(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     return charts
 
 
+def forecast(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
+    x = day("week_end_date", rows)
+    came, expected, modelled = (
+        {"x": x, "y": amounts(of, unit, zero=True)}
+        for of in ("realised", "expected", "modelled")
+    )
+    behind = [row for row in rows if row["realised"] is not None]
+    ahead = [row for row in rows if row["expected"] is not None]
+    return [
+        chart(
+            rows,
+            tips,
+            guide("line", modelled, ahead, color=MUTED, strokeDash=[5, 4]),
+            layer("line", came, behind, color=INK, strokeWidth=1.5),
+            layer("line", expected, ahead, color=ACCENT, strokeWidth=2.5),
+            layer("point", came, behind, color=INK, filled=True, size=14),
+            layer("point", expected, ahead, color=ACCENT, filled=True, size=14),
+        )
+    ]
+
+
 def spend(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     paid = [r for r in rows if r["acquisition_spend"] and r["predicted_value"]]
     ends = [r[each] for r in paid for each in ("acquisition_spend", "predicted_value")]

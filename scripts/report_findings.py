@@ -210,6 +210,18 @@ def cohorts(rows: Rows, unit: Unit) -> str:
     return f"{start}, {moved} than the {unit.amount(expected)} expected"
 
 
+def forecast(rows: Rows, unit: Unit) -> str:
+    ahead = [row["expected"] for row in rows if 0 < row["week"] <= 13]
+    behind = [row["realised"] for row in rows if -13 < row["week"] <= 0]
+    if not ahead:
+        return "Weeks have passed, and none ahead is forecast"
+    said = f"Those who have bought will bring {unit.amount(sum(ahead))}"
+    said += f" in the next {plural(len(ahead), 'week')}"
+    if len(behind) == len(ahead):
+        said += f"; the last {len(behind)} brought {unit.amount(sum(behind))}"
+    return said
+
+
 def spend(rows: Rows, unit: Unit) -> str:
     paid = [row for row in rows if row["acquisition_spend"]]
     if not paid:

@@ -82,6 +82,12 @@ READS: dict[str, str] = {
         where now.horizon_days in (30, 90, 180, 365)
         order by now.cohort_month desc, now.horizon_days
         limit 144""",
+    "forecast": """
+        select week, week_start_date, week_end_date, forecast_value as expected,
+            purchase_model_value as modelled, realised_value_amount as realised
+        from {cohort_forecast}
+        where group_level = 'total'
+        order by week""",
     "months": """
         select period_month, min(is_truncated) as is_truncated,
             sum(case when months_since = 0 then customers else 0 end) as new_customers,
@@ -519,6 +525,23 @@ PANELS: tuple[Panel, ...] = (
         [(A, "Expected from now on"), (M, "Expected of the last window"),
          (S[1], "Came in it")],
         oldest_first,
+        is_wide=True,
+    ),
+    Panel(
+        "forecast", "executive", "forecast", "cohort_forecast",
+        "Of everybody who has bought, week by week: what came, first purchases"
+        " included, and what will. Those who are yet to buy first are not in it.",
+        findings.forecast,
+        [
+            Column("week_start_date", "From", date),
+            Column("week_end_date", "To", date),
+            Column("realised", "Came", MONEY),
+            Column("expected", "Forecast", MONEY),
+            Column("modelled", "Purchase model", MONEY),
+        ],
+        "Without purchases that have a price no week can be forecast.",
+        charts.forecast,
+        [(I, "Came"), (A, "Forecast"), (M, "Purchase model alone")],
         is_wide=True,
     ),
     Panel(

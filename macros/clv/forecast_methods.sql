@@ -1,6 +1,6 @@
 {# Methods of int_cohort_forecast; of two that are as good, the first serves. #}
 {% macro forecast_methods() -%}
-    {%- do return(['purchase_model', 'combined', 'holt_winters', 'recent_mean']) -%}
+    {%- do return(['purchase_model', 'combined', 'recent_mean', 'holt_winters']) -%}
 {%- endmacro %}
 
 {# Cohorts that are judged together, by full weeks since their month of first purchase. #}

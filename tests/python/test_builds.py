@@ -671,7 +671,7 @@ def test_the_backtest_of_cohorts_is_what_a_reader_would_add_up(rolling):
     rows["age_class"] = ages.cat.rename_categories(
         ["0 to 12 weeks", "13 to 51 weeks", "52 weeks and more"]
     )
-    methods = ["purchase_model", "combined", "holt_winters", "recent_mean"]
+    methods = ["purchase_model", "combined", "recent_mean", "holt_winters"]
     errors = rows[methods].sub(rows["came"], axis=0).abs().assign(came=rows["came"])
     every = errors.groupby(rows["cutoff_date"]).sum()
     single = told[told["group_level"].eq("cohort_country")]

@@ -358,6 +358,14 @@ def made_up(unit=DOLLARS):
             for k, month in reversed(list(enumerate(months)))
             for horizon in (30, 90, 180, 365)
         ],
+        "forecast": [
+            {"week": week, "week_start_date": str(day + dt.timedelta(7 * week - 6)),
+             "week_end_date": str(day + dt.timedelta(7 * week)),
+             "expected": 9e3 - 40 * week if week > 0 else None,
+             "modelled": 9e3 - 50 * week if week > 0 else None,
+             "realised": 9e3 + 300 * (week % 5) if week <= 0 else None}
+            for week in range(-51, 53) if priced
+        ],
         "months": [
             {"period_month": month, "is_truncated": int(month == months[-1]),
              "new_customers": 180 + 9 * (k % 6), "value": 5e4 + 2e3 * (k % 8)}
