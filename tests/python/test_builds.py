@@ -662,9 +662,11 @@ def test_the_backtest_of_cohorts_is_what_a_reader_would_add_up(rolling):
         """
         select forecasts.*, came.realised_value_amount as came
         from clv_intermediate.int_cohort_forecast as forecasts
-        inner join clv.cohort_clv as came
+        inner join clv_intermediate.int_cohorts__predicted as came
             using (cutoff_date, cohort_month)
-        where day = 90 and came.horizon_days = 90 and came.is_matured
+        where
+            day = 90 and came.horizon_days = 90
+            and came.realised_value_amount is not null
         """
     )
     ages = pd.cut(rows["settled_weeks"], [-1, 12, 51, 999])
