@@ -24,13 +24,22 @@ added as (
         {{ member }} as member,
         week,
         {%- for measure in measures %}
-        coalesce(sum({{ measure }}), 0) as {{ measure }}{{ ',' if not loop.last }}
+        coalesce(sum({{ measure }}), 0) as {{ measure }},
         {%- endfor %}
+        count(*) as cohorts
     from forecasts
     where group_level = 'cohort_country' and {{ member }} is not null
     group by 1, 2, 3
     {{- '\n\n    union all\n\n    ' if not loop.last }}
     {%- endfor %}
+
+),
+
+told as (
+
+    select *
+    from forecasts
+    where group_level != 'cohort_country'
 
 )
 
@@ -40,7 +49,7 @@ select
     added.week,
     told.week as told_week
 from added
-full outer join (select * from forecasts where group_level != 'cohort_country') as told
+full outer join told
     on
         added.group_level = told.group_level
         and added.member = told.member

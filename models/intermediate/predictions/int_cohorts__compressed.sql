@@ -52,6 +52,7 @@ outcomes as (
 )
 
 select
+    histories.cutoff_date,
     histories.cohort_month,
     histories.country,
     predictions.model_version,
@@ -71,8 +72,7 @@ select
     sum(outcomes.value_{{ horizon }}d) as realised_value_{{ horizon }}d,
     {%- endfor %}
     sum(histories.value_amount) as value_to_date_amount,
-    count(*) as customers,
-    histories.cutoff_date
+    count(*) as customers
 from histories
 inner join predictions
     on
@@ -82,11 +82,4 @@ left join outcomes
     on
         histories.customer_id = outcomes.customer_id
         and histories.cutoff_date = outcomes.cutoff_date
-group by
-    histories.cohort_month,
-    histories.country,
-    predictions.model_version,
-    predictions.stratum,
-    predictions.frequency,
-    predictions.age_days,
-    histories.cutoff_date
+group by 1, 2, 3, 4, 5, 6, 7

@@ -54,7 +54,8 @@ cohorts as (
 summed as (
 
     {% for level, member in levels.items() -%}
-    {%- for age_class in ["'all'"] + (['age_class'] if level == 'cohort_country' else []) -%}
+    {%- set by_class = ['age_class'] if level == 'cohort_country' else [] %}
+    {%- for age_class in ["'all'"] + by_class -%}
     select
         '{{ level }}' as group_level,
         {{ member }} as member,
