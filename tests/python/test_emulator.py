@@ -79,11 +79,13 @@ def test_the_emulator_ends_with_the_build(tmp_path, sent):
         stderr=subprocess.DEVNULL,
         text=True,
         env=os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
+        # a shell ignores interrupts for what it runs in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         endpoint = running.stdout.readline().strip()
         assert endpoint.startswith("http://127.0.0.1:")
         running.send_signal(sent)
-        running.wait(20)
+        running.wait(60)
         # the emulator held this end of the pipe too
         running.stdout.read()
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

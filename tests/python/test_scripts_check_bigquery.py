@@ -329,13 +329,19 @@ def warehouse(tmp_path_factory):
     return built
 
 
+def key_of(warehouse, model):
+    """Return dbt's key of a model, with its version if it has one."""
+    form = rf"model\.clv\.{model}(\.v\d+)?"
+    return next(key for key in warehouse.nodes if re.fullmatch(form, key))
+
+
 def statement(warehouse, model):
     """Return what dbt sent to create a model, without the clusters it has."""
+    key = key_of(warehouse, model)
     sql = next(
         sql
         for node, sql in warehouse.statements
-        if re.fullmatch(rf"model\.clv\.{model}(\.v\d+)?", node)
-        and re.search(r"create or replace", sql)
+        if node == key and re.search(r"create or replace", sql)
     )
     return re.sub(r"\n *(?:partition|cluster) by [^\n]*\n(?=\s*OPTIONS)", "\n", sql)
 
@@ -344,7 +350,7 @@ def faults_of(warehouse, model, sql):
     before = len(warehouse.faults)
     tables = dict(warehouse.google.tables)
     with contextlib.suppress(check_bigquery.SqlError):
-        warehouse.check(sql, f"model.clv.{model}")
+        warehouse.check(sql, key_of(warehouse, model))
     warehouse.google.tables = tables
     found = warehouse.faults[before:]
     del warehouse.faults[before:]

@@ -362,7 +362,7 @@ def test_a_delta_in_bigquery_is_shipped_and_recorded_there(world, target, tmp_pa
                         content,
                         f"{NAME}.{name}",
                         job_config=LoadJobConfig(source_format="PARQUET"),
-                    ).result(60)
+                    ).result(timeout=60)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("CLV_BIGQUERY_ENDPOINT", endpoint)
             assert world.run("--warehouse", "emulator", target=target) == 0
