@@ -23,6 +23,12 @@ import duckdb
 
 PROJECT = Path(__file__).resolve().parent.parent
 SCHEMA = "clv_raw"
+# As in profiles.yml. The order of rows is kept, so that faults have row numbers.
+SETTINGS = (
+    "TimeZone = 'UTC'",
+    "disabled_compression_methods = 'fsst,dictionary'",
+    f"memory_limit = '{os.environ.get('CLV_DUCKDB_MEMORY_LIMIT', '6GB')}'",
+)
 ENDINGS = (".parquet", ".csv", ".csv.gz")
 ALIASES = {"users": "customers"}
 
@@ -234,6 +240,13 @@ def given(name: str, kind: str, wanted: str) -> str:
     return f"nullif(cast({column} as varchar), '')"
 
 
+def is_empty(name: str, kind: str, wanted: str) -> str:
+    """SQL of whether a file gives no value; of numbers and times without their text."""
+    typed = kind.startswith(("DECIMAL", "DATE", "TIMESTAMP")) or kind.endswith(NUMBERS)
+    column = identifier(name) if typed and wanted != TEXT else given(name, kind, wanted)
+    return f"{column} is null"
+
+
 def parsed(name: str, kind: str, wanted: str) -> str:
     """SQL of a value in its standard type; null where it cannot be read as one."""
     column, text = identifier(name), given(name, kind, wanted)
@@ -293,13 +306,15 @@ def check(connection, source: Source, optional: set[str]) -> int:
                 f"({file} has: {english(source.types)})"
             )
     faults = {}  # (column, what is wrong) → SQL that is true for a bad row
-    for column, (raw, value) in columns.items():
+    for column, (_, value) in columns.items():
         wanted = CONTRACT[table][column]
+        name = source.name_in_file(column)
+        empty = is_empty(name, source.types[name], wanted)
         if column in FILLED.get(table, ()) and column not in optional:
-            faults[column, "has no value"] = f"{raw} is null"
+            faults[column, "has no value"] = empty
         if wanted != TEXT:
             wrong = f"is not {EXPECTED[wanted]}"
-            faults[column, wrong] = f"{raw} is not null and {value} is null"
+            faults[column, wrong] = f"not {empty} and {value} is null"
     counts = ", ".join(f"count(*) filter ({bad})" for bad in faults.values())
     rows, *bad_rows = connection.execute(
         f"select count(*){', ' if counts else ''}{counts} from {source.sql}"
@@ -346,7 +361,8 @@ def load(folder: Path, database: Path, value: str | None = None) -> list[str]:
     optional = {"amount"} if value == "none" else set()
     lines = [f"note: {name} is none of the inputs, ignored" for name in unknown]
     with duckdb.connect(str(database)) as connection:
-        connection.execute("set TimeZone = 'UTC'")
+        for setting in SETTINGS:
+            connection.execute(f"set {setting}")
         connection.execute("begin")
         connection.execute(f"create schema if not exists {SCHEMA}")
         enter_schema(connection)

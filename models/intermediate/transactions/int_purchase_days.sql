@@ -2,14 +2,13 @@
 -- A refund that comes later must not change what was known before it, so a day is one version
 -- from its purchase and one more from each refund: `known_from` up to before `known_until`.
 {{ config(**replace_months('purchase_date', daily_window().days_from)) }}
-with sold as (
+with orders as (
 
     select
         customer_id,
         transaction_date as purchase_date,
-        -- A line without an order id is an order of its own.
-        count(distinct order_id)
-        + sum(case when order_id is null then line_count else 0 end) as order_count,
+        order_id,
+        sum(line_count) as line_count,
         sum(revenue_amount) as revenue_amount,
         sum(margin_amount) as margin_amount
     from {{ ref('int_transactions__resolved') }}
@@ -17,6 +16,20 @@ with sold as (
     {%- if is_daily() %}
         and {{ since('transaction_date', daily_window().days_from) }}
     {%- endif %}
+    group by 1, 2, 3
+
+),
+
+sold as (
+
+    select
+        customer_id,
+        purchase_date,
+        -- A line without an order id is an order of its own.
+        sum(case when order_id is null then line_count else 1 end) as order_count,
+        sum(revenue_amount) as revenue_amount,
+        sum(margin_amount) as margin_amount
+    from orders
     group by 1, 2
 
 ),

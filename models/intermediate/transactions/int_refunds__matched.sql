@@ -6,25 +6,7 @@
             and lines.transaction_date
             >= {{ add_days('refunds.refund_date', -var('clv_refund_days')) }}
 {%- endset %}
-with lines as (
-
-    select
-        customer_id,
-        order_id,
-        disposition,
-        line_count,
-        transaction_date,
-        revenue_amount,
-        margin_amount
-    from {{ ref('int_transactions__resolved') }}
-    where disposition in ('purchase', 'refund')
-    {%- if is_daily() %}
-        and {{ since('transaction_date', daily_window().reach_from) }}
-    {%- endif %}
-
-),
-
-refunds as (
+with refunds as (
 
     select
         customer_id,
@@ -33,9 +15,39 @@ refunds as (
         sum(line_count) as line_count,
         -sum(revenue_amount) as revenue_amount,
         -sum(margin_amount) as margin_amount
-    from lines
-    where disposition = 'refund'
+    from {{ ref('int_transactions__resolved') }}
+    where
+        disposition = 'refund'
+        {%- if is_daily() %}
+        and {{ since('transaction_date', daily_window().reach_from) }}
+        {%- endif %}
     group by 1, 2, 3
+
+),
+
+refunded_customers as (
+
+    select distinct customer_id
+    from refunds
+
+),
+
+-- Who took nothing back is left out early.
+lines as (
+
+    select
+        lines.customer_id,
+        lines.order_id,
+        lines.transaction_date,
+        lines.revenue_amount
+    from {{ ref('int_transactions__resolved') }} as lines
+    inner join refunded_customers
+        on lines.customer_id = refunded_customers.customer_id
+    where
+        lines.disposition = 'purchase'
+        {%- if is_daily() %}
+        and {{ since('lines.transaction_date', daily_window().reach_from) }}
+        {%- endif %}
 
 ),
 
@@ -56,7 +68,6 @@ with_order as (
         on
             refunds.customer_id = lines.customer_id
             and refunds.order_id = lines.order_id
-            and lines.disposition = 'purchase'
             and {{ within_reach }}
     group by 1, 2, 3, 4, 5, 6
 
@@ -73,7 +84,6 @@ orphan_days as (
     inner join lines
         on
             refunds.customer_id = lines.customer_id
-            and lines.disposition = 'purchase'
             and {{ within_reach }}
     where refunds.purchase_date is null
     group by 1, 2
