@@ -1,5 +1,5 @@
-{# The columns together identify a row, and none of them is null. #}
-{% test unique_combination(model, columns) %}
+{# The columns together identify a row, and none of them is null but those that may be. #}
+{% test unique_combination(model, columns, nullable=[]) %}
 select
     {{ columns | join(', ') }},
     count(*) as copies
@@ -7,5 +7,5 @@ from {{ model }}
 group by {{ range(1, columns | length + 1) | join(', ') }}
 having
     count(*) > 1
-    or {{ columns | join(' is null or ') }} is null
+    or {{ columns | reject('in', nullable) | join(' is null or ') }} is null
 {% endtest %}

@@ -14,8 +14,13 @@ HISTORY = [
     *("int_purchase_days", "int_purchases__to_date", "int_customers__profiled"),
     *("int_histories__observed", "customers", "transactions"),
 ]
+LINE = (
+    "transacted_at, user_id, order_id, sku, category, channel, country, currency, "
+    "delivered_amount, delivered_variable_cost, delivered_discount_amount, "
+    "is_flagged_refund"
+)
 TABLES = {
-    "clv_intermediate.int_transactions__resolved": "transaction_id",
+    "clv_intermediate.int_transactions__resolved": LINE,
     "clv_intermediate.int_refunds__matched": "refund_id",
     "clv_intermediate.int_purchase_days": "customer_id, purchase_date, known_from",
     "clv_intermediate.int_purchases__to_date": "customer_id",

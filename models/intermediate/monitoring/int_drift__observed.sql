@@ -56,7 +56,8 @@ lines as (
     where transactions.disposition = 'purchase'
     qualify row_number() over (
         partition by latest.period, latest.customer_id
-        order by transactions.revenue_amount desc, transactions.transaction_id asc
+        order by
+            transactions.revenue_amount desc, {{ transaction_key('transactions') }} asc
     ) = 1
 
 )

@@ -16,11 +16,10 @@ with refunds as (
         -sum(revenue_amount) as revenue_amount,
         -sum(margin_amount) as margin_amount
     from {{ ref('int_transactions__resolved') }}
-    where
-        disposition = 'refund'
-        {%- if is_daily() %}
+    where disposition = 'refund'
+    {%- if is_daily() %}
         and {{ since('transaction_date', daily_window().reach_from) }}
-        {%- endif %}
+    {%- endif %}
     group by 1, 2, 3
 
 ),
@@ -43,11 +42,10 @@ lines as (
     from {{ ref('int_transactions__resolved') }} as lines
     inner join refunded_customers
         on lines.customer_id = refunded_customers.customer_id
-    where
-        lines.disposition = 'purchase'
-        {%- if is_daily() %}
+    where lines.disposition = 'purchase'
+    {%- if is_daily() %}
         and {{ since('lines.transaction_date', daily_window().reach_from) }}
-        {%- endif %}
+    {%- endif %}
 
 ),
 

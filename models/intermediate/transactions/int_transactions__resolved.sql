@@ -167,15 +167,6 @@ valued as (
 )
 
 select
-    -- Everything delivered in the line, in forms that every warehouse writes alike.
-    {{ surrogate_key([
-        'user_id', 'order_id', 'sku', 'category', 'channel', 'country', 'currency',
-        'cast(delivered_amount * 10000 as ' ~ type_integer() ~ ')',
-        'cast(delivered_variable_cost * 10000 as ' ~ type_integer() ~ ')',
-        'cast(delivered_discount_amount * 10000 as ' ~ type_integer() ~ ')',
-        'is_flagged_refund',
-        epoch_micros('transacted_at'),
-    ]) }} as transaction_id,
     user_id,
     customer_id,
     order_id,
@@ -188,6 +179,9 @@ select
     line_count,
     duplicate_count,
     delivered_amount,
+    delivered_variable_cost,
+    delivered_discount_amount,
+    is_flagged_refund,
     {{ as_money('unit_amount * line_count') }} as revenue_amount,
     {{ as_money('unit_margin * line_count') }} as margin_amount,
     {{ as_money('unit_discount_amount * line_count') }} as discount_amount,

@@ -1,7 +1,7 @@
 -- grain: one row per distinct transaction line of a known customer, sale or refund
 {{ config(**replace_months('transaction_date', daily_window().lines_from)) }}
 select
-    transaction_id,
+    {{ transaction_key('lines') }} as transaction_id,
     customer_id,
     order_id,
     sku,
@@ -17,7 +17,7 @@ select
     is_refund,
     transaction_date,
     transacted_at
-from {{ ref('int_transactions__resolved') }}
+from {{ ref('int_transactions__resolved') }} as lines
 where disposition in ('purchase', 'refund')
 {%- if is_daily() %}
     and {{ since('transaction_date', daily_window().lines_from) }}
