@@ -361,7 +361,7 @@ def leg_rows(folder):
         table = operator.get("extra_info", {}).get("Table", "").split(".")[-1]
         if table in HISTORY:
             scanned[table] += operator["operator_rows_scanned"]
-        for child in operator["children"]:
+        for child in operator.get("children", ()):
             walk(child)
 
     results = json.loads((folder / "target" / "run_results.json").read_text())
@@ -370,7 +370,7 @@ def leg_rows(folder):
         if name.startswith("model.") and "select" in (result["compiled_code"] or ""):
             if "def model(" in result["compiled_code"]:
                 continue
-            connection.execute(f"select count(*) from ({result['compiled_code']})")
+            connection.execute(f"select count(*) from ({result['compiled_code']}\n)")
             walk(json.loads(connection.get_profiling_information(format="json")))
     return {"rows_read": dict(scanned), "all": sum(scanned.values())}
 
@@ -418,7 +418,9 @@ def stages_of(target):
     nodes = json.loads((target / "manifest.json").read_text())["nodes"]
     seconds, moments = Counter(), []
     for result in results:
-        node = nodes[result["unique_id"]]
+        node = nodes.get(result["unique_id"])
+        if node is None:  # an exposure, which is noted and not run
+            continue
         path = {node["resource_type"], node["name"], *node["fqn"]}
         stage = next((s for s, names in STAGES.items() if path & set(names)), "other")
         seconds[stage] += result["execution_time"]
