@@ -412,6 +412,11 @@ def own(leg, folder, python=sys.executable):
     return {**taken, **json.loads(printed.strip().splitlines()[-1])}
 
 
+def rows_read(folder):
+    found = own("rows", folder)
+    return {name: found[name] for name in ("rows_read", "all")}
+
+
 def stages_of(target):
     """Seconds by stage of the last dbt run, and from its first node to its last."""
     results = json.loads((target / "run_results.json").read_text())["results"]
@@ -481,14 +486,13 @@ def run_leg(leg, folder, pymc):
             folder, "build", *selection, variables={"clv_backtest_days": []}
         )
     if leg == "build":
-        taken = from_files(folder, "build", *NO_TESTS)
-        return taken | own("rows", folder)
+        return from_files(folder, "build", *NO_TESTS) | rows_read(folder)
     if leg == "daily":
         tomorrow = str(AS_OF + timedelta(days=1))
         variables = {"clv_run": "daily", "clv_as_of_date": tomorrow}
         taken = dbt(folder, "build", "--selector", "daily_scoring", variables=variables)
         taken["start_up"] = taken["wall"] - taken["work"]
-        return taken | own("rows", folder)
+        return taken | rows_read(folder)
     return own(leg, folder, pymc if leg == "pymc" else sys.executable)
 
 
