@@ -61,6 +61,7 @@ STAGES = {
     "segments": ("segments",),
     "marts": (
         "int_tracking_curve",
+        "int_cohort_forecast",
         "marts",
         "export",
         "monitoring",
