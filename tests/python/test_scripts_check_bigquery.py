@@ -197,7 +197,7 @@ PLANTED = {
     ),
     "alternatives of two types": (
         DAYS,
-        "then line_count else 0 end",
+        "then line_count else 1 end",
         "then line_count else 'none' end",
         "CASE",
     ),
