@@ -385,10 +385,11 @@ class MarketingCloud:
     def wait_for(self, request: str) -> dict[str, Any]:
         """Return the status of a request that is done."""
         deadline = time.monotonic() + self.patience.deadline
-        pause = self.patience.pause / 8
+        # Soon at first, for a chunk may be done at once, then less and less often.
+        pause = self.patience.pause / 40
         while time.monotonic() < deadline:
             time.sleep(pause)
-            pause = min(pause * 1.6, 10)
+            pause = min(pause * 2, 10)
             answer = self.call("GET", f"/data/v1/async/{request}/status")
             # None at first: the request is not indexed yet.
             status = answer_json(answer).get("status") or {}
