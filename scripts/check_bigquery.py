@@ -148,7 +148,6 @@ BOUNDED = {
     "registry_events",
     "model_registry",
     "int_calibration",
-    "int_cohorts__compressed",
     "int_cohorts__weekly",
     "int_cohorts__predicted",
     "int_cohort_forecast",
