@@ -9,6 +9,21 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# Files that take longest, to be begun first: then no worker is late at the end.
+LONGEST = (
+    "test_emulator",
+    "test_builds",
+    "test_registry",
+    "test_scripts_check_bigquery",
+)
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        name = item.path.stem
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
 
 
 def load(name):

@@ -15,7 +15,9 @@ import yaml
 from conftest import ROOT
 from scipy.special import betainc
 from scipy.stats import nbinom, ttest_ind
+from warm_dbt import Dbt
 
+DBT = Dbt()
 BIN = Path(sys.executable).parent
 CUTOFF = pd.Timestamp("1997-09-30")
 
@@ -62,7 +64,7 @@ class Build(Warehouse):
         """Run `dbt build`, with data tests or without; return what it printed."""
         skipped = ["unit_test"] + ([] if tests else ["test"])
         return self.call(
-            BIN / "dbt",
+            "dbt",
             "--no-use-colors",
             "build",
             *options,
@@ -74,7 +76,7 @@ class Build(Warehouse):
 
     def operate(self, name, may_fail=False, **variables):
         """Run an operation; return what it printed."""
-        command = (BIN / "dbt", "run-operation", name, "--vars", json.dumps(variables))
+        command = ("dbt", "run-operation", name, "--vars", json.dumps(variables))
         return self.call(*command, may_fail=may_fail)
 
     def call(self, *command, may_fail=False):
@@ -84,23 +86,28 @@ class Build(Warehouse):
             for name, value in os.environ.items()
             if not name.startswith(("DBT_", "CLV_"))
         }
-        done = subprocess.run(
-            [str(part) for part in command],
-            cwd=self.folder,
-            env=environment
-            | {
-                "CLV_DUCKDB_PATH": str(self.database),
-                "DBT_PROFILES_DIR": str(self.folder),
-                "DBT_TARGET_PATH": str(self.folder / "target"),
-                "DBT_LOG_PATH": str(self.folder / "logs"),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert may_fail or done.returncode == 0, done.stdout[-4000:] + done.stderr
-        self.exit_code = done.returncode
-        return done.stdout + done.stderr
+        environment |= {
+            "CLV_DUCKDB_PATH": str(self.database),
+            "DBT_PROFILES_DIR": str(self.folder),
+            "DBT_TARGET_PATH": str(self.folder / "target"),
+            "DBT_LOG_PATH": str(self.folder / "logs"),
+        }
+        if command[0] == "dbt":
+            code, printed = DBT.run(command[1:], self.folder, environment)
+        else:
+            done = subprocess.run(
+                [str(part) for part in command],
+                cwd=self.folder,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+            code, printed = done.returncode, done.stdout
+        assert may_fail or code == 0, printed[-6000:]
+        self.exit_code = code
+        return printed
 
 
 HOLDOUT = {"clv_horizons": [30, 90, 180, 273, 365], "clv_backtest_days": [273]}

@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from test_builds import BIN, Build
+from test_builds import Build
 
 DRAWS, TREATED, CONTROL = 4000, 300, 150
 # Mean margin without the campaign is 0.7 * 30; the campaign adds a fifth of it.
@@ -43,7 +43,7 @@ def simulate(rng, lift):
 def uplift(tmp_path_factory):
     """The model's rows, by lift."""
     build = Build(tmp_path_factory.mktemp("uplift"))
-    build.call(BIN / "dbt", "compile", "--select", "campaign_uplift")
+    build.call("dbt", "compile", "--select", "campaign_uplift")
     sql = next(build.folder.glob("target/compiled/**/campaign_uplift.sql")).read_text()
     rng = np.random.default_rng(20240131)
     outcomes = pd.concat([simulate(rng, 0.2), simulate(rng, 0)])

@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from test_builds import BIN, Build
+from test_builds import Build
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def judge(log, purchases_module, outlook_module, tmp_path_factory):
         **variables,
     )
     build.call(
-        *(BIN / "dbt", "compile", "--select", "int_gate__backtested", "--vars"),
+        *("dbt", "compile", "--select", "int_gate__backtested", "--vars"),
         str(variables),
     )
     sql = next(build.folder.glob("target/compiled/**/int_gate__backtested.sql"))

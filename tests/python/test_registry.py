@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from test_builds import BIN, Build
+from test_builds import Build
 
 pytestmark = pytest.mark.slow
 
@@ -30,9 +30,7 @@ class Registry(Build):
 
     def operate(self, name, arguments, **options):
         """Run an operation on the registry."""
-        return self.call(
-            BIN / "dbt", "run-operation", name, "--args", arguments, **options
-        )
+        return self.call("dbt", "run-operation", name, "--args", arguments, **options)
 
     def registry(self):
         """Version → status."""

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 from scipy.special import hyp2f1
-from test_builds import BIN, Build
+from test_builds import Build
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +58,7 @@ class Refreshes:
             connection.execute(STATE)
         # The memory exists, so dbt compiles how it goes on, not how it starts.
         build.call(
-            BIN / "dbt",
+            "dbt",
             "--no-use-colors",
             "compile",
             "--select",
