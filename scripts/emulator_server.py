@@ -4,7 +4,7 @@ usage: emulator_server.py --host H --port P --grpc-port G --project NAME --data-
 
 Runs in the environment of emulator_requirements.lock (Python 3.13), with HOME in a
 scratch folder, as DuckDB installs its extensions there. Ends with its parent: when
-standard input, a pipe that the parent holds, is closed. Six things of local-bigquery
+standard input, a pipe that the parent holds, is closed. Eight things of local-bigquery
 are adapted, so its version is pinned.
 """
 
@@ -30,6 +30,21 @@ EXTENSIONS = {
 connect_plainly = duckdb.connect
 
 
+# 2. It writes every job, several times, and every result to a file of its own, and waits
+# for the disk each time. None of it is needed once it has ended.
+class Connection:
+    def __init__(self, connection):
+        self.connection = connection
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+    def execute(self, sql, *arguments):
+        if sql.startswith("ATTACH ") and sql.endswith(" AS emulator"):
+            sql = "attach ':memory:' as emulator"
+        return self.connection.execute(sql, *arguments)
+
+
 def connect(*arguments, config=None, **options):
     config = dict(config or {})
     time_zone = config.pop("TimeZone", None)
@@ -37,9 +52,10 @@ def connect(*arguments, config=None, **options):
     for name, path in EXTENSIONS.items():
         connection.execute(f"install '{path}'")
         connection.execute(f"load {name}")
-    if time_zone:
-        connection.execute(f"set global TimeZone = '{time_zone}'")
-    return connection
+    if not time_zone:
+        return connection
+    connection.execute(f"set global TimeZone = '{time_zone}'")
+    return Connection(connection)
 
 
 duckdb.connect = connect
@@ -50,17 +66,36 @@ from local_bigquery.jobs import query  # noqa: E402
 from local_bigquery.models import TableReference  # noqa: E402
 from local_bigquery.sql import script  # noqa: E402
 
-# 2. BigQuery names the table made by CREATE TABLE AS SELECT as the destination of the
+# 3. BigQuery names the table made by CREATE TABLE AS SELECT as the destination of the
 # job, and dbt-bigquery counts its rows there; local-bigquery names none.
-# 3. It keeps the result of every query as a table, for ever, and gets slower with each.
+# 4. It keeps the result of every query as a table, for ever, and gets slower with each.
 # The client reads a result at once, so only the latest are kept.
+# 5. It asks duckdb_tables(), which looks at all, for the temporary tables of every job:
+# without a session a job has a connection of its own, and none.
 execute_plainly = query.execute
 results = collections.deque()
 KEPT = 50
 
 
-def execute(*arguments, **options):
-    statistics, children, destination = execute_plainly(*arguments, **options)
+TEMPORARY = "SELECT table_name FROM duckdb_tables() WHERE temporary"
+
+
+class Cursor:
+    def __init__(self, cursor):
+        self.cursor = cursor
+
+    def __getattr__(self, name):
+        return getattr(self.cursor, name)
+
+    def sql(self, query, **options):
+        query = "select null where false" if query == TEMPORARY else query
+        return self.cursor.sql(query, **options)
+
+
+def execute(cursor, *arguments, session=None, **options):
+    statistics, children, destination = execute_plainly(
+        cursor if session else Cursor(cursor), *arguments, session=session, **options
+    )
     made = getattr(statistics, "ddlTargetTable", None)
     if (
         destination is None
@@ -77,7 +112,7 @@ def execute(*arguments, **options):
 
 query.execute = execute
 
-# 4. SET (a, b) = (SELECT AS STRUCT x, y FROM ...), which begins the script of dbt's
+# 6. SET (a, b) = (SELECT AS STRUCT x, y FROM ...), which begins the script of dbt's
 # insert_overwrite: each variable is set by itself.
 set_plainly = script.Interpreter.set
 
@@ -105,7 +140,7 @@ def set_variables(self, statement):
 
 script.Interpreter.set = set_variables
 
-# 5. Every statement asks several times what a table is, and duckdb_tables() looks at
+# 7. Every statement asks several times what a table is, and duckdb_tables() looks at
 # all, past results included: half of a build's time. DuckLake's own tables know it.
 LISTING = """
     select table_name, 'TABLE', coalesce(record_count, 0)
@@ -141,28 +176,35 @@ def list_objects(project_id, dataset_id, table_id=None):
 
 database.objects = list_objects
 
-# 6. So does duckdb_columns(), which is asked what may not be null in a table.
-COLUMNS = "SELECT column_name FROM duckdb_columns()"
-REQUIRED = """
+# 8. So does duckdb_columns(), which is asked what may not be null in a table, and
+# whether it has the hidden column of a table partitioned by when rows came.
+ASKED = {
+    "SELECT column_name FROM duckdb_columns()": "not nulls_allowed and $3 is null",
+    "SELECT 1 FROM duckdb_columns()": "column_name = $3",
+}
+COLUMNS = """
     select column_name
     from {0}.ducklake_column as columns
     inner join {0}.ducklake_table as tables using (table_id)
     inner join {0}.ducklake_schema as schemas using (schema_id)
     where columns.end_snapshot is null and tables.end_snapshot is null
-        and schemas.end_snapshot is null and not nulls_allowed
-        and parent_column is null and schema_name = $1 and table_name = $2
+        and schemas.end_snapshot is null and parent_column is null
+        and schema_name = $1 and table_name = $2 and {1}
 """
 fetch_plainly = database.fetch
 
 
 def fetch(sql, params=None):
-    if not sql.startswith(COLUMNS):
+    wanted = next((ASKED[head] for head in ASKED if sql.startswith(head)), None)
+    if wanted is None:
         return fetch_plainly(sql, params)
-    project_id, *names = params
-    if project_id == "emulator":  # results of queries: anything may be null
+    project_id, dataset_id, table_id, *column = params
+    if project_id == "emulator":  # results of queries: neither
         return []
     metadata = database.quote(f"__ducklake_metadata_{project_id}")
-    return fetch_plainly(REQUIRED.format(metadata), names)
+    return fetch_plainly(
+        COLUMNS.format(metadata, wanted), [dataset_id, table_id, *(column or [None])]
+    )
 
 
 database.fetch = fetch
