@@ -30,9 +30,11 @@ EXTENSIONS = {
 connect_plainly = duckdb.connect
 
 
-# 2. It writes every job, several times, and every result to a file of its own, and waits
-# for the disk each time. None of it is needed once it has ended.
+# 2. It writes every job, several times, and every result to a file of its own, and
+# waits for the disk each time. None of it is needed once it has ended.
 class Connection:
+    """DuckDB's connection, with that file in memory."""
+
     def __init__(self, connection):
         self.connection = connection
 
@@ -40,6 +42,7 @@ class Connection:
         return getattr(self.connection, name)
 
     def execute(self, sql, *arguments):
+        """Execute a statement, or the attachment of memory instead of the file."""
         if sql.startswith("ATTACH ") and sql.endswith(" AS emulator"):
             sql = "attach ':memory:' as emulator"
         return self.connection.execute(sql, *arguments)
@@ -81,6 +84,8 @@ TEMPORARY = "SELECT table_name FROM duckdb_tables() WHERE temporary"
 
 
 class Cursor:
+    """DuckDB's cursor, without temporary tables."""
+
     def __init__(self, cursor):
         self.cursor = cursor
 
@@ -88,6 +93,7 @@ class Cursor:
         return getattr(self.cursor, name)
 
     def sql(self, query, **options):
+        """Return the relation of a query."""
         query = "select null where false" if query == TEMPORARY else query
         return self.cursor.sql(query, **options)
 
