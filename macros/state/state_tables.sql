@@ -56,6 +56,15 @@
             'invocation_id': text, 'as_of_date': 'date', 'score_bin': count, 'customers': count,
             'recorded_at': instant,
         },
+        'equity_history': {
+            'invocation_id': text, 'definition': text, 'run_kind': text, 'as_of_date': 'date',
+            'horizon_days': count, 'model_version': text, 'customers': count,
+            'expected_purchases': type_double(), 'clv': type_double(),
+            'expected_value': type_double(), 'value_variance': type_double(),
+            'shared_error': type_double(), 'degrees_of_freedom': type_double(),
+            'windows': type_double(), 'learned_horizon_days': count, 'interval_source': text,
+            'learned_on': 'date', 'recorded_at': instant,
+        },
     }) -%}
 {% endmacro %}
 

@@ -1,8 +1,11 @@
 -- Wider levels hold narrower ones, and no range is narrower than chance alone makes it.
-{%- for mart in ['customer_equity', 'cohort_clv'] %}
+{%- for mart, day in {
+    'customer_equity': 'cutoff_date', 'customer_equity_daily': 'as_of_date',
+    'cohort_clv': 'cutoff_date',
+}.items() %}
 select
     '{{ mart }}' as mart,
-    cutoff_date,
+    {{ day }} as cutoff_date,
     horizon_days
 from {{ ref(mart) }}
 where

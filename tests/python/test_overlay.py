@@ -123,3 +123,14 @@ def test_a_daily_run_keeps_the_factor(won, log, tmp_path):
     )["clv_90d"]
     served = after.loc[after["clv_source"] == "overlay", "clv_90d"]
     np.testing.assert_allclose(served, expected, rtol=1e-9)
+    # equity is what is served, day by day
+    equity = won.read(
+        "select clv from clv.customer_equity_daily where horizon_days = 90 "
+        "order by as_of_date"
+    )["clv"]
+    totals = [frame["clv_90d"].sum() for frame in (before, after)]
+    np.testing.assert_allclose(equity, totals, rtol=1e-9)
+    baseline = won.read(
+        "select clv from clv.customer_equity where is_production and horizon_days = 90"
+    )["clv"]
+    assert abs(baseline[0] / totals[0] - 1) > 1e-6

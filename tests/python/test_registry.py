@@ -60,6 +60,10 @@ def story(sample, tmp_path_factory):
             "scores": build.read(
                 "from clv.customer_lifetime_value order by customer_id"
             ),
+            "equity": build.read(
+                "from clv.customer_equity_daily order by as_of_date, horizon_days"
+            ),
+            "recorded": build.read("from clv_state.equity_history"),
             "printed": printed,
         }
 
@@ -123,6 +127,35 @@ def test_a_daily_run_fits_nothing(story):
     assert (
         set(scores["as_of_date"]) == set(scores["scored_on"]) == {pd.Timestamp(DAILY)}
     )
+
+
+def test_equity_has_a_row_for_every_day_that_was_scored_and_keeps_it(story):
+    _, chapters = story
+    first, second = versions(chapters)
+    told = {name: chapter["equity"] for name, chapter in chapters.items()}
+    assert len(chapters["daily"]["recorded"]) == 4 * 4
+    # the day scored twice has one row, and later days leave it
+    pd.testing.assert_frame_equal(told["first"], told["again"], rtol=1e-9)
+    kept = told["daily"].groupby("as_of_date", sort=False)
+    assert list(kept.groups) == [pd.Timestamp(d) for d in (FIRST, SECOND, DAILY)]
+    assert (kept.size() == 4).all()
+    for name, day in (("again", FIRST), ("refit", SECOND)):
+        then = told[name].query("is_latest").assign(is_latest=False)
+        pd.testing.assert_frame_equal(
+            kept.get_group(pd.Timestamp(day)).reset_index(drop=True),
+            then.reset_index(drop=True),
+        )
+    today = told["daily"].query("is_latest").set_index("horizon_days")
+    assert set(today["run_kind"]) == {"daily"}
+    assert set(today["model_version"]) == {second}
+    assert set(told["refit"].query("is_latest")["model_version"]) == {first}
+    # it adds up what is served, with what the last full run learned of ranges
+    scores = chapters["daily"]["scores"].query("frequency >= 0")
+    assert set(today["customers"]) == {len(scores)}
+    for horizon in (30, 90, 180, 365):
+        assert today["clv"][horizon] == pytest.approx(scores[f"clv_{horizon}d"].sum())
+    assert set(today["learned_on"]) == {pd.Timestamp(SECOND)}
+    assert (today["lower_95"] < today["lower_95_raw"]).all()
 
 
 def test_a_rollback_serves_the_version_before_with_its_last_scores(story):

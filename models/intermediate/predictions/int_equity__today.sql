@@ -1,0 +1,108 @@
+-- grain: one row per horizon: what all who have bought are expected to bring together, as of today
+-- The sum of the scores that serve. Its post-hook keeps it: no later run can find it out again.
+{%- set horizons = var('clv_horizons') %}
+with champion as (
+
+    select max(model_version) as model_version
+    from {{ ref('int_serving') }}
+    where status = 'champion'
+
+),
+
+cutoffs as (
+
+    select cutoff_date
+    from {{ ref('int_cutoffs') }}
+    where is_production
+
+),
+
+paired as (
+
+    select
+        {%- for horizon in horizons %}
+        expected.expected_purchases_{{ horizon }}d,
+        expected.expected_purchases_{{ horizon }}d * expected.expected_value
+            as expected_value_{{ horizon }}d,
+        expected.value_variance_{{ horizon }}d,
+        served.clv_{{ horizon }}d,
+        -- What the overlay makes of her value, and so of its spread.
+        coalesce(
+            served.clv_{{ horizon }}d / nullif(expected.clv_{{ horizon }}d, 0), 1.0
+        ) as factor_{{ horizon }}d,
+        {%- endfor %}
+        expected.cutoff_date
+    from {{ ref('int_predictions__expected') }} as expected
+    inner join cutoffs
+        on expected.cutoff_date = cutoffs.cutoff_date
+    inner join {{ ref('int_scores__served') }} as served
+        on
+            expected.customer_id = served.customer_id
+            and expected.model_version = served.model_version
+
+),
+
+summed as (
+
+    select
+        cutoff_date as as_of_date,
+        {%- for horizon in horizons %}
+        sum(expected_purchases_{{ horizon }}d) as expected_purchases_{{ horizon }}d,
+        sum(expected_value_{{ horizon }}d * factor_{{ horizon }}d)
+            as expected_value_{{ horizon }}d,
+        sum(value_variance_{{ horizon }}d * power(factor_{{ horizon }}d, 2))
+            as value_variance_{{ horizon }}d,
+        sum(clv_{{ horizon }}d) as clv_{{ horizon }}d,
+        {%- endfor %}
+        count(*) as customers
+    from paired
+    group by 1
+
+),
+
+by_horizon as (
+
+    {% for horizon in horizons -%}
+    select
+        as_of_date,
+        {{ horizon }} as horizon_days,
+        customers,
+        expected_purchases_{{ horizon }}d as expected_purchases,
+        expected_value_{{ horizon }}d as expected_value,
+        value_variance_{{ horizon }}d as value_variance,
+        clv_{{ horizon }}d as clv
+    from summed
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
+
+),
+
+-- A daily run learns nothing: the error of the last full run holds.
+errors as (
+
+    select *
+    from {{ ref('int_shared_errors') }}
+    where group_level = 'total'
+    qualify cutoff_date = max(cutoff_date) over (partition by group_level)
+
+)
+
+select
+    by_horizon.horizon_days,
+    champion.model_version,
+    by_horizon.customers,
+    by_horizon.expected_purchases,
+    by_horizon.clv,
+    by_horizon.expected_value,
+    by_horizon.value_variance,
+    errors.shared_error,
+    errors.degrees_of_freedom,
+    errors.windows,
+    errors.learned_horizon_days,
+    errors.interval_source,
+    errors.cutoff_date as learned_on,
+    by_horizon.as_of_date
+from by_horizon
+cross join champion
+inner join errors
+    on by_horizon.horizon_days = errors.horizon_days
