@@ -68,6 +68,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "clv_consent_channels": ["email", "push"],
         "clv_holdout_share": {"winback": 0.2, "upsell": 0.1},
         "clv_offer_caps": {"default": 25, "Champions": 50},
+        "clv_stop_campaigns": True,
     },
     "transactions alone": {
         "clv_value": "revenue",
@@ -80,6 +81,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "clv_input_tables": dict.fromkeys(CONTRACT) | {"transactions": "transactions"},
         "clv_export_value": "none",
         "clv_without_consent": "shipped",
+        "clv_offer_cap_by_uplift": False,
     },
 }
 TEXT_SOURCES = "visits"
@@ -171,6 +173,9 @@ BOUNDED = {
     "int_segments__frozen_cut_points",
     "int_segments__cut_points",
     "clv_segments",
+    "campaign_plans",
+    "campaign_guardrails",
+    "campaign_uplift",
     "int_overlay__windows",
     "int_overlay__trees",
     "int_overlay__feature_names",

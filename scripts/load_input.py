@@ -78,6 +78,7 @@ CONTRACT = {
         "arm": TEXT,
         "assigned_at": TIMESTAMP,
         "cost": MONEY,
+        "redeemed_at": TIMESTAMP,
     },
     "consents": {
         "user_id": TEXT,

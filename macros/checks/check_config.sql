@@ -84,6 +84,7 @@
             'clv_cac_prior_customers': (1, 1000000, '100'),
             'clv_campaign_window_days': (1, 365, '90'),
             'clv_campaign_budget_limit': (1, 10, '1.10'),
+            'clv_campaign_redemption_limit': (1, 10, '3'),
         } -%}
         {%- for name, (lowest, highest, example) in ranges.items() -%}
             {%- do require(

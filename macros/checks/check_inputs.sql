@@ -45,7 +45,7 @@
         },
         'campaign_assignments': {
             'campaign_id': text, 'user_id': text, 'arm': text, 'assigned_at': instant,
-            'cost': money,
+            'cost': money, 'redeemed_at': instant,
         },
         'consents': {
             'user_id': text, 'channel': text, 'is_granted': 'boolean', 'updated_at': instant,

@@ -6,5 +6,7 @@ select
     {{ input_column('campaign_assignments', 'arm', type_text()) }} as arm,
     {{ input_column('campaign_assignments', 'cost', type_money()) }} as cost_amount,
     {{ input_column('campaign_assignments', 'assigned_at', type_instant()) }}
-        as assigned_at
+        as assigned_at,
+    {{ input_column('campaign_assignments', 'redeemed_at', type_instant()) }}
+        as redeemed_at
 from {{ input_table('campaign_assignments') }}

@@ -407,7 +407,14 @@ def rich_inputs():
                 "arm": np.where(rng.random(len(people)) < 0.3, "Holdout", "Mail"),
                 "assigned_at": pd.Timestamp("2024-02-01 09:30"),
             }
-        ).assign(cost=lambda d: np.where(d["arm"] == "Mail", 1.5, 0)),
+        ).assign(
+            cost=lambda d: np.where(d["arm"] == "Mail", 1.5, 0),
+            # every fifth redeems, and two thirds of them after the as-of date
+            redeemed_at=lambda d: pd.Timestamp("2024-02-20")
+            + pd.to_timedelta(
+                np.where(d.index % 5, np.nan, d.index % 3 * 150), unit="D"
+            ),
+        ),
         "consents": pd.DataFrame(
             {"user_id": ["u000a"], "channel": ["email"], "is_granted": [True]}
         ),
@@ -427,8 +434,8 @@ SEEDS = {
     "currency_rates": "currency,valid_from,rate\n"
     "EUR,2023-01-01,1.1\nEUR,2024-01-01,1.25\n",
     "margin_rates": "dimension,key,margin_rate\ncategory,toys,0.5\nchannel,web,0.25\n",
-    "campaign_plans": "campaign_id,arm,planned_share,planned_lift,planned_cost_amount\n"
-    "c1,control,0.3,,\nc1,mail,0.7,0.1,2000\n",
+    "campaign_plans": "campaign_id,arm,planned_share,planned_lift,planned_cost_amount,"
+    "planned_redemption_rate\nc1,control,0.3,,,\nc1,mail,0.7,0.1,2000,0.06\n",
 }
 RICH = {
     "clv_strata": ["first_channel", "country"],

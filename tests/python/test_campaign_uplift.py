@@ -54,6 +54,11 @@ def uplift(tmp_path_factory):
             attach ':memory:' as warehouse;
             create schema warehouse.clv_intermediate;
             create schema warehouse.clv_reference;
+            create schema warehouse.clv;
+            create table warehouse.clv.campaign_guardrails as
+            select '' as campaign_id, '' as arm, true as is_over_budget,
+                true as is_frozen
+            where false;
             create table warehouse.clv_reference.campaign_plans as
             select '' as campaign_id, '' as arm, 0.5::double as planned_share,
                 0.1::double as planned_lift, 1::decimal(18, 4) as planned_cost_amount

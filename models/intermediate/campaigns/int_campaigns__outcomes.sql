@@ -3,7 +3,6 @@
 -- day, fitted on what was known then, or, where no cutoff is as old, the margin of the year before.
 {%- set window = var('clv_campaign_window_days') %}
 {%- set horizon = [30, 90, 180, 365] | select('ge', window) | first | default(365) %}
-{%- set controls = var('clv_control_arms') | join("', '") | lower %}
 {%- set day_before = add_days('members.assigned_date', -1) %}
 with as_of as (
 
@@ -20,61 +19,18 @@ cutoffs as (
 
 ),
 
-identities as (
-
-    select
-        identifier,
-        customer_id
-    from {{ ref('int_identities__resolved') }}
-
-),
-
-assigned as (
-
-    select
-        assignments.campaign_id,
-        coalesce(identities.customer_id, assignments.user_id) as customer_id,
-        case
-            when
-                lower(assignments.arm) in ('{{ controls }}')
-                then 'control'
-            else lower(assignments.arm)
-        end as arm,
-        assignments.cost_amount,
-        assignments.assigned_at,
-        {{ local_date('assignments.assigned_at') }} as assigned_date,
-        as_of.as_of_date
-    from {{ ref('stg_campaign_assignments') }} as assignments
-    cross join as_of
-    left join identities
-        on assignments.user_id = identities.identifier
-    where
-        assignments.campaign_id is not null
-        and assignments.user_id is not null
-        and assignments.arm is not null
-        and {{ local_date('assignments.assigned_at') }} <= as_of.as_of_date
-
-),
-
--- Intention to treat: her first assignment counts, whatever happened then.
 members as (
 
     select
-        campaign_id,
-        customer_id,
-        arm,
-        assigned_date,
-        least({{ add_days('assigned_date', window - 1) }}, as_of_date) as outcome_until,
-        {{ add_days('assigned_date', window - 1) }} <= as_of_date as is_matured,
-        min(assigned_date) over (partition by campaign_id) as campaign_start,
-        sum(cost_amount) over (partition by campaign_id, customer_id) as cost_amount,
-        min(arm) over (partition by campaign_id, customer_id)
-        != max(arm) over (partition by campaign_id, customer_id) as is_in_two_arms
-    from assigned
-    qualify row_number() over (
-        partition by campaign_id, customer_id
-        order by assigned_at, arm
-    ) = 1
+        assigned.*,
+        least({{ add_days('assigned.assigned_date', window - 1) }}, as_of.as_of_date)
+            as outcome_until,
+        {{ add_days('assigned.assigned_date', window - 1) }} <= as_of.as_of_date
+            as is_matured,
+        min(assigned.assigned_date) over (partition by assigned.campaign_id)
+            as campaign_start
+    from {{ ref('int_campaigns__members') }} as assigned
+    cross join as_of
 
 ),
 

@@ -61,6 +61,20 @@ identities as (
 
 ),
 
+-- Of a campaign that is over nobody needs to be told.
+campaigns as (
+
+    select
+        concat(campaign_id, ' ', arm) as subject,
+        budget_used / {{ var('clv_campaign_budget_limit') }} as budget_use,
+        redemption_z / {{ var('clv_campaign_redemption_limit') }} as redemption_excess
+    from {{ ref('campaign_guardrails') }}
+    where
+        {{ add_days('last_assigned_date', var('clv_campaign_window_days')) }}
+        > as_of_date
+
+),
+
 united as (
 
     select
@@ -212,6 +226,17 @@ united as (
         'all' as subject,
         cast(max(identifiers) as {{ type_double() }}) as measured
     from identities
+
+    {%- for measure in ['budget_use', 'redemption_excess'] %}
+
+    union all
+
+    select
+        'campaign_{{ measure }}' as measure,
+        subject,
+        {{ measure }} as measured
+    from campaigns
+    {%- endfor %}
 
 )
 

@@ -10,6 +10,13 @@ with plans as (
 
 ),
 
+guardrails as (
+
+    select *
+    from {{ ref('campaign_guardrails') }}
+
+),
+
 arms as (
 
     select
@@ -61,6 +68,8 @@ compared as (
         / control.customers as cost_per_customer,
         treated_plans.planned_lift,
         treated_plans.planned_cost_amount,
+        guardrails.is_over_budget,
+        guardrails.is_frozen,
         treated.first_assigned_date,
         treated.last_assigned_date,
         power(
@@ -83,6 +92,10 @@ compared as (
         on
             treated.campaign_id = control_plans.campaign_id
             and control_plans.arm = 'control'
+    left join guardrails
+        on
+            treated.campaign_id = guardrails.campaign_id
+            and treated.arm = guardrails.arm
     where treated.arm != 'control'
 
 ),
@@ -189,9 +202,7 @@ chosen as (
         coalesce(
             cast(planned_cost_amount as {{ type_double() }}) / treated_customers,
             cost_per_customer
-        ) as planned_cost_per_customer,
-        cost_amount > {{ var('clv_campaign_budget_limit') }} * planned_cost_amount
-            as is_over_budget
+        ) as planned_cost_per_customer
     from bounded
 
 )
@@ -200,6 +211,7 @@ select
     campaign_id,
     arm,
     case
+        when is_frozen then 'frozen'
         when is_over_budget then 'over_budget'
         when ratio_check = 'failed' then 'void'
         when not is_matured then 'waiting'
@@ -235,6 +247,7 @@ select
     predicted_uplift,
     predicted_uplift / nullif(planned_cost_per_customer, 0) - 1 as predicted_roi,
     is_over_budget,
+    is_frozen,
     is_matured,
     first_assigned_date,
     last_assigned_date,
