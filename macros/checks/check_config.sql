@@ -15,6 +15,7 @@
             'clv_fail_on': ['page', 'ticket', 'never'],
             'clv_planned_refit': [true, false],
             'clv_stop_campaigns': [true, false],
+            'clv_offer_cap_by_uplift': [true, false],
             'clv_export_value': ['band', 'value', 'none'],
             'clv_without_consent': ['by_input', 'excluded', 'shipped'],
             'clv_offer_cap_quantile': ['p10', 'p50'],

@@ -25,6 +25,7 @@
         'sha256_hex', sha256_hex("'abc'"),
         "'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'"
     ),
+    ('least_known leaves nulls aside', least_known(['null', '3', '2']), '2'),
     ('array_at counts from 0', array_at('[10, 20, 30]', 1), '20'),
     ('safe_cast_to of nonsense', "coalesce(" ~ safe_cast_to("'abc'", 'date') ~ ", " ~ day ~ ")", day),
     (

@@ -410,9 +410,11 @@ def rich_inputs():
         ).assign(
             cost=lambda d: np.where(d["arm"] == "Mail", 1.5, 0),
             # every fifth redeems, and two thirds of them after the as-of date
-            redeemed_at=lambda d: pd.Timestamp("2024-02-20")
-            + pd.to_timedelta(
-                np.where(d.index % 5, np.nan, d.index % 3 * 150), unit="D"
+            redeemed_at=lambda d: (
+                pd.Timestamp("2024-02-20")
+                + pd.to_timedelta(
+                    np.where(d.index % 5, np.nan, d.index % 3 * 150), unit="D"
+                )
             ),
         ),
         "consents": pd.DataFrame(
@@ -444,6 +446,7 @@ RICH = {
     "clv_prior_strength": 50,
     "clv_overlay": True,
     "clv_overlay_min_customers": 300,
+    "clv_holdout_share": {"c1": 0.1, "unmeasured": 0.1},
 }
 
 
@@ -564,6 +567,36 @@ def test_uplift_is_welchs_with_and_without_the_covariate(rich):
         lower, upper = test.confidence_interval()
         assert found[f"{estimate}_lower_95"] == pytest.approx(lower, rel=1e-6)
         assert found[f"{estimate}_upper_95"] == pytest.approx(upper, rel=1e-6)
+
+
+def test_redemptions_are_counted_to_date_beside_the_plan(rich, inputs):
+    found = rich.read("from clv.campaign_guardrails").iloc[0]
+    outcomes = rich.read("from clv_intermediate.int_campaigns__outcomes")
+    assert found["customers"] == (outcomes["arm"] == "mail").sum()
+    sent = inputs["campaign_assignments"]
+    known = sent["redeemed_at"] < "2024-07-01"
+    redeemed = (sent["arm"].eq("Mail") & known).sum()
+    assert found["redeemed_customers"] == redeemed > 10
+    assert sent["redeemed_at"].notna().sum() > known.sum()
+    share = redeemed / found["customers"]
+    expected = (share - 0.5 / found["customers"] - 0.06) / np.sqrt(
+        0.06 * 0.94 / found["customers"]
+    )
+    assert found["redemption_z"] == pytest.approx(expected)
+    assert not found[["is_frozen", "is_over_budget"]].any()
+
+
+def test_an_offer_is_capped_by_what_its_campaign_surely_brought(rich):
+    lower = rich.read("from clv.campaign_uplift")["uplift_lower_95"][0]
+    found = rich.read("from clv_export.export_marketing_cloud__candidates")
+    gets = found["campaigns"].str.contains("|c1|", regex=False)
+    assert 0.05 < 1 - gets.mean() < 0.15
+    assert found.loc[gets, "offer_cap_by_uplift"].unique() == [max(lower, 0)]
+    assert found.loc[~gets, "offer_cap_by_uplift"].isna().all()
+    assert (found.loc[gets, "offer_cap"] <= max(lower, 0)).all()
+    assert "uplift" not in set(found.loc[~gets, "offer_cap_source"])
+    shipped = rich.read("from clv_export.export_marketing_cloud__audience")
+    assert not shipped.columns.str.startswith("offer_cap_").any()
 
 
 def test_small_strata_inherit_their_parent(rich):

@@ -8,6 +8,11 @@
     'excluded': 'false',
     'shipped': 'true',
 } %}
+{%- set proven = [] %}
+{%- for _ in campaign_shares() %}
+{%- set place = loop.index %}
+{%- do proven.append('case when gets_' ~ place ~ ' then brings_' ~ place ~ ' end') %}
+{%- endfor %}
 {%- set payload -%}
     concat(
         clv_segment, '|', rfm_segment, '|', segment_since, '|', clv_365d, '|',
@@ -102,27 +107,96 @@ consent_input as (
 
 ),
 
-{%- if is_stopping %}
-
--- A campaign whose arms all lose money, or are over budget, stops: it holds everybody out.
-stopped as (
+-- By campaign: whether it holds everybody out, since its redemptions froze an arm or, stopped, all
+-- its arms lose money or are over budget; and the least that an arm surely brings per customer.
+judged as (
 
     select
         {%- for campaign, _ in campaign_shares() | dictsort %}
         coalesce(
+            max(
+                case
+                    when arms.campaign_id != '{{ campaign }}' then 0
+                    when arms.is_frozen then 1
+                end
+            ), 0
+        ) as freezes_{{ loop.index }},
+        {%- if is_stopping %}
+        coalesce(
             min(
                 case
-                    when campaign_id != '{{ campaign }}' then null
-                    when verdict in ('loses', 'over_budget') then 1
+                    when arms.campaign_id != '{{ campaign }}' then null
+                    when uplift.verdict = 'loses' or arms.is_over_budget then 1
                     else 0
                 end
             ), 0
-        ) as stops_{{ loop.index }}{{ ',' if not loop.last }}
+        ) as stops_{{ loop.index }},
+        {%- endif %}
+        min(
+            case
+                when arms.campaign_id != '{{ campaign }}' then null
+                when not uplift.is_matured then null
+                when uplift.uplift_lower_95 < 0 then 0.0
+                else uplift.uplift_lower_95
+            end
+        ) as brings_{{ loop.index }},
         {%- endfor %}
-    from {{ ref('campaign_uplift') }}
+        count(*) as arms
+    from {{ ref('campaign_guardrails') }} as arms
+    left join {{ ref('campaign_uplift') }} as uplift
+        on
+            arms.campaign_id = uplift.campaign_id
+            and arms.arm = uplift.arm
 
 ),
-{%- endif %}
+
+eligible as (
+
+    select
+        customers.*,
+        segments.clv_segment,
+        segments.rfm_segment,
+        segments.segment_since,
+        segments.is_contactable,
+        {%- for campaign, share in campaign_shares() | dictsort %}
+        {{ hash_bucket(
+            "concat('" ~ var('clv_holdout_salt') ~ "', '|" ~ campaign
+            ~ "|', customers.customer_id)",
+            10000
+        ) }}
+        >= {{ (share * 10000) | round | int }} + 10000 * judged.freezes_{{ loop.index }}
+        {{- ' + 10000 * judged.stops_' ~ loop.index if is_stopping }}
+            as gets_{{ loop.index }},
+        judged.brings_{{ loop.index }},
+        {%- endfor %}
+        {{ var('clv_offer_cap_share') }} * coalesce(customers.cautious_clv, 0)
+            as cap_by_clv,
+        case segments.clv_segment
+            {%- for segment, cap in caps.items() %}
+            when '{{ segment }}' then {{ cap }}
+            {%- endfor %}
+            else {{ caps['default'] }}
+        end as cap_by_segment
+    from customers
+    inner join segments
+        on customers.customer_id = segments.customer_id
+    cross join judged
+
+),
+
+capped as (
+
+    select
+        *,
+        {% if var('clv_offer_cap_by_uplift') -%}
+        -- Of all campaigns that she may get: it is not known which one brings the offer.
+        {{ least_known(proven) | indent(8) }} as cap_by_uplift
+        {%- else -%}
+        cast(null as {{ type_double() }}) as cap_by_uplift
+        {%- endif %}
+    from eligible
+
+),
 
 described as (
 
@@ -131,9 +205,9 @@ described as (
         {{ sha256_hex(
             "concat('" ~ export_salt() ~ "', '|', customers.customer_id)"
         ) }} as customer_key,
-        segments.clv_segment,
-        coalesce(segments.rfm_segment, 'No purchase yet') as rfm_segment,
-        coalesce(cast(segments.segment_since as {{ type_text() }}), '')
+        customers.clv_segment,
+        coalesce(customers.rfm_segment, 'No purchase yet') as rfm_segment,
+        coalesce(cast(customers.segment_since as {{ type_text() }}), '')
             as segment_since,
         {% if var('clv_export_value') == 'none' -%}
         '' as clv_365d,
@@ -165,48 +239,36 @@ described as (
         cast(
             floor(
                 least(
-                    {{ var('clv_offer_cap_share') }}
-                    * coalesce(customers.cautious_clv, 0),
-                    case segments.clv_segment
-                        {%- for segment, cap in caps.items() %}
-                        when '{{ segment }}' then {{ cap }}
-                        {%- endfor %}
-                        else {{ caps['default'] }}
-                    end
+                    customers.cap_by_clv, customers.cap_by_segment,
+                    coalesce(customers.cap_by_uplift, customers.cap_by_segment)
                 )
             )
             as {{ type_integer() }}
         ) as offer_cap,
+        case
+            when
+                customers.cap_by_uplift
+                < least(customers.cap_by_clv, customers.cap_by_segment)
+                then 'uplift'
+            when customers.cap_by_segment < customers.cap_by_clv then 'segment'
+            else 'clv'
+        end as offer_cap_source,
+        customers.cap_by_uplift as offer_cap_by_uplift,
         concat(
             '|'
-            {%- for campaign, share in campaign_shares() | dictsort %},
-            case
-                when
-                    {{ hash_bucket(
-                        "concat('" ~ var('clv_holdout_salt') ~ "', '|" ~ campaign
-                        ~ "|', customers.customer_id)",
-                        10000
-                    ) }} >= {{ (share * 10000) | round | int }}
-                    {{- ' + 10000 * stopped.stops_' ~ loop.index if is_stopping }}
-                    then '{{ campaign }}|'
-                else ''
-            end
+            {%- for campaign, _ in campaign_shares() | dictsort %},
+            case when customers.gets_{{ loop.index }} then '{{ campaign }}|' else '' end
             {%- endfor %}
         ) as campaigns,
         cast(customers.as_of_date as {{ type_text() }}) as as_of_date,
         -- Not by her status, nor by a segment that is left alone.
-        customers.is_suppressed or not segments.is_contactable as is_suppressed,
+        customers.is_suppressed or not customers.is_contactable as is_suppressed,
         coalesce(
             consenting.has_consent,
             {{ silence[var('clv_without_consent')] }}
         ) as has_consent
-    from customers
+    from capped as customers
     cross join consent_input
-    {%- if is_stopping %}
-    cross join stopped
-    {%- endif %}
-    inner join segments
-        on customers.customer_id = segments.customer_id
     left join consenting
         on customers.customer_id = consenting.customer_id
 
@@ -229,6 +291,8 @@ select
     campaigns,
     as_of_date,
     has_consent,
+    offer_cap_source,
+    offer_cap_by_uplift,
     -- Without the date: a customer is shipped again when something about her changes.
     {{ dbt.hash(payload) }} as row_hash
 from described
