@@ -61,7 +61,7 @@ identities as (
 
 ),
 
--- Of a campaign that is over nobody needs to be told.
+-- Of a campaign that is over and no longer shipped nobody needs to be told.
 campaigns as (
 
     select
@@ -70,7 +70,8 @@ campaigns as (
         redemption_z / {{ var('clv_campaign_redemption_limit') }} as redemption_excess
     from {{ ref('campaign_guardrails') }}
     where
-        {{ add_days('last_assigned_date', var('clv_campaign_window_days')) }}
+        campaign_id in ('{{ campaign_shares() | join("', '") }}')
+        or {{ add_days('last_assigned_date', var('clv_campaign_window_days')) }}
         > as_of_date
 
 ),
