@@ -26,7 +26,7 @@ SCHEMA = "clv_raw"
 # As in profiles.yml. The order of rows is kept, so that faults have row numbers.
 SETTINGS = (
     "TimeZone = 'UTC'",
-    "disabled_compression_methods = 'fsst,dictionary'",
+    "disabled_compression_methods = 'fsst,dictionary,alp,alprd'",
     f"memory_limit = '{os.environ.get('CLV_DUCKDB_MEMORY_LIMIT', '6GB')}'",
 )
 ENDINGS = (".parquet", ".csv", ".csv.gz")

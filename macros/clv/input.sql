@@ -17,7 +17,7 @@
     {%- if mapped is none or not var('clv_input_tables').get(input) -%}
         cast(null as {{ type }})
     {%- elif type == type_text() -%}
-        nullif(trim(cast({{ mapped }} as {{ type }})), '')
+        nullif({{ trimmed('cast(' ~ mapped ~ ' as ' ~ type ~ ')') }}, '')
     {%- elif type == type_money() -%}
         {{ as_money(mapped) }}
     {%- else -%}

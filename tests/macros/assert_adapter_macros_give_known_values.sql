@@ -26,6 +26,17 @@
         "'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'"
     ),
     ('least_known leaves nulls aside', least_known(['null', '3', '2']), '2'),
+    ('trimmed', trimmed("' abc '"), "'abc'"),
+    ('trimmed of what is trimmed', trimmed("'a bc'"), "'a bc'"),
+    ('trimmed of more bytes than characters', trimmed("' ä '"), "'ä'"),
+    (
+        'count_copies counts each row once, null among them',
+        "(select sum(copies * copies * coalesce(number, 10)) from (" ~ count_copies(
+            "(select 2 as number union all select null union all select 2"
+            ~ " union all select 3 union all select null) as numbers",
+            {'number': 'number'}, 'coalesce(number, 0) < 3'
+        ) ~ ") as counted)", '48'
+    ),
     ('array_at counts from 0', array_at('[10, 20, 30]', 1), '20'),
     ('safe_cast_to of nonsense', "coalesce(" ~ safe_cast_to("'abc'", 'date') ~ ", " ~ day ~ ")", day),
     (

@@ -1,73 +1,53 @@
 -- grain: one row per month and currency of the transaction log, up to the as-of date
-with transactions as (
+{%- set day = local_date('transacted_at') %}
+{%- set read = 'true' %}
+{%- if is_daily() %}
+{%- set lines_from = daily_window().lines_from %}
+{%- set read = instants_since('transacted_at', lines_from) ~ ' and ' ~ since(day, lines_from) %}
+{%- endif %}
+{%- if var('clv_as_of_date') is not none %}
+{%- set read = read ~ ' and ' ~ day ~ " <= cast('" ~ var('clv_as_of_date') ~ "' as date)" %}
+{%- endif %}
+-- A negative amount is a refund, whatever the flag says.
+with lines as (
 
-    select
-        user_id,
-        order_id,
-        sku,
-        transacted_at,
-        amount,
-        coalesce(currency, '{{ var("clv_currency") }}') as currency,
-        -- A negative amount is a refund, whatever the flag says.
-        coalesce(is_refund, false) or coalesce(amount, 0) < 0 as is_returned,
-        {{ local_date('transacted_at') }} as transaction_date
-    from {{ ref('stg_transactions') }}
-    {%- if is_daily() %}
-    where {{ instants_since('transacted_at', daily_window().lines_from) }}
-    {%- endif %}
-
-),
-
-lines as (
-
-    select
-        currency,
-        user_id,
-        order_id,
-        sku,
-        transacted_at,
-        amount,
-        is_returned,
-        transaction_date,
-        count(*) as copies
-    from transactions
-    {%- if var('clv_as_of_date') is not none %}
-    where
-        transaction_date <= cast('{{ var("clv_as_of_date") }}' as date)
-        {%- if is_daily() %}
-        and {{ since('transaction_date', daily_window().lines_from) }}
-        {%- endif %}
-    {%- endif %}
-    group by 1, 2, 3, 4, 5, 6, 7, 8
+    {{ count_copies(ref('stg_transactions'), {
+        'currency': "coalesce(currency, '" ~ var('clv_currency') ~ "')",
+        'user_id': 'user_id',
+        'order_id': 'order_id',
+        'sku': 'sku',
+        'transacted_at': 'transacted_at',
+        'amount': 'amount',
+        'is_returned': 'coalesce(is_refund, false) or coalesce(amount, 0) < 0',
+        'transaction_date': day,
+    }, read) }}
 
 ),
 
 customer_days as (
 
     select
-        {{ month_start('transaction_date') }} as transaction_month,
         currency,
         user_id,
         transaction_date,
+        count(*) as distinct_lines,
         sum(copies) as line_count,
-        sum(copies - 1) as duplicate_count,
         sum(case when is_returned then copies else 0 end) as refund_count,
-        sum(case when not is_returned then copies else 0 end) as sale_count,
         sum(case when not is_returned then copies * amount end) as sales_amount
     from lines
-    group by 1, 2, 3, 4
+    group by 1, 2, 3
 
 ),
 
 summed as (
 
     select
-        transaction_month,
+        {{ month_start('transaction_date') }} as transaction_month,
         currency,
         sum(line_count) as line_count,
-        sum(duplicate_count) as duplicate_count,
+        sum(line_count - distinct_lines) as duplicate_count,
         sum(refund_count) as refund_count,
-        sum(case when sale_count > 0 then 1 else 0 end) as purchase_days,
+        sum(case when line_count > refund_count then 1 else 0 end) as purchase_days,
         count(distinct user_id) as customers,
         count(distinct transaction_date) as active_days,
         sum(sales_amount) as sales_amount,
@@ -82,7 +62,7 @@ summed as (
 histogram as (
 
     select
-        transaction_month,
+        {{ month_start('transaction_date') }} as transaction_month,
         currency,
         sales_amount,
         count(*) as purchase_days

@@ -39,7 +39,8 @@ served as (
         scores.model_version
         = case
             when
-                {{ hash_bucket('scores.customer_id', 1000) }} < 1000 * canary.share
+                canary.share > 0
+                and {{ hash_bucket('scores.customer_id', 1000) }} < 1000 * canary.share
                 then canary.model_version
             else champion.model_version
         end

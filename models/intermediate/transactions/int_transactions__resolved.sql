@@ -1,9 +1,20 @@
 -- grain: one row per distinct transaction line: whose it is, what it is worth and whether it counts
 {{ config(**replace_months('transaction_date', daily_window().lines_from)) }}
-{%- set line_columns = [
+{%- set line_columns = {} %}
+{%- for column in [
     'user_id', 'order_id', 'sku', 'category', 'channel', 'country', 'currency', 'amount',
     'variable_cost', 'discount_amount', 'is_refund', 'transacted_at',
 ] %}
+{%- do line_columns.update({column: column}) %}
+{%- endfor %}
+{%- set read = 'true' %}
+{%- if is_daily() %}
+{%- set window = daily_window() %}
+{%- set day = local_date('transacted_at') %}
+{%- set read = instants_since('transacted_at', window.lines_from)
+    ~ ' and ' ~ since(day, window.lines_from)
+    ~ ' and ' ~ day ~ " < date '" ~ window.until ~ "'" %}
+{%- endif %}
 with as_of as (
 
     select as_of_date
@@ -14,18 +25,7 @@ with as_of as (
 -- Identical lines become one row that remembers how often it came.
 lines as (
 
-    select
-        {{ line_columns | join(',\n        ') }},
-        count(*) as copies
-    from {{ ref('stg_transactions') }}
-    {%- if is_daily() %}
-    {%- set window = daily_window() %}
-    where
-        {{ instants_since('transacted_at', window.lines_from) }}
-        and {{ since(local_date('transacted_at'), window.lines_from) }}
-        and {{ local_date('transacted_at') }} < date '{{ window.until }}'
-    {%- endif %}
-    group by {{ range(1, line_columns | length + 1) | join(', ') }}
+    {{ count_copies(ref('stg_transactions'), line_columns, read) }}
 
 ),
 
@@ -108,12 +108,14 @@ converted as (
             when counted.currency = '{{ var("clv_currency") }}' then 1
             else rates.rate
         end as currency_rate,
-        case when counted.is_returned then -1 else 1 end * abs(counted.amount)
-            as amount,
-        case when counted.is_returned then -1 else 1 end * abs(counted.variable_cost)
-            as variable_cost,
-        case when counted.is_returned then -1 else 1 end
-        * coalesce(abs(counted.discount_amount), 0) as discount_amount,
+        {%- for money, delivered in {
+            'amount': 'counted.amount',
+            'variable_cost': 'counted.variable_cost',
+            'discount': 'coalesce(counted.discount_amount, 0)',
+        }.items() %}
+        case when counted.is_returned then -abs({{ delivered }}) else abs({{ delivered }}) end
+            as {{ money }},
+        {%- endfor %}
         coalesce(
             category_margins.margin_rate,
             channel_margins.margin_rate,
@@ -142,7 +144,7 @@ converted as (
 priced as (
 
     select
-        {%- for money in ['amount', 'variable_cost', 'discount_amount'] %}
+        {%- for money in ['amount', 'variable_cost', 'discount'] %}
         case
             when currency_rate = 1 then {{ money }}
             else {{ as_money(money ~ ' * currency_rate') }}
@@ -182,10 +184,17 @@ select
     delivered_variable_cost,
     delivered_discount_amount,
     is_flagged_refund,
-    {{ as_money('unit_amount * line_count') }} as revenue_amount,
-    {{ as_money('unit_margin * line_count') }} as margin_amount,
-    {{ as_money('unit_discount_amount * line_count') }} as discount_amount,
-    {{ as_money('unit_amount * duplicate_count') }} as duplicate_amount,
+    -- Nearly every line came once, and products of money are wide and slow.
+    {%- for measure in ['amount', 'margin', 'discount'] %}
+    case
+        when line_count = 1 then unit_{{ measure }}
+        else {{ as_money('unit_' ~ measure ~ ' * line_count') }}
+    end as {{ 'revenue' if measure == 'amount' else measure }}_amount,
+    {%- endfor %}
+    case
+        when duplicate_count = 0 then unit_amount - unit_amount
+        else {{ as_money('unit_amount * duplicate_count') }}
+    end as duplicate_amount,
     is_returned as is_refund,
     transaction_date,
     transacted_at
