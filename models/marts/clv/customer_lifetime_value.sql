@@ -58,9 +58,9 @@ prospects as (
         as_of.as_of_date
     from {{ ref('int_customers__profiled') }} as profiled
     cross join as_of
-    left join buyers
-        on profiled.customer_id = buyers.customer_id
-    where buyers.customer_id is null
+    left join {{ ref('int_customers__current') }} as current_customers
+        on profiled.customer_id = current_customers.customer_id
+    where current_customers.customer_id is null
 
 ),
 
