@@ -557,6 +557,7 @@ def main(arguments=None):
     parser.add_argument("--pymc", metavar="PYTHON")
     parser.add_argument("--run-leg", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as scripts/lib.sh: every leg
     if options.run_leg == "log":
         print(json.dumps(make_log(options.folder, options.customers, options.seed)))
         return

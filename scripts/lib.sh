@@ -53,6 +53,9 @@ find_uv() {
     echo "$own/bin/uv"
 }
 
+# The vectors of the fits are too short to be shared out: threads of BLAS wait more than they work.
+export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
+
 # The certificates of the machine, as pip and curl use them; patience on slow lines.
 export UV_NATIVE_TLS="${UV_NATIVE_TLS:-true}" UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-120}"
 

@@ -113,8 +113,10 @@ converted as (
             'variable_cost': 'counted.variable_cost',
             'discount': 'coalesce(counted.discount_amount, 0)',
         }.items() %}
-        case when counted.is_returned then -abs({{ delivered }}) else abs({{ delivered }}) end
-            as {{ money }},
+        case
+            when counted.is_returned then -abs({{ delivered }})
+            else abs({{ delivered }})
+        end as {{ money }},
         {%- endfor %}
         coalesce(
             category_margins.margin_rate,
