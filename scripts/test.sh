@@ -6,7 +6,8 @@
 #   --all    what CI runs: also the tests that build many times or simulate, every set of
 #            variables through Google's analyzer, and the build on a local BigQuery
 #            emulator, compared with DuckDB; takes several times as long
-#   builds   these checks only: the demo, its second build, docs, rules, the emulator
+#   builds   these checks only: the demo, its second build, docs, rules; with --all all that
+#            builds on the emulator
 #   sql      ruff, sqlfluff and Google's analyzer
 #   python   pytest, on the demo
 #   --help   this text
@@ -123,6 +124,11 @@ check_style() {
     gate "SQL: sqlfluff" lint_sql
 }
 
+check_optional_inputs() {
+    gate "BigQuery: with every optional input the emulator gives the same marts" \
+        python -m pytest tests/python/test_emulator.py
+}
+
 check_analyzer() {
     local variants=(--variant default)
     if "$all"; then variants=(); fi
@@ -130,6 +136,7 @@ check_analyzer() {
         python scripts/check_bigquery.py ${variants[@]+"${variants[@]}"}
 }
 
+# check_python OPTION...: pytest, with more of its options.
 check_python() {
     local tests=(-m "not slow")
     if "$all"; then
@@ -138,7 +145,7 @@ check_python() {
     fi
     CLV_TEST_DEMO="$scratch/first/clv.duckdb" gate "Python: pytest" \
         python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/python \
-        ${tests[@]+"${tests[@]}"}
+        ${tests[@]+"${tests[@]}"} "$@"
 }
 
 check_others() {
@@ -158,7 +165,10 @@ case "$part" in
         ;;
     builds)
         check_builds
-        if "$all"; then check_emulator; fi
+        if "$all"; then
+            ensure_emulator || true # before two ask for it at once
+            side_by_side check_optional_inputs check_emulator
+        fi
         ;;
     sql)
         check_style
@@ -166,7 +176,11 @@ case "$part" in
         ;;
     python)
         check_demo
-        check_python
+        if "$all"; then
+            check_python --ignore=tests/python/test_emulator.py # which is a part of builds
+        else
+            check_python
+        fi
         ;;
 esac
 echo "All checks passed in $SECONDS s."
