@@ -9,6 +9,7 @@ Then every leg goes from that Parquet file, in processes of its own:
 
   floor      one bare `group by` of DuckDB: purchase days, first, last, sum by customer
   score      this project up to customer_lifetime_value: four horizons with ranges
+  fit        from its tables: the fit of all histories, and the outlook, by themselves
   lookup     from its tables: one customer's CLV, and score_history for one history
   build      this project, all of it: five cutoffs, segments, marts, data tests
   daily      this project, the day after: selector daily_scoring, on what build left
@@ -22,6 +23,7 @@ purchase day. Files stay in --folder, where a log is used again; else they are r
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
@@ -71,7 +73,7 @@ STAGES = {
     ),
     "tests": ("test",),
 }
-LEGS = ("floor", "score", "lookup", "build", "daily", "lifetimes", "pymc")
+LEGS = ("floor", "score", "fit", "lookup", "build", "daily", "lifetimes", "pymc")
 NO_TESTS = ("--exclude-resource-type", "unit_test")
 HISTORY = ("transactions", "int_transactions__resolved", "int_purchase_days")
 
@@ -322,6 +324,46 @@ def leg_pymc(folder):
     return {"customers": len(summary)}
 
 
+def python_model(name):
+    """A Python model as a module, without dbt."""
+    path = PROJECT / "python_models" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def leg_fit(folder):
+    """Processor seconds of BG/NBD's fit and of the outlook, and what they had to do."""
+    import duckdb
+
+    connection = duckdb.connect(str(folder / "clv.duckdb"), read_only=True)
+    connection.execute("use clv.clv_intermediate")
+
+    def table(name):
+        return connection.execute(f"from {name}").df()
+
+    fitting, tabulating = map(
+        python_model, ("int_purchases__parameters", "int_outlook")
+    )
+    histories = table("int_histories__compressed")
+    histories = histories[histories["cutoff_date"] == histories["cutoff_date"].max()]
+    columns = ("frequency", "recency_days", "age_days", "customers")
+    arrays = [histories[column].to_numpy("float64") for column in columns]
+    pairs = table("int_outlook__pairs")
+    inputs = pairs, table("int_parameters"), table("int_season"), HORIZONS, 0.10
+    start = time.process_time()
+    fitting.fit_purchases("bgnbd", *arrays)
+    fitted = time.process_time()
+    tabulating.outlooks(*inputs)
+    return {
+        "histories": len(histories),
+        "fit_cpu": fitted - start,
+        "pairs": len(pairs),
+        "outlook_cpu": time.process_time() - fitted,
+    }
+
+
 def leg_lookup(folder):
     """Milliseconds of one customer's row, and of score_history for her history."""
     import duckdb
@@ -513,7 +555,7 @@ def table_of(report):
     ]
     floor = legs.get("floor", {}).get("cpu")
     for leg, taken in legs.items():
-        if leg != "lookup":
+        if leg not in ("fit", "lookup"):
             ratio = f"{taken['cpu'] / floor:.1f}" if floor else ""
             lines.append(
                 f"| {leg} | {taken['wall']:.1f} | {taken['cpu']:.1f} | {ratio} "
@@ -535,6 +577,14 @@ def table_of(report):
             f"{report['parse']['wall']:.1f} s, processor {report['parse']['cpu']:.1f}"
         )
         lines += ["", f"dbt parse from nothing: {seconds} s"]
+    if "fit" in legs:
+        alone = legs["fit"]
+        lines += [
+            "",
+            f"alone, processor seconds: fit of {alone['histories']:,} histories "
+            f"{alone['fit_cpu']:.1f}, outlook of {alone['pairs']:,} pairs at "
+            f"{len(HORIZONS)} horizons {alone['outlook_cpu']:.1f}",
+        ]
     if "lookup" in legs:
         found = {k: v for k, v in legs["lookup"].items() if k.endswith("_ms")}
         lines += ["", "; ".join(f"{k[:-3]} {v:.0f} ms" for k, v in found.items())]

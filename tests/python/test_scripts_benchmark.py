@@ -102,11 +102,13 @@ def test_the_floor_and_lifetimes_find_every_customer(capsys, tmp_path):
 
 @pytest.mark.slow
 def test_what_this_project_takes_is_told_by_stage(capsys, tmp_path):
-    legs = ("score", "lookup")
+    legs = ("score", "fit", "lookup")
     benchmark.main(
         ["--customers", "2000", "--folder", str(tmp_path), "--json", "--legs", *legs]
     )
     found = json.loads(capsys.readouterr().out)["legs"]
     assert "other" not in found["score"]["stages"]
     assert 0 < found["score"]["work"] < found["score"]["wall"]
+    assert found["fit"]["histories"] > found["fit"]["pairs"] > 0
+    assert min(found["fit"]["fit_cpu"], found["fit"]["outlook_cpu"]) > 0
     assert found["lookup"]["clv_p95_ms"] > 0
