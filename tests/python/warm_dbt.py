@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,8 @@ def execute(cli, arguments, cwd, env, output):
         cli(arguments, prog_name="dbt")
     except SystemExit as end:
         code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

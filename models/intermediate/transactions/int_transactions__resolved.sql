@@ -194,6 +194,7 @@ select
     end as {{ 'revenue' if measure == 'amount' else measure }}_amount,
     {%- endfor %}
     case
+        -- Nothing, as money; null where the amount is.
         when duplicate_count = 0 then unit_amount - unit_amount
         else {{ as_money('unit_amount * duplicate_count') }}
     end as duplicate_amount,
