@@ -5,6 +5,7 @@ that done, reads the project anew, and runs what the command `dbt` runs.
 """
 
 import atexit
+import gc
 import json
 import os
 import subprocess
@@ -78,6 +79,7 @@ def serve():
         command = ("--quiet", "--no-static-parser", "parse")
         read = dbtRunner().invoke([*command, *places, *paths])
         assert read.success, read.exception
+    gc.freeze()  # no fork looks for garbage in what was read here
     for line in sys.stdin:
         command = json.loads(line)
         child = os.fork()
