@@ -172,8 +172,7 @@ case "$part" in
         fi
         ;;
     sql)
-        check_style
-        check_analyzer
+        side_by_side check_analyzer check_style
         ;;
     python)
         check_demo

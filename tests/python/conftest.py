@@ -15,6 +15,11 @@ LONGEST = (
     "test_builds",
     "test_registry",
     "test_scripts_check_bigquery",
+    "test_overlay",
+    "test_scripts_export_segments",
+    "test_season",
+    "test_scripts_benchmark",
+    "test_load_checks",
 )
 
 

@@ -91,6 +91,7 @@ class Build(Warehouse):
             "DBT_PROFILES_DIR": str(self.folder),
             "DBT_TARGET_PATH": str(self.folder / "target"),
             "DBT_LOG_PATH": str(self.folder / "logs"),
+            "DBT_LOG_LEVEL_FILE": "none",
         }
         if command[0] == "dbt":
             code, printed = DBT.run(command[1:], self.folder, environment)
