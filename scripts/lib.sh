@@ -60,7 +60,7 @@ export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
 export UV_NATIVE_TLS="${UV_NATIVE_TLS:-true}" UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-120}"
 
 # dbt, sqlfluff and the emulator keep nearly all objects that they make. Python looks for garbage
-# after some hundred of them; after 100,000 dbt takes an eighth less time, and sqlfluff a third.
+# after some hundred of them; after 100,000 dbt takes an eighth less time, and sqlfluff a quarter.
 search_garbage_less() {
     local packages
     packages="$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
