@@ -172,7 +172,7 @@ case "$part" in
         fi
         ;;
     sql)
-        side_by_side check_analyzer check_style
+        side_by_side check_style check_analyzer
         ;;
     python)
         check_demo
