@@ -316,7 +316,7 @@ MODELS = {
         np.log([[1, 1, 1, 1], [0.25, 0.1, 0.8, 2.5], [1.4, 0.04, 0.07, 50]]),
         np.log([0.5, 0.2, 0.7, 3]),
         "BetaGeoFitter",
-        100_000,
+        25_000,
     ),
     "mbgnbd": PurchaseModel(
         ("r", "alpha", "a", "b"),
@@ -325,7 +325,7 @@ MODELS = {
         np.log([[1, 1, 1, 1], [0.5, 0.15, 0.9, 1.6], [1.4, 0.04, 0.07, 50]]),
         np.log([0.7, 0.3, 0.7, 2]),
         "ModifiedBetaGeoFitter",
-        100_000,
+        25_000,
     ),
     "paretonbd": PurchaseModel(
         ("r", "alpha", "s", "beta"),

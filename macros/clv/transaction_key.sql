@@ -4,9 +4,11 @@
     the work of resolving them.
 #}
 {% macro transaction_key(lines) -%}
-    {%- set columns = [] -%}
+    {%- set columns = [
+        'coalesce(' ~ lines ~ '.merged_user_id, ' ~ lines ~ '.customer_id)'
+    ] -%}
     {%- for column in [
-        'user_id', 'order_id', 'sku', 'category', 'channel', 'country', 'currency'
+        'order_id', 'sku', 'category', 'channel', 'country', 'currency'
     ] -%}
         {%- do columns.append(lines ~ '.' ~ column) -%}
     {%- endfor -%}

@@ -4,7 +4,7 @@ with arrived as (
 
     select distinct customer_id
     from {{ ref('int_transactions__resolved') }}
-    where disposition in ('purchase', 'refund')
+    where is_counted
 
     union distinct
 

@@ -15,9 +15,9 @@ HISTORY = [
     *("int_histories__observed", "customers", "transactions"),
 ]
 LINE = (
-    "transacted_at, user_id, order_id, sku, category, channel, country, currency, "
-    "delivered_amount, delivered_variable_cost, delivered_discount_amount, "
-    "is_flagged_refund"
+    "transacted_at, customer_id, merged_user_id, order_id, sku, category, channel, "
+    "country, currency, delivered_amount, delivered_variable_cost, "
+    "delivered_discount_amount, is_flagged_refund"
 )
 TABLES = {
     "clv_intermediate.int_transactions__resolved": LINE,

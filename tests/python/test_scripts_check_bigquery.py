@@ -257,7 +257,7 @@ PLANTED = {
     ),
     "the date of nowhere": (
         DAYS,
-        "disposition = 'purchase'",
+        "is_counted and not is_refund",
         "transaction_date > date '2024-13-40'",
         "Invalid DATE literal",
     ),
@@ -412,7 +412,7 @@ def test_a_daily_run_may_not_read_all_of_the_history(daily, model, table):
 
 def test_a_daily_run_may_read_the_history_from_a_date_on(daily):
     sql = statement(daily, "transactions").replace(
-        "disposition in", "transaction_date >= date '2024-01-01' and disposition in"
+        "is_counted", "is_counted and transaction_date >= date '2024-01-01'"
     )
     assert faults_of(daily, "transactions", sql) == []
     other_column = sql.replace("transaction_date >=", "cast(transacted_at as date) >=")

@@ -74,7 +74,7 @@ touches as (
     from {{ ref('int_transactions__resolved') }} as transactions
     inner join {{ ref('int_settled_until') }} as settled
         on transactions.transaction_date >= settled.settled_until
-    where transactions.disposition in ('purchase', 'refund')
+    where transactions.is_counted
     {%- if is_daily() %}
         and {{ since('transactions.transaction_date', daily_window().settled_from) }}
     {%- endif %}

@@ -10,7 +10,7 @@ with touches as (
     from {{ ref('int_transactions__resolved') }} as transactions
     inner join {{ ref('int_settled_until') }} as settled
         on transactions.transaction_date < settled.settled_until
-    where transactions.disposition in ('purchase', 'refund')
+    where transactions.is_counted
     group by 1, 2
 
 )

@@ -53,7 +53,7 @@ lines as (
         on
             latest.customer_id = transactions.customer_id
             and latest.purchase_date = transactions.transaction_date
-    where transactions.disposition = 'purchase'
+    where transactions.is_counted and not transactions.is_refund
     qualify row_number() over (
         partition by latest.period, latest.customer_id
         order by

@@ -122,7 +122,7 @@ lines as (
     select
         transactions.customer_id,
         observed.cutoff_date,
-        transactions.disposition,
+        transactions.is_refund,
         transactions.category,
         transactions.sku,
         transactions.line_count,
@@ -140,7 +140,7 @@ lines as (
         on
             transactions.customer_id = observed.customer_id
             and transactions.transaction_date <= observed.cutoff_date
-    where transactions.disposition in ('purchase', 'refund')
+    where transactions.is_counted
 
 ),
 
@@ -162,7 +162,7 @@ baskets as (
         count(distinct sku) as products,
         sum(line_count) as line_count
     from lines
-    where disposition = 'purchase'
+    where not is_refund
     group by 1, 2
 
 ),
@@ -175,7 +175,7 @@ category_totals as (
         category,
         sum(revenue) as revenue
     from lines
-    where disposition = 'purchase' and category is not null and revenue > 0
+    where not is_refund and category is not null and revenue > 0
     group by 1, 2, 3
 
 ),
@@ -200,7 +200,7 @@ refunds as (
         count(distinct transaction_date) as refund_days,
         min(days_ago) as days_since_refund
     from lines
-    where disposition = 'refund'
+    where is_refund
     group by 1, 2
 
 ),

@@ -12,7 +12,7 @@ with orders as (
         sum(revenue_amount) as revenue_amount,
         sum(margin_amount) as margin_amount
     from {{ ref('int_transactions__resolved') }}
-    where disposition = 'purchase'
+    where is_counted and not is_refund
     {%- if is_daily() %}
         and {{ since('transaction_date', daily_window().days_from) }}
     {%- endif %}

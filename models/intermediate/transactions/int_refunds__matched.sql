@@ -16,7 +16,7 @@ with refunds as (
         -sum(revenue_amount) as revenue_amount,
         -sum(margin_amount) as margin_amount
     from {{ ref('int_transactions__resolved') }}
-    where disposition = 'refund'
+    where is_counted and is_refund
     {%- if is_daily() %}
         and {{ since('transaction_date', daily_window().reach_from) }}
     {%- endif %}
@@ -42,7 +42,7 @@ lines as (
     from {{ ref('int_transactions__resolved') }} as lines
     inner join refunded_customers
         on lines.customer_id = refunded_customers.customer_id
-    where lines.disposition = 'purchase'
+    where lines.is_counted and not lines.is_refund
     {%- if is_daily() %}
         and {{ since('lines.transaction_date', daily_window().reach_from) }}
     {%- endif %}

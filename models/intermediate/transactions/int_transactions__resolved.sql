@@ -80,8 +80,10 @@ identities as (
 converted as (
 
     select
-        counted.user_id,
         coalesce(identities.customer_id, counted.user_id) as customer_id,
+        case
+            when counted.user_id != identities.customer_id then counted.user_id
+        end as merged_user_id,
         counted.order_id,
         counted.sku,
         counted.category,
@@ -97,12 +99,8 @@ converted as (
         counted.copies - counted.line_count as duplicate_count,
         counted.transaction_date,
         counted.transacted_at,
-        case
-            when counted.user_id is null then 'no_user'
-            when counted.transaction_date > as_of.as_of_date then 'after_as_of'
-            when counted.is_returned then 'refund'
-            else 'purchase'
-        end as disposition,
+        counted.user_id is not null
+        and counted.transaction_date <= as_of.as_of_date as is_counted,
         case
             when counted.currency is null then 1
             when counted.currency = '{{ var("clv_currency") }}' then 1
@@ -171,15 +169,15 @@ valued as (
 )
 
 select
-    user_id,
     customer_id,
+    merged_user_id,
     order_id,
     sku,
     category,
     channel,
     country,
     currency,
-    disposition,
+    is_counted,
     line_count,
     duplicate_count,
     delivered_amount,

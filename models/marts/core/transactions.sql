@@ -18,7 +18,7 @@ select
     transaction_date,
     transacted_at
 from {{ ref('int_transactions__resolved') }} as lines
-where disposition in ('purchase', 'refund')
+where is_counted
 {%- if is_daily() %}
     and {{ since('transaction_date', daily_window().lines_from) }}
 {%- endif %}

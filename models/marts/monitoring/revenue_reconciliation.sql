@@ -12,11 +12,15 @@ with lines as (
 happened as (
 
     select
-        disposition,
+        case
+            when is_counted then 'purchase'
+            when customer_id is null then 'no_user'
+            else 'after_as_of'
+        end as disposition,
         sum(line_count) as line_count,
         sum(revenue_amount) as revenue_amount
     from lines
-    where disposition != 'refund'
+    where not (is_counted and is_refund)
     group by 1
 
     union all
