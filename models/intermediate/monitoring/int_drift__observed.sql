@@ -14,32 +14,55 @@ known as (
         windows.cutoff_date,
         known.customer_id,
         known.purchase_date,
-        known.value_amount,
-        {{ days_between(
-            'lag(known.purchase_date) over (partition by windows.period, known.customer_id '
-            ~ 'order by known.purchase_date)',
-            'known.purchase_date'
-        ) }} as gap_days
+        known.value_amount
     from {{ ref('int_purchase_days__known') }} as known
     inner join windows
         on known.cutoff_date = windows.cutoff_date
 
 ),
 
-latest as (
+latest_days as (
 
-    select *
+    select
+        period,
+        cutoff_date,
+        customer_id,
+        max(purchase_date) as purchase_date
     from known
-    where
-        purchase_date > {{ add_days('cutoff_date', -var('clv_drift_days')) }}
-    qualify row_number() over (
-        partition by period, customer_id
-        order by purchase_date desc
-    ) = 1
+    where purchase_date > {{ add_days('cutoff_date', -var('clv_drift_days')) }}
+    group by 1, 2, 3
 
 ),
 
--- The largest line of the day speaks for it.
+latest as (
+
+    select
+        latest_days.period,
+        latest_days.cutoff_date,
+        latest_days.customer_id,
+        latest_days.purchase_date,
+        max(
+            case
+                when known.purchase_date < latest_days.purchase_date
+                    then known.purchase_date
+            end
+        ) as purchase_date_before,
+        max(
+            case
+                when known.purchase_date = latest_days.purchase_date
+                    then known.value_amount
+            end
+        ) as value_amount
+    from known
+    inner join latest_days
+        on
+            known.period = latest_days.period
+            and known.customer_id = latest_days.customer_id
+    group by 1, 2, 3, 4
+
+),
+
+-- The largest line of the day speaks for it; of equal ones the first by name.
 lines as (
 
     select
@@ -57,7 +80,10 @@ lines as (
     qualify row_number() over (
         partition by latest.period, latest.customer_id
         order by
-            transactions.revenue_amount desc, {{ transaction_key('transactions') }} asc
+            transactions.revenue_amount desc,
+            coalesce(transactions.channel, ''),
+            coalesce(transactions.country, ''),
+            coalesce(transactions.category, '')
     ) = 1
 
 )
@@ -69,7 +95,8 @@ select
     lines.country,
     lines.category,
     latest.value_amount as order_value,
-    latest.gap_days,
+    {{ days_between('latest.purchase_date_before', 'latest.purchase_date') }}
+        as gap_days,
     latest.purchase_date,
     latest.cutoff_date
 from latest

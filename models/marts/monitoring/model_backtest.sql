@@ -9,7 +9,7 @@
     'squared_excess', 'squared_excess_squared', 'pinball_p10', 'pinball_p50', 'pinball_p90',
 ] %}
 {%- set covered = ['coverage_50', 'coverage_80', 'coverage_90'] %}
-with binned as (
+with summed as (
 
     {% for group_type, group_value in groups.items() -%}
     select
@@ -18,41 +18,54 @@ with binned as (
         method,
         '{{ group_type }}' as group_type,
         {{ group_value }} as group_value,
-        {{ surrogate_key([
-            'cutoff_date', 'horizon_days', 'method', "'" ~ group_type ~ "'", group_value
-        ]) | indent(8) }} as group_key,
-        predicted_bin,
-        realised_bin,
-        {%- for each in sums %}
-        sum({{ each }}) as {{ each }},
-        {%- endfor %}
-        sum(customers) as customers,
-        sum(predicted) as predicted,
-        sum(realised) as realised
-    from {{ ref('int_backtest__binned') }}
-    group by 1, 2, 3, 4, 5, 6, 7, 8
-    {{- '\n\n    union all\n\n    ' if not loop.last }}
-    {%- endfor %}
-
-),
-
-totals as (
-
-    select
-        group_key,
-        cutoff_date,
-        horizon_days,
-        method,
-        group_type,
-        group_value,
         {%- for each in sums %}
         sum({{ each }}) as {{ each }},
         {%- endfor %}
         cast(sum(customers) as {{ type_double() }}) as customers,
         sum(predicted) as predicted,
         sum(realised) as realised
-    from binned
-    group by 1, 2, 3, 4, 5, 6
+    from {{ ref('int_backtest__binned') }}
+    group by 1, 2, 3, 4, 5
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
+
+),
+
+-- One key for what tells a group, made once for each.
+totals as (
+
+    select
+        *,
+        {{ surrogate_key([
+            'cutoff_date', 'horizon_days', 'method', 'group_type', 'group_value'
+        ]) | indent(8) }} as group_key
+    from summed
+
+),
+
+binned as (
+
+    {% for group_type, group_value in groups.items() -%}
+    select
+        totals.group_key,
+        cells.predicted_bin,
+        cells.realised_bin,
+        sum(cells.customers) as customers,
+        sum(cells.predicted) as predicted,
+        sum(cells.realised) as realised
+    from {{ ref('int_backtest__binned') }} as cells
+    inner join totals
+        on
+            cells.cutoff_date = totals.cutoff_date
+            and cells.horizon_days = totals.horizon_days
+            and cells.method = totals.method
+            and totals.group_type = '{{ group_type }}'
+            {%- if group_type != 'all' %}
+            and cells.{{ group_value }} = totals.group_value
+            {%- endif %}
+    group by 1, 2, 3
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
 
 ),
 
@@ -92,28 +105,46 @@ totals as (
 ),
 {%- endfor %}
 
--- Spearman is the correlation of ranks; Gini, the covariance of value with them.
-joint as (
+-- The realised ranks of who shares a predicted bin.
+paired as (
 
     select
         binned.group_key,
-        sum(binned.customers * by_predicted.centred * by_realised.centred)
-            as covariance,
-        sum(binned.customers * by_predicted.centred * by_predicted.centred)
-            as predicted_variance,
-        sum(binned.customers * by_realised.centred * by_realised.centred)
-            as realised_variance,
-        sum(binned.realised * by_predicted.centred) as concentration,
-        sum(binned.realised * by_realised.centred) as best_concentration
+        binned.predicted_bin,
+        sum(binned.customers * ranks.centred) as realised_rank
     from binned
-    inner join predicted_ranks as by_predicted
+    inner join realised_ranks as ranks
         on
-            binned.group_key = by_predicted.group_key
-            and binned.predicted_bin = by_predicted.bin
-    inner join realised_ranks as by_realised
+            binned.group_key = ranks.group_key
+            and binned.realised_bin = ranks.bin
+    group by 1, 2
+
+),
+
+-- Spearman is the correlation of ranks; Gini, the covariance of value with them.
+by_predicted as (
+
+    select
+        ranks.group_key,
+        sum(ranks.centred * paired.realised_rank) as covariance,
+        sum(ranks.customers * ranks.centred * ranks.centred) as variance,
+        sum(ranks.realised * ranks.centred) as concentration
+    from predicted_ranks as ranks
+    inner join paired
         on
-            binned.group_key = by_realised.group_key
-            and binned.realised_bin = by_realised.bin
+            ranks.group_key = paired.group_key
+            and ranks.bin = paired.predicted_bin
+    group by 1
+
+),
+
+by_realised as (
+
+    select
+        group_key,
+        sum(customers * centred * centred) as variance,
+        sum(realised * centred) as concentration
+    from realised_ranks
     group by 1
 
 ),
@@ -207,16 +238,18 @@ covered as (
 
     {% for group_type, group_value in groups.items() -%}
     select
-        {{ surrogate_key([
-            'cutoff_date', 'horizon_days', 'method', "'" ~ group_type ~ "'", group_value
-        ]) | indent(8) }} as group_key,
+        cutoff_date,
+        horizon_days,
+        method,
+        '{{ group_type }}' as group_type,
+        {{ group_value }} as group_value,
         {%- for each in covered %}
         avg({{ each }}) as {{ each }},
         avg({{ each }}_raw) as {{ each }}_raw,
         {%- endfor %}
         count(*) as places
     from placed
-    group by 1
+    group by 1, 2, 3, 4, 5
     {{- '\n\n    union all\n\n    ' if not loop.last }}
     {%- endfor %}
 
@@ -235,9 +268,10 @@ select
     sqrt(totals.squared_error / totals.customers) as rmse,
     totals.absolute_error / nullif(totals.realised, 0) as wape,
     totals.predicted / nullif(totals.realised, 0) - 1 as bias,
-    joint.covariance
-    / nullif(sqrt(joint.predicted_variance * joint.realised_variance), 0) as spearman,
-    joint.concentration / nullif(joint.best_concentration, 0) as normalised_gini,
+    by_predicted.covariance
+    / nullif(sqrt(by_predicted.variance * by_realised.variance), 0) as spearman,
+    by_predicted.concentration / nullif(by_realised.concentration, 0)
+        as normalised_gini,
     by_decile.top_realised / nullif(totals.realised, 0) as top_decile_capture,
     best.top_realised / nullif(totals.realised, 0) as best_top_decile_capture,
     by_decile.decile_gap / nullif(totals.realised, 0) as decile_calibration_error,
@@ -257,11 +291,18 @@ select
         'totals.squared_excess', 'totals.squared_excess_squared', 'totals.customers'
     ) | indent(4) }} as mse_above_model_se
 from totals
-inner join joint
-    on totals.group_key = joint.group_key
+inner join by_predicted
+    on totals.group_key = by_predicted.group_key
+inner join by_realised
+    on totals.group_key = by_realised.group_key
 inner join by_decile
     on totals.group_key = by_decile.group_key
 inner join best
     on totals.group_key = best.group_key
 left join covered
-    on totals.group_key = covered.group_key
+    on
+        totals.cutoff_date = covered.cutoff_date
+        and totals.horizon_days = covered.horizon_days
+        and totals.method = covered.method
+        and totals.group_type = covered.group_type
+        and totals.group_value = covered.group_value
