@@ -1,5 +1,6 @@
 """Daily runs on DuckDB: they add to a full run what a full run would have made."""
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -114,3 +115,26 @@ def test_the_loads_differ_in_late_mended_and_deleted_lines(loads):
     )
     assert set(both["_merge"]) == {"left_only", "right_only", "both"}
     assert (both["amount_x"] == 2 * both["amount_y"]).any()
+
+
+def test_a_daily_run_fails_on_a_history_that_lacks_a_column(daily):
+    """As an upgrade leaves one: the months that stay would not have it."""
+    table = "clv_intermediate.int_transactions__resolved"
+    before = daily.read(f"select count(*) from {table}")
+
+    def rename(old, new):
+        with duckdb.connect(str(daily.database)) as connection:
+            connection.execute(f"alter table {table} rename {old} to {new}")
+
+    rename("is_counted", "disposition")
+    printed = daily.build(
+        *("--select", "int_transactions__resolved"),
+        may_fail=True,
+        clv_run="daily",
+        clv_as_of_date=DAILY,
+        **VARS,
+    )
+    rename("disposition", "is_counted")
+    assert daily.exit_code == 1
+    assert "out of sync" in printed
+    pd.testing.assert_frame_equal(daily.read(f"select count(*) from {table}"), before)
