@@ -793,7 +793,7 @@ def test_metrics_from_bins_are_those_of_customers(rolling):
         select
             expected_purchases_90d * expected_value as predicted,
             cast(value_90d as double) as realised
-        from clv_intermediate.int_predictions__scored
+        from clv_intermediate.int_predictions__expected
         inner join clv_intermediate.int_histories__held_out
             using (customer_id, cutoff_date)
         where cutoff_date = '1997-09-30'
