@@ -337,7 +337,7 @@ def leg_fit(folder):
     """Processor seconds of BG/NBD's fit and of the outlook, and what they had to do."""
     import duckdb
 
-    connection = duckdb.connect(str(folder / "clv.duckdb"), read_only=True)
+    connection = duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True)
     connection.execute("use clv.clv_intermediate")
 
     def table(name):
@@ -368,7 +368,7 @@ def leg_lookup(folder):
     """Milliseconds of one customer's row, and of score_history for her history."""
     import duckdb
 
-    connection = duckdb.connect(str(folder / "clv.duckdb"), read_only=True)
+    connection = duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True)
     connection.execute("use clv.clv")
     people = connection.execute(
         "select customer_id, frequency, recency_days, age_days, mean_value "
@@ -395,7 +395,7 @@ def leg_rows(folder):
     """Rows that the statements of the last run scan, by table, of HISTORY."""
     import duckdb
 
-    connection = duckdb.connect(str(folder / "clv.duckdb"), read_only=True)
+    connection = duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True)
     connection.execute("set TimeZone = 'UTC'")
     connection.execute("set enable_profiling = 'no_output'")
     scanned = Counter()
@@ -495,7 +495,7 @@ def dbt(folder, *options, variables=None):
 
 def surroundings(folder):
     return {
-        "CLV_DUCKDB_PATH": str(folder / "clv.duckdb"),
+        "CLV_DUCKDB_PATH": str(folder / "warehouse.duckdb"),
         "DBT_PROFILES_DIR": str(PROJECT),
         "DBT_TARGET_PATH": str(folder / "target"),
         "DBT_LOG_PATH": str(folder / "logs"),
@@ -505,7 +505,7 @@ def surroundings(folder):
 
 def from_files(folder, *options, variables=None):
     """Load the file into an empty warehouse and build; loading is a stage."""
-    (folder / "clv.duckdb").unlink(missing_ok=True)
+    (folder / "warehouse.duckdb").unlink(missing_ok=True)
     _, loading = measured(
         [sys.executable, "scripts/load_input.py", "--input", folder / "input"],
         surroundings(folder),

@@ -22,7 +22,7 @@
 #
 # The page is report.html here, or beside the file CLV_DUCKDB_PATH.
 #
-# On DuckDB the tables go to the file CLV_DUCKDB_PATH, default clv.duckdb here. On
+# On DuckDB the tables go to the file CLV_DUCKDB_PATH, default warehouse.duckdb here. On
 # BigQuery the inputs are tables of the warehouse and nothing is loaded. Target emulator
 # starts a BigQuery emulator on this machine, loads the input, builds twice, compares
 # every mart with DuckDB's and stops it again: a proof, which leaves no tables. It needs
@@ -59,7 +59,7 @@ while (($#)); do
 done
 
 # Paths count from where the caller stands; everything after runs in the project.
-database="$(absolute "${CLV_DUCKDB_PATH:-$clv_root/clv.duckdb}")"
+database="$(absolute "${CLV_DUCKDB_PATH:-$clv_root/warehouse.duckdb}")"
 [[ -z "$input" ]] || input="$(absolute "$input")"
 [[ -z "$against" ]] || against="$(absolute "$against")"
 export CLV_DUCKDB_PATH="$database"

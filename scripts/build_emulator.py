@@ -184,7 +184,7 @@ def undocumented(target_path: Path) -> list[str]:
 def run(options: argparse.Namespace, scratch: Path) -> bool:
     """Do everything; return whether all marts agree."""
     log = Path(os.environ.get("DBT_LOG_PATH") or PROJECT / "logs") / "emulator.log"
-    database = scratch / "clv.duckdb"
+    database = scratch / "warehouse.duckdb"
     reference = options.against or database
     build = ["--vars", options.vars]
     with contextlib.ExitStack() as stack:

@@ -68,7 +68,7 @@ class DuckDb:
     is_exclusive = True
 
     def __init__(self, read_only: bool):
-        path = os.environ.get("CLV_DUCKDB_PATH") or PROJECT / "clv.duckdb"
+        path = os.environ.get("CLV_DUCKDB_PATH") or PROJECT / "warehouse.duckdb"
         if not Path(path).is_file():
             raise ConfigError(f"there is no DuckDB file {path}: build first")
         try:

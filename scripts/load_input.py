@@ -413,7 +413,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--database",
         type=Path,
         metavar="PATH",
-        default=Path(os.environ.get("CLV_DUCKDB_PATH") or PROJECT / "clv.duckdb"),
+        default=Path(os.environ.get("CLV_DUCKDB_PATH") or PROJECT / "warehouse.duckdb"),
     )
     parser.add_argument("--value", choices=["margin", "revenue", "none"])
     options = parser.parse_args(arguments)

@@ -171,7 +171,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--database",
         type=Path,
-        default=Path(os.environ.get("CLV_DUCKDB_PATH") or PROJECT / "clv.duckdb"),
+        default=Path(os.environ.get("CLV_DUCKDB_PATH") or PROJECT / "warehouse.duckdb"),
     )
     options = parser.parse_args(arguments)
     try:

@@ -12,7 +12,7 @@
 #   python   pytest, on the demo
 #   --help   this text
 #
-# Builds the demo into a scratch folder; clv.duckdb and target/ stay as they are. What is to
+# Builds the demo into a scratch folder; warehouse.duckdb and target/ stay as they are. What is to
 # be looked at (the page, how it looks, dbt's docs) is kept in the folder CLV_ARTIFACTS, if
 # that is set.
 set -euo pipefail
@@ -35,7 +35,7 @@ ensure_environment
 scratch="$(mktemp -d)"
 trap 'rm -rf "$scratch"' EXIT
 unset CLV_TARGET
-export CLV_DUCKDB_PATH="$scratch/clv.duckdb"
+export CLV_DUCKDB_PATH="$scratch/warehouse.duckdb"
 export DBT_LOG_PATH="$scratch/logs" DBT_TARGET_PATH="$scratch/target"
 export DBT_LOG_LEVEL_FILE=none # a twelfth of a build's time, for a file that nobody would see
 export CLV_TEST_EMULATOR="$all"
@@ -78,7 +78,7 @@ build_demo() {
 
 rebuild_and_compare() {
     { scripts/build.sh --fast > "$scratch/second.log" || { cat "$scratch/second.log" && false; }; } \
-        && python scripts/compare_builds.py "$scratch/first/clv.duckdb" "$CLV_DUCKDB_PATH"
+        && python scripts/compare_builds.py "$scratch/first/warehouse.duckdb" "$CLV_DUCKDB_PATH"
 }
 
 # side_by_side LANE LANE: two functions at once, for dbt hardly uses a second core. What the second
@@ -144,7 +144,7 @@ check_python() {
         tests=()
         ensure_emulator || echo "No Python 3.13: the tests on the emulator are skipped." >&2
     fi
-    CLV_TEST_DEMO="$scratch/first/clv.duckdb" gate "Python: pytest" \
+    CLV_TEST_DEMO="$scratch/first/warehouse.duckdb" gate "Python: pytest" \
         python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/python \
         ${tests[@]+"${tests[@]}"} "$@"
 }

@@ -19,11 +19,11 @@ def test_a_metric_by_segment_is_what_the_mart_says(tmp_path):
         "metricflow",
         reason="dbt-metricflow is not installed: pip install dbt-metricflow",
     )
-    demo = Path(os.environ.get("CLV_TEST_DEMO") or ROOT / "clv.duckdb")
+    demo = Path(os.environ.get("CLV_TEST_DEMO") or ROOT / "warehouse.duckdb")
     if not demo.exists():
         pytest.skip("no built demo: run scripts/build.sh first")
     # MetricFlow opens the file for writing; the name is the database of its views
-    database = shutil.copy(demo, tmp_path / "clv.duckdb")
+    database = shutil.copy(demo, tmp_path / "warehouse.duckdb")
     environment = os.environ | {
         "CLV_DUCKDB_PATH": str(database),
         "DBT_PROFILES_DIR": str(ROOT),

@@ -28,7 +28,7 @@ def build(path, *statements):
 
 @pytest.fixture
 def first(tmp_path):
-    return build(tmp_path / "clv.duckdb", SAME)
+    return build(tmp_path / "warehouse.duckdb", SAME)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def database(tmp_path):
-    return tmp_path / "clv.duckdb"
+    return tmp_path / "warehouse.duckdb"
 
 
 def run(folder, database, *options):

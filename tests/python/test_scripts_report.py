@@ -253,7 +253,7 @@ def test_a_version_serves_until_the_next_one_does():
 
 def built_demo():
     """The demo's warehouse and page: those of scripts/test.sh, else of the project."""
-    database = Path(os.environ.get("CLV_TEST_DEMO") or ROOT / "clv.duckdb")
+    database = Path(os.environ.get("CLV_TEST_DEMO") or ROOT / "warehouse.duckdb")
     page = database.parent / "report.html"
     if database.exists() and page.exists():
         return database, page
