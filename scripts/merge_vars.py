@@ -4,10 +4,13 @@ usage: merge_vars.py [--vars YAML] [--as-of DATE] [--value KIND] [--run KIND]
                      [--get NAME]
 
 With --get, print one variable instead: as given, else its default in dbt_project.yml.
+A variable that dbt_project.yml does not know, or of another shape than its default
+there, is refused before dbt reads the project with it; the rest is checked by dbt.
 """
 
 import argparse
 import datetime
+import difflib
 import json
 import sys
 from pathlib import Path
@@ -15,6 +18,35 @@ from pathlib import Path
 import yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+
+SHAPES = {bool: "true or false", list: "a list", dict: "a mapping"}
+# Variables that may be a mapping although their default is none.
+BY_KEY = ("clv_purchase_model", "clv_holdout_share")
+
+
+def defaults() -> dict:
+    """Read the variables of the project, with the values that run."""
+    return yaml.safe_load((PROJECT / "dbt_project.yml").read_text())["vars"]
+
+
+def check(given: dict) -> None:
+    """Raise on the first variable that is unknown or cannot be what it must be."""
+    known = defaults()
+    for name, value in given.items():
+        if name not in known:
+            if str(name).startswith("clv_"):
+                near = difflib.get_close_matches(str(name), known, 1, 0)[0]
+                raise ValueError(f"there is no variable {name}: {near} is near")
+            continue
+        shape = type(known[name])
+        if shape in SHAPES and not isinstance(value, shape):
+            example = json.dumps(known[name], default=str)
+            raise ValueError(f"{name} must be {SHAPES[shape]}, such as {example}")
+        if shape in (int, float, str) and isinstance(value, list | dict):
+            if isinstance(value, dict) and name in BY_KEY:
+                continue
+            raise ValueError(f"{name} must be one value, such as {known[name]}")
 
 
 def merge(text: str, as_of: str, value: str, run: str) -> dict:
@@ -27,6 +59,7 @@ def merge(text: str, as_of: str, value: str, run: str) -> dict:
         raise ValueError(
             f"--vars must be a YAML mapping such as {{a: 1}}, not {text!r}"
         )
+    check(given)
     if as_of:
         try:
             given["clv_as_of_date"] = datetime.date.fromisoformat(as_of).isoformat()
@@ -56,8 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{error}.", file=sys.stderr)
         return 2
     if options.get:
-        project = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
-        print({**project["vars"], **merged}[options.get])
+        print({**defaults(), **merged}[options.get])
     else:
         print(json.dumps(merged, default=str))
     return 0

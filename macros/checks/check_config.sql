@@ -1,6 +1,7 @@
 {# Stops the run with one sentence when a variable has a value that nothing can be built with. #}
 {% macro check_config() %}
     {%- if execute -%}
+        {%- do check_names() -%}
         {%- set choices = {
             'clv_value': ['margin', 'revenue', 'none'],
             'clv_duplicates': ['order_lines', 'rows', 'none'],
@@ -61,6 +62,7 @@
             'clv_min_history_days': (1, 3650, '84'),
             'clv_lookback_days': (0, 365, '7'),
             'clv_refund_days': (0, 3650, '180'),
+            'clv_loyal_purchases': (2, 1000, '4'),
             'clv_overlay_max_customers': (1000, 10000000, '100000'),
             'clv_overlay_min_customers': (200, 1000000, '1000'),
             'clv_overlay_min_cohort': (30, 1000000, '100'),
@@ -75,7 +77,6 @@
             'clv_drift_days': (7, 365, '91'),
             'clv_identity_hops': (1, 20, '6'),
             'clv_identity_max_users': (2, 100000, '10'),
-            'clv_loyal_purchases': (2, 1000, '4'),
             'clv_statistics_window_days': (30, 36500, '730'),
             'clv_cut_point_refresh_days': (1, 3650, '91'),
             'clv_exit_band': (0, 1, '0.9'),
@@ -89,25 +90,28 @@
         } -%}
         {%- for name, (lowest, highest, example) in ranges.items() -%}
             {%- do require(
-                var(name) is number and lowest <= var(name) <= highest,
+                var(name) is number and var(name) is not boolean and lowest <= var(name) <= highest,
                 name,
                 'must be a number from ' ~ lowest ~ ' to ' ~ highest ~ ', such as ' ~ example
             ) -%}
         {%- endfor -%}
 
-        {%- set as_of = var('clv_as_of_date') -%}
-        {%- for name, otherwise in [
-            ('clv_as_of_date', 'the last loaded transaction date'), ('clv_now', 'the as-of date')
-        ] -%}
-            {%- do require(
-                var(name) is none or modules.re.fullmatch('[0-9]{4}-[0-9]{2}-[0-9]{2}', var(name) | string),
-                name,
-                'must be a date such as 2024-12-31, or null for ' ~ otherwise
-            ) -%}
-        {%- endfor -%}
+        {%- do check_date_config() -%}
+        {%- do require(
+            var('clv_time_zone') in modules.pytz.all_timezones,
+            'clv_time_zone',
+            'must be the IANA name of a time zone, such as Europe/Berlin'
+        ) -%}
+        {%- do require(
+            var('clv_currency') is none
+            or var('clv_currency') is string and modules.re.fullmatch('[A-Z][A-Z0-9]{2,9}', var('clv_currency')),
+            'clv_currency',
+            'must be a code in capitals such as EUR, or null for the one that the log names'
+        ) -%}
+        {%- do check_input_config() -%}
 
         {%- do require(
-            not is_daily() or as_of is not none,
+            not is_daily() or var('clv_as_of_date') is not none,
             'clv_as_of_date',
             'must be given for a daily run: partitions are pruned by dates known before it starts'
         ) -%}
@@ -207,12 +211,133 @@
 
         {%- do check_overlay_config() -%}
         {%- do check_export_config() -%}
-        {%- do require(
-            var('clv_input_tables').get('transactions'),
-            'clv_input_tables',
-            'must name the table of transactions, the one input that is required'
-        ) -%}
     {%- endif -%}
+{% endmacro %}
+
+{# Every variable of this project; a test holds the list beside dbt_project.yml. #}
+{% macro variable_names() %}
+    {%- do return([
+        'clv_source_database', 'clv_source_schema', 'clv_input_tables', 'clv_input_columns',
+        'clv_as_of_date', 'clv_time_zone', 'clv_horizons', 'clv_backtest_days',
+        'clv_min_history_days', 'clv_run', 'clv_lookback_days',
+        'clv_days_between_full_runs', 'clv_customer_grain', 'clv_identity_hops',
+        'clv_identity_max_users', 'clv_duplicates', 'clv_refund_days', 'clv_accept_load',
+        'clv_load_tolerance', 'clv_load_max_gap_days', 'clv_load_max_scale',
+        'clv_load_max_duplicates', 'clv_fail_on', 'clv_planned_refit', 'clv_now',
+        'clv_drift_days', 'clv_value', 'clv_margin_rate', 'clv_currency',
+        'clv_discount_rate', 'clv_winsor_percentile', 'clv_strata', 'clv_purchase_model',
+        'clv_challenger_models', 'clv_season', 'clv_min_stratum_customers',
+        'clv_fit_max_customers', 'clv_calibration_max_customers',
+        'clv_calibration_strength', 'clv_calibration_prior_windows', 'clv_shared_error',
+        'clv_shared_error_windows', 'clv_fit_engine', 'clv_forecast_reconciliation',
+        'clv_prior_strength', 'clv_overlay', 'clv_overlay_horizon_days',
+        'clv_overlay_candidates', 'clv_overlay_objectives', 'clv_overlay_max_customers',
+        'clv_overlay_min_customers', 'clv_overlay_min_cohort', 'clv_text_model',
+        'clv_text_connection', 'clv_text_table', 'clv_promotion', 'clv_gate_horizon_days',
+        'clv_gate_tolerances', 'clv_canary_share', 'clv_probation_days',
+        'clv_versions_kept', 'clv_loyal_purchases', 'clv_inactivity_days',
+        'clv_at_risk_thresholds', 'clv_segment_percentiles', 'clv_statistics_window_days',
+        'clv_cut_point_refresh_days', 'clv_exit_band', 'clv_confirm_refreshes',
+        'clv_suppressed_statuses', 'clv_channel_ratios', 'clv_cac_prior_customers',
+        'clv_campaign_window_days', 'clv_control_arms', 'clv_campaign_budget_limit',
+        'clv_campaign_redemption_limit', 'clv_stop_campaigns', 'clv_export_salt',
+        'clv_export_value', 'clv_export_bands', 'clv_export_probability_step',
+        'clv_consent_channels', 'clv_without_consent', 'clv_holdout_share',
+        'clv_holdout_salt', 'clv_offer_cap_share', 'clv_offer_cap_quantile',
+        'clv_offer_caps', 'clv_offer_cap_by_uplift',
+    ]) -%}
+{% endmacro %}
+
+{# Variables that begin like ours and are none of ours are most likely misspelt: ignored, they would mislead. #}
+{% macro check_names() %}
+    {%- set given = invocation_args_dict.get('vars') or {} -%}
+    {%- for name in given | list + adapter.config.vars.to_dict() | list
+        if name.startswith('clv_') and name not in variable_names() -%}
+        {%- do exceptions.raise_compiler_error(
+            "clv: there is no variable '" ~ name ~ "': " ~ nearest(name, variable_names())
+            ~ ' is the nearest one (dbt_project.yml lists all).'
+        ) -%}
+    {%- endfor -%}
+{% endmacro %}
+
+{# Of some names the one most like `name`: by the pairs of letters that they share. #}
+{% macro nearest(name, names) %}
+    {%- set best = namespace(name=none, likeness=-1) -%}
+    {%- for other in names -%}
+        {%- set shared = namespace(pairs=0) -%}
+        {%- for place in range(name | length - 1) if name[place:place + 2] in other -%}
+            {%- set shared.pairs = shared.pairs + 1 -%}
+        {%- endfor -%}
+        {%- set likeness = shared.pairs / (name | length + other | length) -%}
+        {%- if likeness > best.likeness -%}
+            {%- set best.name, best.likeness = other, likeness -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- do return(best.name) -%}
+{% endmacro %}
+
+{# Whether a text is a day of the calendar, as 2024-02-29. #}
+{% macro is_date(text) %}
+    {%- if not modules.re.fullmatch('[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])', text) or text < '1' -%}
+        {%- do return(false) -%}
+    {%- endif -%}
+    {%- set day = modules.datetime.date(text[:4] | int, text[5:7] | int, 1)
+        + modules.datetime.timedelta(days=text[8:] | int - 1) -%}
+    {%- do return(day | string == text) -%}
+{% endmacro %}
+
+{# The dates: days that there are. #}
+{% macro check_date_config() %}
+    {%- set tomorrow = (run_started_at + modules.datetime.timedelta(days=1)).strftime('%Y-%m-%d') -%}
+    {%- for name, otherwise in [
+        ('clv_as_of_date', 'the last loaded transaction date'), ('clv_now', 'the as-of date')
+    ] -%}
+        {%- set date = var(name) | string -%}
+        {%- do require(
+            var(name) is none or is_date(date) and date <= tomorrow,
+            name,
+            'must be a date such as 2024-12-31, not after today, or null for ' ~ otherwise
+        ) -%}
+    {%- endfor -%}
+{% endmacro %}
+
+{# Where the inputs are, and what their columns are called. #}
+{% macro check_input_config() %}
+    {%- for name in ['clv_source_database', 'clv_source_schema'] -%}
+        {%- do require(
+            var(name) is none or var(name) is string and var(name),
+            name,
+            'must be a name, or null for that of the target'
+        ) -%}
+    {%- endfor -%}
+    {%- do require(var('clv_text_table') is string, 'clv_text_table', 'must be the name of a table') -%}
+    {%- set tables, mappings = var('clv_input_tables'), var('clv_input_columns') -%}
+    {%- do require(
+        tables is mapping and tables.get('transactions')
+        and tables | reject('in', input_contract()) | list | length == 0
+        and tables.values() | reject('none') | reject('string') | list | length == 0,
+        'clv_input_tables',
+        'must name the table of transactions, and may name those of '
+        ~ input_contract() | reject('equalto', 'transactions') | join(', ')
+    ) -%}
+    {%- do require(
+        mappings is mapping
+        and mappings | reject('in', input_contract()) | list | length == 0
+        and mappings.values() | reject('mapping') | list | length == 0,
+        'clv_input_columns',
+        'must have columns by input, such as {transactions: {user_id: customer_no}}'
+    ) -%}
+    {%- for input, columns in mappings.items() -%}
+        {%- for column, expression in columns.items() -%}
+            {%- do require(
+                column in input_contract()[input] and (expression is none or expression is string),
+                'clv_input_columns',
+                'has ' ~ input ~ '.' ~ column ~ ', where ' ~ input ~ ' has '
+                ~ input_contract()[input] | join(', ')
+                ~ '; each stands for the name of a column, an expression or null'
+            ) -%}
+        {%- endfor -%}
+    {%- endfor -%}
 {% endmacro %}
 
 {# The variables of the overlay. #}

@@ -1,26 +1,47 @@
 {#
     The input contract, checked before anything is built, so that a bad load leaves the last good
-    marts standing: the tables named in var clv_input_tables exist and have their columns, text
-    that should be a date or a number is one, transactions are not empty, dated and valued.
-    Raises one sentence naming table, column and the first bad rows.
+    marts standing. All that is missing is named at once; an optional column or table that is not
+    there is null or empty, and said so in one line. Then one look at each table: text that should be
+    a date or a number is one; transactions are there, dated, valued, not of the future, of amounts
+    that money columns hold, and some of them are purchases. A fault is one sentence with the number
+    of rows and the query that finds them; no value of a customer is shown.
 #}
 {% macro check_inputs() %}
     {%- if execute and flags.WHICH in ['build', 'run', 'test'] -%}
+        {%- set lacking, notices, inputs, empty = [], [], {}, [] -%}
         {%- for input, columns in input_contract().items() if var('clv_input_tables').get(input) -%}
             {%- set declared = source('clv_raw', input) -%}
-            {%- set relation = adapter.get_relation(
-                declared.database, declared.schema, declared.identifier
-            ) -%}
-            {%- if relation is none -%}
-                {%- do exceptions.raise_compiler_error(
-                    'clv: input table ' ~ declared ~ ' does not exist: load it with '
-                    ~ 'scripts/load_input.py, name yours in var clv_input_tables, or set it to '
-                    ~ 'null there if you have none.'
+            {%- set found = {} -%}
+            {%- for column in found_columns(input) -%}
+                {%- do found.update({column.name | lower: column}) -%}
+            {%- endfor -%}
+            {%- set optional = input != 'transactions' and var('clv_input_tables')[input] == input -%}
+            {%- if not found and optional -%}
+                {%- do empty.append(input) -%}
+            {%- elif not found -%}
+                {%- do lacking.append(
+                    'there is no table ' ~ declared.database ~ '.' ~ declared.schema ~ '.'
+                    ~ declared.identifier ~ ' (var clv_input_tables names it for ' ~ input
+                    ~ ('; load files with scripts/build.sh --input)' if input == 'transactions'
+                       else '; null says that you have none)')
                 ) -%}
+            {%- else -%}
+                {%- do inputs.update({input: found}) -%}
+                {%- do check_input_columns(input, columns, found, lacking, notices) -%}
             {%- endif -%}
-            {%- do check_input_columns(input, columns, relation) -%}
         {%- endfor -%}
-        {%- do check_transactions() -%}
+        {%- if lacking -%}
+            {%- do exceptions.raise_compiler_error('clv: ' ~ lacking | join('\n  and ') ~ '.') -%}
+        {%- endif -%}
+        {%- if empty -%}
+            {%- do notices.append('no table ' ~ empty | join(', ') ~ ': what needs them is empty') -%}
+        {%- endif -%}
+        {%- for notice in notices if flags.WHICH != 'test' -%}
+            {%- do log('clv: ' ~ notice ~ '.', info=true) -%}
+        {%- endfor -%}
+        {%- for input, found in inputs.items() if not flags.EMPTY -%}
+            {%- do check_input_rows(input, found) -%}
+        {%- endfor -%}
     {%- endif -%}
 {% endmacro %}
 
@@ -58,76 +79,198 @@
     }) -%}
 {% endmacro %}
 
-{# The columns of one input exist, and those that arrive as text can be read as their type. #}
-{% macro check_input_columns(input, columns, relation) %}
-    {%- set mapping = var('clv_input_columns').get(input, {}) -%}
-    {%- set found = {} -%}
-    {%- for column in adapter.get_columns_in_relation(relation) -%}
-        {%- do found.update({column.name | lower: column}) -%}
-    {%- endfor -%}
-    {%- for column, type in columns.items() -%}
-        {%- if column not in mapping and column not in found -%}
-            {%- do exceptions.raise_compiler_error(
-                'clv: ' ~ input ~ '.' ~ column ~ ' does not exist in ' ~ relation
-                ~ ': name your own column in var clv_input_columns'
-                ~ ('.' if input == 'transactions' and column in ['user_id', 'ts', 'amount']
-                   else ', or set it to null there if you have none.')
-            ) -%}
-        {%- endif -%}
-        {%- if column not in mapping and type != type_text() and found[column].is_string() -%}
-            {%- do check_rows(
-                input, column, relation, column,
-                column ~ ' is not null and ' ~ safe_cast_to(column, type) ~ ' is null',
-                'cannot be read as ' ~ type
-            ) -%}
-        {%- endif -%}
-    {%- endfor -%}
-{% endmacro %}
-
-{# Transactions are there, and every line has a date and, unless var clv_value is none, an amount. #}
-{% macro check_transactions() %}
-    {%- set relation = source('clv_raw', 'transactions') -%}
-    {%- if run_query('select 1 as one from ' ~ relation ~ ' limit 1').rows | length == 0 -%}
-        {%- do exceptions.raise_compiler_error(
-            'clv: transactions is empty: ' ~ relation ~ ' has no row.'
-        ) -%}
-    {%- endif -%}
-    {%- for column in ['ts'] + ([] if var('clv_value') == 'none' else ['amount']) -%}
-        {%- set mapped = var('clv_input_columns').get('transactions', {}).get(column, column) -%}
-        {%- do check_rows(
-            'transactions', column, relation, mapped, mapped ~ ' is null',
-            'is null',
-            '; set var clv_value to none if there are no amounts' if column == 'amount' else ''
-        ) -%}
-    {%- endfor -%}
-{% endmacro %}
-
-{# No row meets the fault; else one sentence with the count and the first three of them. #}
-{% macro check_rows(input, column, relation, value, fault, sentence, advice='') %}
-    {%- set user = var('clv_input_columns').get(input, {}).get('user_id', 'user_id') -%}
-    {%- set key = user if 'user_id' in input_contract()[input] else 'channel' -%}
-    {%- if input == 'transactions' and is_daily() -%}
-        {#- What a daily run does not read was checked by the full run before it. -#}
-        {%- set ts = var('clv_input_columns').get(input, {}).get('ts', 'ts') -%}
-        {%- set instant = safe_cast_to(ts, type_instant()) -%}
-        {%- set fault = '(' ~ fault ~ ') and (' ~ instant ~ ' is null or ' ~ instant ~ " >= timestamp '"
-            ~ daily_window().lines_from ~ "')" -%}
-    {%- endif -%}
-    {%- set bad = run_query(
-        'select cast(' ~ key ~ ' as ' ~ type_text() ~ ') as row_key, cast(' ~ value ~ ' as '
-        ~ type_text() ~ ') as bad_value, (select count(*) from ' ~ relation ~ ' where ' ~ fault
-        ~ ') as bad_rows from ' ~ relation ~ ' where ' ~ fault ~ ' order by 1, 2 limit 3'
+{# The columns that an input must have; every other one may be absent. #}
+{% macro required_columns(input) %}
+    {%- set required = {
+        'transactions': ['user_id', 'ts', 'amount'],
+        'customers': ['user_id'],
+        'identities': ['user_id', 'other_id'],
+        'events': ['user_id', 'ts', 'event_name'],
+        'ad_spend': ['channel', 'spend_date', 'spend'],
+        'campaign_assignments': ['campaign_id', 'user_id', 'arm', 'assigned_at'],
+        'consents': ['user_id', 'channel', 'is_granted'],
+        'customer_status': ['user_id', 'status'],
+        'text_signals': ['user_id', 'ts', 'sentiment'],
+    }[input] -%}
+    {%- do return(
+        required | reject('equalto', 'amount') | list if var('clv_value') == 'none' else required
     ) -%}
-    {%- if bad.rows | length > 0 -%}
-        {%- set examples = [] -%}
-        {%- for row in bad.rows -%}
-            {%- do examples.append(
-                'user ' ~ row[0] ~ (': ' ~ (row[1] | tojson) if row[1] is not none else '')
-            ) -%}
+{% endmacro %}
+
+{# Adds to `lacking` the required columns of one input that are not there, to `notices` the others. #}
+{% macro check_input_columns(input, columns, found, lacking, notices) %}
+    {%- set mapping = var('clv_input_columns').get(input, {}) -%}
+    {%- set required = required_columns(input) -%}
+    {%- set missing, absent = [], [] -%}
+    {%- for column in columns -%}
+        {%- set mapped = mapping.get(column, column) -%}
+        {%- set is_name = mapped is string and modules.re.fullmatch('[A-Za-z_][A-Za-z_0-9]*', mapped) -%}
+        {%- if mapped is none and column in required
+            or is_name and mapped | lower not in found and (column in required or column in mapping) -%}
+            {%- do missing.append(column) -%}
+        {%- elif is_name and mapped | lower not in found -%}
+            {%- do absent.append(column) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if missing -%}
+        {%- set pairs = [] -%}
+        {%- for column in missing -%}
+            {%- do pairs.append(column ~ ': ' ~ likely_column(column, found)) -%}
         {%- endfor -%}
+        {%- do lacking.append(
+            input ~ ' (table ' ~ source('clv_raw', input).identifier ~ ') has no column '
+            ~ missing | join(', ') ~ '; its columns are ' ~ found | join(', ')
+            ~ '; say in dbt_project.yml which is which:\n      clv_input_columns:\n        '
+            ~ input ~ ': {' ~ pairs | join(', ') ~ '}'
+        ) -%}
+    {%- elif absent -%}
+        {%- do notices.append(input ~ ' has no ' ~ absent | join(', ') ~ ': null') -%}
+    {%- endif -%}
+{% endmacro %}
+
+{# The column that is probably meant, by the names that shops give it; ? where none is. #}
+{% macro likely_column(column, found) %}
+    {%- set usual = {
+        'user_id': ['customerid', 'customerno', 'customernumber', 'customer', 'clientid', 'memberid',
+                    'userid', 'accountid', 'buyerid', 'kundennr', 'id'],
+        'ts': ['timestamp', 'orderedat', 'orderdate', 'ordertime', 'createdat', 'invoicedate',
+               'purchasedate', 'purchasedat', 'transactiondate', 'datetime', 'date', 'time'],
+        'amount': ['total', 'totalamount', 'nettotal', 'netamount', 'ordertotal', 'revenue', 'value',
+                   'price', 'totalprice', 'sales', 'spend', 'fare'],
+    }.get(column, [column | replace('_', '')]) -%}
+    {%- set plain = {} -%}
+    {%- for name in found -%}
+        {%- do plain.update({modules.re.sub('[^a-z0-9]', '', name): name}) -%}
+    {%- endfor -%}
+    {%- do return(plain.get(usual | select('in', plain) | first | default('?'), '?')) -%}
+{% endmacro %}
+
+{#
+    One look at the rows of an input: no row meets a fault. A daily run looks at the lines that it
+    reads; the others were checked by the full run before it.
+#}
+{% macro check_input_rows(input, found) %}
+    {%- set columns = {} -%}
+    {%- for column, type in input_contract()[input].items() -%}
+        {%- set mapped = var('clv_input_columns').get(input, {}).get(column, column) -%}
+        {%- if mapped is not none and (column in var('clv_input_columns').get(input, {}) or column in found) -%}
+            {%- do columns.update({column: mapped}) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- set faults = [] -%}
+    {%- for column, value in columns.items() -%}
+        {%- set type = input_contract()[input][column] -%}
+        {%- set is_text = column in found and found[column].is_string() -%}
+        {%- if type != type_text() and (is_text or type == type_money()) -%}
+            {%- do faults.append((
+                column, 'cannot be read as ' ~ type,
+                value ~ ' is not null and ' ~ safe_cast_to(value, type) ~ ' is null', '',
+            )) -%}
+        {%- endif -%}
+        {%- if type == type_money() -%}
+            {%- do faults.append((
+                column, 'is 1,000,000,000 or more (no amount of one line)',
+                'abs(' ~ safe_cast_to(value, type) ~ ') >= 1000000000', '',
+            )) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- set relation = source('clv_raw', input) -%}
+    {%- if input == 'transactions' -%}
+        {%- set instant = safe_cast_to(columns['ts'], type_instant()) -%}
+        {%- set tomorrow = (run_started_at + modules.datetime.timedelta(days=1)).strftime('%Y-%m-%d %H:%M:%S') -%}
+        {%- do faults.append(('ts', 'is null', columns['ts'] ~ ' is null', '')) -%}
+        {%- do faults.append((
+            'ts', 'is more than a day from now', instant ~ " > timestamp '" ~ tomorrow ~ "'", '',
+        )) -%}
+        {%- if var('clv_value') != 'none' -%}
+            {%- do faults.append((
+                'amount', 'is null', columns['amount'] ~ ' is null',
+                '; var clv_value: none is for visits without amounts',
+            )) -%}
+        {%- endif -%}
+    {%- endif -%}
+    {%- if faults -%}
+        {%- set query -%}
+            select
+                count(*) as rows_read
+                {%- if input == 'transactions' %},
+                {{ transaction_facts(columns) }}
+                {%- endif %}
+                {%- for column, sentence, fault, advice in faults %},
+                sum(case when {{ fault }} then 1 else 0 end) as fault_{{ loop.index }}
+                {%- endfor %}
+            from {{ relation }}
+            {%- if input == 'transactions' and is_daily() %}
+            where
+                {{ instant }} is null
+                or {{ instant }} >= timestamp '{{ daily_window().lines_from }}'
+            {%- endif %}
+        {%- endset -%}
+        {%- set row = run_query(query).rows[0] -%}
+        {%- set bad_rows = row.values()[7 if input == 'transactions' else 1:] -%}
+        {%- for column, sentence, fault, advice in faults -%}
+            {%- if bad_rows[loop.index0] -%}
+                {%- do exceptions.raise_compiler_error(
+                    'clv: ' ~ input ~ '.' ~ column ~ ' ' ~ sentence ~ ' in '
+                    ~ '{:,}'.format(bad_rows[loop.index0] | int) ~ ' of ' ~ '{:,}'.format(row[0] | int)
+                    ~ ' rows' ~ advice ~ '; see them with: select * from ' ~ relation ~ ' where ' ~ fault ~ '.'
+                ) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- if input == 'transactions' -%}
+            {%- do judge_transactions(relation, row) -%}
+        {%- endif -%}
+    {%- endif -%}
+{% endmacro %}
+
+{# What is said of transactions, in six columns: days, purchases and currencies. #}
+{% macro transaction_facts(columns) %}
+    {%- set day = local_date(safe_cast_to(columns['ts'], type_instant())) -%}
+    {%- set currency = 'upper(' ~ trimmed('cast(' ~ columns.get('currency', "''") ~ ' as ' ~ type_text() ~ ')') ~ ')' -%}
+    min({{ day }}) as first_day,
+    max({{ day }}) as last_day,
+    sum(
+        case
+            when
+                {{ 'not coalesce(' ~ safe_cast_to(columns['is_refund'], 'boolean') ~ ', false)'
+                    if 'is_refund' in columns else 'true' }}
+                {%- if 'amount' in columns %}
+                {%- set amount = safe_cast_to(columns['amount'], type_money()) %}
+                and {{ 'coalesce(' ~ amount ~ ', 0) >= 0' if var('clv_value') == 'none' else amount ~ ' > 0' }}
+                {%- endif %}
+                then 1
+            else 0
+        end
+    ) as purchases,
+    count(distinct nullif({{ currency }}, '')) as currencies,
+    min(nullif({{ currency }}, '')) as first_currency,
+    max(nullif({{ currency }}, '')) as last_currency
+{% endmacro %}
+
+{# Says in one line what is read, or stops where there is nothing to build from. #}
+{% macro judge_transactions(relation, row) %}
+    {%- set lines, project_currency = '{:,}'.format(row[0] | int), var('clv_currency') -%}
+    {%- if not row[0] and not is_daily() -%}
+        {%- do exceptions.raise_compiler_error('clv: transactions is empty: ' ~ relation ~ ' has no row.') -%}
+    {%- elif not row[3] and not is_daily() -%}
         {%- do exceptions.raise_compiler_error(
-            'clv: ' ~ input ~ '.' ~ column ~ ' ' ~ sentence ~ ' in ' ~ bad.rows[0][2]
-            ~ ' rows; the first: ' ~ examples | join(', ') ~ advice ~ '.'
+            'clv: transactions has no line that is a purchase: each of the ' ~ lines ~ ' lines of ' ~ relation
+            ~ ' is a refund or has no amount above 0.'
+        ) -%}
+    {%- elif row[4] > 1 and project_currency is none -%}
+        {%- do exceptions.raise_compiler_error(
+            'clv: transactions has amounts in ' ~ row[4] ~ ' currencies, ' ~ row[5] ~ ' to ' ~ row[6]
+            ~ ": name the project's in var clv_currency, and the rates of the others in "
+            ~ 'seeds/reference/currency_rates.csv.'
+        ) -%}
+    {%- endif -%}
+    {%- if flags.WHICH != 'test' -%}
+        {%- do log(
+            'clv: reads ' ~ relation ~ (' since ' ~ daily_window().lines_from if is_daily() else '') ~ ': '
+            ~ lines ~ ' lines' ~ (', ' ~ row[1] ~ ' to ' ~ row[2] if row[0] else '') ~ ', '
+            ~ ('in ' ~ row[5] if row[4] == 1 else row[4] ~ ' currencies' if row[4] else 'no currency named')
+            ~ (', counted in ' ~ project_currency if project_currency else '') ~ '.',
+            info=true
         ) -%}
     {%- endif -%}
 {% endmacro %}

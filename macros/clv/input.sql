@@ -1,6 +1,6 @@
-{# The relation behind one input, or an empty stand-in when var clv_input_tables says there is none. #}
-{% macro input_table(input) -%}
-    {%- if var('clv_input_tables').get(input) -%}
+{# The relation behind one input, or an empty stand-in when there is none. `found`: of found_columns. #}
+{% macro input_table(input, found=none) -%}
+    {%- if var('clv_input_tables').get(input) and (found is none or found) -%}
         {{ source('clv_raw', input) }}
     {%- else -%}
         (select 1 as absent) as no_{{ input }} where false
@@ -12,9 +12,12 @@
     clv_input_columns puts in its place; null when the table or the column is absent.
     Text is trimmed and empty text is null.
 #}
-{% macro input_column(input, column, type) -%}
-    {%- set mapped = var('clv_input_columns').get(input, {}).get(column, column) -%}
-    {%- if mapped is none or not var('clv_input_tables').get(input) -%}
+{% macro input_column(input, column, type, found=none) -%}
+    {%- set mapping = var('clv_input_columns').get(input, {}) -%}
+    {%- set mapped = mapping.get(column, column) -%}
+    {%- set is_absent = found is not none
+        and (not found or column not in mapping and column not in found | map(attribute='name') | map('lower')) -%}
+    {%- if mapped is none or is_absent or not var('clv_input_tables').get(input) -%}
         cast(null as {{ type }})
     {%- elif type == type_text() -%}
         nullif({{ trimmed('cast(' ~ mapped ~ ' as ' ~ type ~ ')') }}, '')
@@ -24,3 +27,17 @@
         cast({{ mapped }} as {{ type }})
     {%- endif -%}
 {%- endmacro %}
+
+{#
+    The columns that the table of an input has when the run executes, [] where there is none; null
+    where nobody may ask the warehouse: when the project is parsed or compiled.
+#}
+{% macro found_columns(input) %}
+    {%- do check_input_config() -%}
+    {%- if not execute or flags.WHICH not in ['build', 'run', 'test'] or not var('clv_input_tables').get(input) -%}
+        {%- do return(none) -%}
+    {%- endif -%}
+    {%- set declared = source('clv_raw', input) -%}
+    {%- set relation = adapter.get_relation(declared.database, declared.schema, declared.identifier) -%}
+    {%- do return(adapter.get_columns_in_relation(relation) if relation else []) -%}
+{% endmacro %}

@@ -16,6 +16,7 @@
     until           the day after the last month that is written
 #}
 {% macro daily_window() %}
+    {%- do check_date_config() -%}
     {%- set as_of = modules.datetime.date.fromisoformat(
         (var('clv_as_of_date') or '1970-01-01') | string
     ) -%}

@@ -1,7 +1,8 @@
 -- grain: one row per user, channel and change of consent
+{%- set found = found_columns('consents') %}
 select
-    {{ input_column('consents', 'user_id', type_text()) }} as user_id,
-    {{ input_column('consents', 'channel', type_text()) }} as channel,
-    {{ input_column('consents', 'is_granted', 'boolean') }} as is_granted,
-    {{ input_column('consents', 'updated_at', type_instant()) }} as updated_at
-from {{ input_table('consents') }}
+    {{ input_column('consents', 'user_id', type_text(), found) }} as user_id,
+    {{ input_column('consents', 'channel', type_text(), found) }} as channel,
+    {{ input_column('consents', 'is_granted', 'boolean', found) }} as is_granted,
+    {{ input_column('consents', 'updated_at', type_instant(), found) }} as updated_at
+from {{ input_table('consents', found) }}

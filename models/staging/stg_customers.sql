@@ -1,10 +1,11 @@
 -- grain: one row per user id of the customer list
+{%- set found = found_columns('customers') %}
 select
-    {{ input_column('customers', 'user_id', type_text()) }} as user_id,
-    {{ input_column('customers', 'account_id', type_text()) }} as account_id,
-    {{ input_column('customers', 'country', type_text()) }} as country,
-    {{ input_column('customers', 'device', type_text()) }} as device,
-    {{ input_column('customers', 'acquisition_source', type_text()) }}
+    {{ input_column('customers', 'user_id', type_text(), found) }} as user_id,
+    {{ input_column('customers', 'account_id', type_text(), found) }} as account_id,
+    {{ input_column('customers', 'country', type_text(), found) }} as country,
+    {{ input_column('customers', 'device', type_text(), found) }} as device,
+    {{ input_column('customers', 'acquisition_source', type_text(), found) }}
         as acquisition_source,
-    {{ input_column('customers', 'signup_ts', type_instant()) }} as signed_up_at
-from {{ input_table('customers') }}
+    {{ input_column('customers', 'signup_ts', type_instant(), found) }} as signed_up_at
+from {{ input_table('customers', found) }}

@@ -12,7 +12,7 @@
 with lines as (
 
     {{ count_copies(ref('stg_transactions'), {
-        'currency': "coalesce(currency, '" ~ var('clv_currency') ~ "')",
+        'currency': "coalesce(currency, '" ~ (var('clv_currency') or '') ~ "')",
         'user_id': 'user_id',
         'order_id': 'order_id',
         'sku': 'sku',

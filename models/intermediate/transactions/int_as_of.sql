@@ -1,9 +1,15 @@
--- grain: one row per project: the date that every number is as of
+-- grain: one row per project: the date that every number is as of, and the currency it is in
 select
     {%- if var('clv_as_of_date') is none %}
     max(last_transaction_date) as as_of_date,
     {%- else %}
     cast('{{ var("clv_as_of_date") }}' as date) as as_of_date,
     {%- endif %}
-    min(first_transaction_date) as first_transaction_date
+    min(first_transaction_date) as first_transaction_date,
+    {%- if var('clv_currency') is none %}
+    -- The one that the log names; null where it names none. Several stop the run.
+    nullif(max(currency), '') as currency
+    {%- else %}
+    '{{ var("clv_currency") }}' as currency
+    {%- endif %}
 from {{ ref('int_loads__checked') }}

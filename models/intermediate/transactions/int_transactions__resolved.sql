@@ -17,7 +17,9 @@
 {%- endif %}
 with as_of as (
 
-    select as_of_date
+    select
+        as_of_date,
+        currency
     from {{ ref('int_as_of') }}
 
 ),
@@ -103,7 +105,7 @@ converted as (
         and counted.transaction_date <= as_of.as_of_date as is_counted,
         case
             when counted.currency is null then 1
-            when counted.currency = '{{ var("clv_currency") }}' then 1
+            when counted.currency = as_of.currency then 1
             else rates.rate
         end as currency_rate,
         {%- for money, delivered in {

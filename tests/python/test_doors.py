@@ -1,0 +1,205 @@
+"""What dbt itself refuses, whoever starts it: tables and variables, before anything is built."""
+
+import duckdb
+import pytest
+import yaml
+from conftest import ROOT
+from test_builds import Build
+
+pytestmark = pytest.mark.slow
+
+ORDERS = """
+    select
+        'c' || (n % 40) as customerno,
+        timestamp '2024-01-01 10:00:00' + to_days(n::integer) as orderedat,
+        10.5 + n % 7 as nettotal
+    from range(200) as numbers(n)
+"""
+STANDARD = "select customerno as user_id, orderedat as ts, nettotal as amount from o"
+MAPPING = {
+    "transactions": {"user_id": "customerno", "ts": "orderedat", "amount": "nettotal"}
+}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """A warehouse that nobody loaded files into."""
+    return Build(tmp_path_factory.mktemp("doors"))
+
+
+def give(shop, query, table="transactions", others=()):
+    """Make the schema of inputs hold one table, over the orders `o`, and empty others."""
+    with duckdb.connect(str(shop.database)) as connection:
+        connection.execute("drop schema if exists warehouse.clv_raw cascade")
+        connection.execute("create schema warehouse.clv_raw")
+        connection.execute(
+            f"create table warehouse.clv_raw.{table} as with o as ({ORDERS}) {query}"
+        )
+        for statement in others:
+            connection.execute(statement)
+
+
+def run(shop, **variables):
+    """Run the first model; return what was printed, in one line."""
+    printed = shop.call(
+        *("dbt", "--no-use-colors", "run", "--select", "stg_transactions"),
+        *("--vars", yaml.safe_dump(variables)),
+        may_fail=True,
+    )
+    return " ".join(printed.split())
+
+
+def test_columns_and_tables_that_are_absent_are_null_and_said_once(shop):
+    give(shop, "select * from o")
+    said = run(shop, clv_input_columns=MAPPING)
+    assert shop.exit_code == 0, said
+    assert said.count("transactions has no currency, channel, sku, country") == 1
+    assert said.count("no table customers, identities, events, ad_spend") == 1
+    assert '"transactions": 200 lines, 2024-01-01 to 2024-07-18' in said
+    assert "no currency named" in said
+    staged = shop.read("from clv_staging.stg_transactions")
+    assert len(staged) == 200
+    assert staged["amount"].sum() == pytest.approx(2694)
+    assert staged["sku"].isna().all()
+
+
+def test_all_that_is_missing_is_named_at_once_with_the_lines_to_paste(shop):
+    give(shop, "select * from o")
+    said = run(shop)
+    assert shop.exit_code != 0
+    assert "transactions (table transactions) has no column user_id, ts, amount" in said
+    assert (
+        "clv_input_columns: transactions: "
+        "{user_id: customerno, ts: orderedat, amount: nettotal}"
+    ) in said
+    give(shop, STANDARD, others=["create table warehouse.clv_raw.consents as select 1 a"])
+    said = run(shop, clv_input_tables={"transactions": "orders", "consents": "consents"})
+    assert "there is no table warehouse.clv_raw.orders" in said
+    assert "consents (table consents) has no column user_id, channel, is_granted" in said
+
+
+def test_a_table_that_was_named_must_be_there(shop):
+    give(shop, STANDARD)
+    said = run(shop, clv_input_tables={"transactions": "transactions", "events": "e2"})
+    assert shop.exit_code != 0
+    assert "there is no table warehouse.clv_raw.e2" in said
+
+
+@pytest.mark.parametrize(
+    ("query", "variables", "sentence"),
+    [
+        (f"{STANDARD} where false", {}, "transactions is empty"),
+        (
+            f"{STANDARD} union all select 'c1', timestamp '2203-01-01', 5",
+            {},
+            "transactions.ts is more than a day from now in 1 of 201 rows",
+        ),
+        (
+            f"{STANDARD} union all select 'c1', null, 5",
+            {},
+            "transactions.ts is null in 1 of 201 rows",
+        ),
+        (
+            "select customerno as user_id, orderedat as ts, 1e12 as amount from o",
+            {},
+            "transactions.amount is 1,000,000,000 or more (no amount of one line) "
+            "in 200 of 200 rows",
+        ),
+        (
+            "select customerno as user_id, orderedat as ts, "
+            "if(customerno = 'c3', 'nan'::double, 3.0) as amount from o",
+            {},
+            "transactions.amount cannot be read as decimal(18, 4) in 5 of 200 rows",
+        ),
+        (
+            "select customerno as user_id, orderedat as ts, "
+            "if(customerno = 'c3', '12,50', '3.0') as amount from o",
+            {},
+            "transactions.amount cannot be read as decimal(18, 4) in 5 of 200 rows",
+        ),
+        (
+            "select customerno as user_id, orderedat as ts, -nettotal as amount from o",
+            {},
+            "transactions has no line that is a purchase: each of the 200 lines",
+        ),
+        (
+            "select customerno as user_id, orderedat as ts, 0.0 as amount from o",
+            {},
+            "transactions has no line that is a purchase",
+        ),
+        (
+            "select customerno as user_id, orderedat as ts, nettotal as amount, "
+            "true as is_refund from o",
+            {"clv_value": "none"},
+            "transactions has no line that is a purchase",
+        ),
+        (
+            "select customerno as user_id, orderedat as ts, nettotal as amount, "
+            "if(customerno = 'c3', 'GBP', 'EUR') as currency from o",
+            {},
+            "transactions has amounts in 2 currencies, EUR to GBP: name the project's in "
+            "var clv_currency",
+        ),
+    ],
+)
+def test_transactions_that_mean_nothing_stop_with_a_sentence(
+    shop, query, variables, sentence
+):
+    give(shop, query)
+    said = run(shop, **variables)
+    assert shop.exit_code != 0
+    assert f"clv: {sentence}" in said
+    assert "'c3'" not in said
+    assert not shop.read(
+        "select * from information_schema.tables where table_schema = 'clv'"
+    ).size
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        (
+            {"clv_margn_rate": 0.35},
+            "there is no variable 'clv_margn_rate': clv_margin_rate is the nearest one",
+        ),
+        (
+            {"clv_horizon": [30]},
+            "there is no variable 'clv_horizon': clv_horizons is the nearest one",
+        ),
+        (
+            {"clv_as_of_date": "2024-02-30"},
+            "var 'clv_as_of_date' must be a date such as 2024-12-31",
+        ),
+        (
+            {"clv_as_of_date": "2203-01-01"},
+            "var 'clv_as_of_date' must be a date such as 2024-12-31, not after today",
+        ),
+        (
+            {"clv_margin_rate": True},
+            "var 'clv_margin_rate' must be a number from 0 to 1",
+        ),
+        (
+            {"clv_time_zone": "Europe/Atlantis"},
+            "var 'clv_time_zone' must be the IANA name",
+        ),
+        ({"clv_currency": "euro"}, "var 'clv_currency' must be a code in capitals"),
+        ({"clv_input_tables": 5}, "var 'clv_input_tables' must name the table"),
+        ({"clv_input_columns": "x"}, "var 'clv_input_columns' must have columns by input"),
+        (
+            {"clv_input_columns": {"transactions": {"user": "x"}}},
+            "var 'clv_input_columns' has transactions.user, where transactions has user_id",
+        ),
+    ],
+)
+def test_a_variable_that_is_none_or_malformed_is_named(shop, variables, sentence):
+    said = run(shop, **variables)
+    assert shop.exit_code != 0
+    assert f"clv: {sentence}" in said
+
+
+def test_the_list_of_variables_is_that_of_the_project():
+    macro = (ROOT / "macros" / "checks" / "check_config.sql").read_text()
+    listed = macro.split("macro variable_names()")[1].split("return([")[1]
+    names = [part.strip(" '\n") for part in listed.split("])")[0].split(",")]
+    project = yaml.safe_load((ROOT / "dbt_project.yml").read_text())
+    assert sorted(filter(None, names)) == sorted(project["vars"])
