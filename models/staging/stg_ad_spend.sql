@@ -3,6 +3,7 @@
 select
     {{ input_column('ad_spend', 'channel', type_text(), found) }} as channel,
     {{ input_column('ad_spend', 'spend', type_money(), found) }} as spend_amount,
-    {{ input_column('ad_spend', 'new_customers', type_integer(), found) }} as new_customers,
+    {{ input_column('ad_spend', 'new_customers', type_integer(), found) }}
+        as new_customers,
     {{ input_column('ad_spend', 'spend_date', 'date', found) }} as spend_date
 from {{ input_table('ad_spend', found) }}
