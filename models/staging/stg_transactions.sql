@@ -7,9 +7,11 @@ select
     {{ input_column('transactions', 'category', type_text(), found) }} as category,
     {{ input_column('transactions', 'channel', type_text(), found) }} as channel,
     {{ input_column('transactions', 'country', type_text(), found) }} as country,
-    upper({{ input_column('transactions', 'currency', type_text(), found) }}) as currency,
+    upper({{ input_column('transactions', 'currency', type_text(), found) }})
+        as currency,
     {{ input_column('transactions', 'amount', type_money(), found) }} as amount,
-    {{ input_column('transactions', 'variable_cost', type_money(), found) }} as variable_cost,
+    {{ input_column('transactions', 'variable_cost', type_money(), found) }}
+        as variable_cost,
     {{ input_column('transactions', 'discount_amount', type_money(), found) }}
         as discount_amount,
     {{ input_column('transactions', 'is_refund', 'boolean', found) }} as is_refund,

@@ -72,10 +72,16 @@ def test_all_that_is_missing_is_named_at_once_with_the_lines_to_paste(shop):
         "clv_input_columns: transactions: "
         "{user_id: customerno, ts: orderedat, amount: nettotal}"
     ) in said
-    give(shop, STANDARD, others=["create table warehouse.clv_raw.consents as select 1 a"])
-    said = run(shop, clv_input_tables={"transactions": "orders", "consents": "consents"})
+    give(
+        shop, STANDARD, others=["create table warehouse.clv_raw.consents as select 1 a"]
+    )
+    said = run(
+        shop, clv_input_tables={"transactions": "orders", "consents": "consents"}
+    )
     assert "there is no table warehouse.clv_raw.orders" in said
-    assert "consents (table consents) has no column user_id, channel, is_granted" in said
+    assert (
+        "consents (table consents) has no column user_id, channel, is_granted" in said
+    )
 
 
 def test_a_table_that_was_named_must_be_there(shop):
@@ -184,7 +190,10 @@ def test_transactions_that_mean_nothing_stop_with_a_sentence(
         ),
         ({"clv_currency": "euro"}, "var 'clv_currency' must be a code in capitals"),
         ({"clv_input_tables": 5}, "var 'clv_input_tables' must name the table"),
-        ({"clv_input_columns": "x"}, "var 'clv_input_columns' must have columns by input"),
+        (
+            {"clv_input_columns": "x"},
+            "var 'clv_input_columns' must have columns by input",
+        ),
         (
             {"clv_input_columns": {"transactions": {"user": "x"}}},
             "var 'clv_input_columns' has transactions.user, where transactions has user_id",
