@@ -189,7 +189,7 @@ judged as (
         -- Longer than the limit, and less likely than 1 in 10,000 when days are empty by chance.
         greatest(
             {{ var('clv_load_max_gap_days') }},
-            ln(0.0001) / ln(greatest(0.0001, 1 - least(0.9999, active_share_before)))
+            {{ likely_gap('active_share_before') }}
         ) as allowed_missing_days
     from expected
 
