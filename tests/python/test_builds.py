@@ -516,9 +516,26 @@ def test_prospects_have_the_prior_of_their_country(rich):
     found = rich.read(
         "select * from clv.customer_lifetime_value where clv_source = 'cohort_prior'"
     )
-    assert len(found) >= 151
+    assert len(found) >= 150
     assert found["first_purchase_date"].isna().all()
     assert found["clv_365d"].notna().all()
+
+
+def test_who_has_refunds_only_is_no_prospect_and_pages_nobody(rich):
+    found = rich.read(
+        "select clv_source, clv_365d is null as is_null, clv_segment, exclusion_reason "
+        "from clv.customer_lifetime_value "
+        "inner join clv.customer_segments using (customer_id) "
+        "inner join clv_export.export_marketing_cloud__candidates using (customer_id) "
+        "where customer_id = 'nobody'"
+    )
+    expected = ["refunds_only", True, "refunds_only", "suppressed"]
+    assert found.to_numpy().tolist() == [expected]
+    coverage = rich.read("from clv.score_coverage where is_total").iloc[0]
+    people = rich.read("select count(*) as n from clv.customers")["n"][0]
+    assert coverage["customers"] == coverage["scored_customers"] == people - 1
+    alerts = rich.read("select rule from clv.alerts where severity = 'page'")
+    assert "scores_are_missing_or_negative" not in alerts["rule"].tolist()
 
 
 def test_channels_have_their_spend_and_those_who_first_bought(rich, inputs):
