@@ -475,8 +475,14 @@ def test_revenue_is_what_a_reader_of_the_log_would_add_up(rich, inputs):
     expected = amount[log["user_id"] != "nobody"].sum()
     found = rich.read("select sum(revenue_amount) as total from clv.customers")
     assert found["total"][0] == pytest.approx(expected, abs=0.01)
-    set_aside = rich.read("from clv.revenue_reconciliation").set_index("disposition")
-    counts = set_aside["line_count"]
+    happened = rich.read("from clv.revenue_reconciliation")
+    total = inputs["transactions"]["amount"].sum()
+    assert float(happened["delivered_amount"].sum()) == pytest.approx(total, abs=0.001)
+    counted = happened[happened["is_counted"]]
+    assert float(counted["revenue_amount"].sum()) == pytest.approx(expected, abs=0.01)
+    euros = happened[happened["currency"] == "EUR"].set_index("disposition")
+    assert euros.loc["purchase", "revenue_amount"] > euros.loc["purchase", "delivered_amount"]
+    counts = happened.groupby("disposition")["line_count"].sum()
     assert counts["no_user"] == 6
     assert counts["duplicate"] == 40
     assert counts["unmatched_refund"] == 1
