@@ -529,9 +529,9 @@ def test_prospects_have_the_prior_of_their_country(rich):
 
 def test_who_has_refunds_only_is_no_prospect_and_pages_nobody(rich):
     found = rich.read(
-        "select clv_source, clv_365d is null as is_null, clv_segment, exclusion_reason "
-        "from clv.customer_lifetime_value "
-        "inner join clv.customer_segments using (customer_id) "
+        "select clv_source, scores.clv_365d is null as is_null, segments.clv_segment, "
+        "exclusion_reason from clv.customer_lifetime_value as scores "
+        "inner join clv.customer_segments as segments using (customer_id) "
         "inner join clv_export.export_marketing_cloud__candidates using (customer_id) "
         "where customer_id = 'nobody'"
     )
