@@ -15,6 +15,13 @@ from pathlib import Path
 import yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
+OPTIONS = {
+    "--vars": "variables of dbt_project.yml, such as {clv_strata: [country]}",
+    "--as-of": "day that every number is as of, such as 2024-12-31",
+    "--value": "margin, revenue or none",
+    "--run": "full or daily",
+    "--get": "name of the variable to print",
+}
 
 
 def merge(text: str, as_of: str, value: str, run: str) -> dict:
@@ -47,8 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for option in ("--vars", "--as-of", "--value", "--run", "--get"):
-        parser.add_argument(option, default="")
+    for option, meaning in OPTIONS.items():
+        parser.add_argument(option, default="", help=meaning)
     options = parser.parse_args(arguments)
     try:
         merged = merge(options.vars, options.as_of, options.value, options.run)
@@ -57,7 +64,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     if options.get:
         project = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
-        print({**project["vars"], **merged}[options.get])
+        variables = {**project["vars"], **merged}
+        if options.get not in variables:
+            print(f"There is no variable {options.get}.", file=sys.stderr)
+            return 2
+        print(variables[options.get])
     else:
         print(json.dumps(merged, default=str))
     return 0
