@@ -43,5 +43,6 @@ full outer join reconciled
     on delivered.currency = reconciled.currency
 where
     coalesce(delivered.line_count, 0) != coalesce(reconciled.line_count, 0)
-    or coalesce(delivered.delivered_amount, 0) != coalesce(reconciled.delivered_amount, 0)
+    or coalesce(delivered.delivered_amount, 0)
+    != coalesce(reconciled.delivered_amount, 0)
     or reconciled.unexplained_amount != 0

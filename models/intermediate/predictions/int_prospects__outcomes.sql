@@ -17,7 +17,9 @@ cutoffs as (
         {{ add_days('as_of_date', -horizon) }} as cutoff_date
     from as_of
     -- What came before the log is not known.
-    where {{ add_days('as_of_date', -horizon) }} >= {{ add_days('first_transaction_date', -1) }}
+    where
+        {{ add_days('as_of_date', -horizon) }}
+        >= {{ add_days('first_transaction_date', -1) }}
     {{- '\n\n    union all\n' if not loop.last }}
     {%- endfor %}
 

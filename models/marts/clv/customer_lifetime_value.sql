@@ -135,7 +135,8 @@ united as (
         {%- endfor %}
         {%- for horizon in horizons %}
         case
-            when prior_{{ horizon }}d.learned_horizon_days = {{ horizon }} then 'cohort_prior'
+            when prior_{{ horizon }}d.learned_horizon_days = {{ horizon }}
+                then 'cohort_prior'
             when prior_{{ horizon }}d.learned_horizon_days < {{ horizon }}
                 then 'cohort_prior_of_shorter_horizon'
         end as interval_source_{{ horizon }}d,
@@ -144,9 +145,13 @@ united as (
             as clv_source,
         case
             when not prospects.has_refunds_only
-                then concat('cohort_prior@', cast(prospects.as_of_date as {{ type_text() }}))
+                then concat(
+                    'cohort_prior@', cast(prospects.as_of_date as {{ type_text() }})
+                )
         end as model_version,
-        case when not prospects.has_refunds_only then prospects.as_of_date end as scored_on
+        case
+            when not prospects.has_refunds_only then prospects.as_of_date
+        end as scored_on
     from prospects
     -- Of those whose refunds alone are known nothing is expected: they are no newcomers.
     {% for horizon in horizons %}

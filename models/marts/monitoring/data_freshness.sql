@@ -32,8 +32,9 @@ gaps as (
         active_days,
         {{ days_between('first_date', 'last_date') }}
         / nullif(active_days - 1.0, 0) as mean_gap,
-        {{ days_between('lag(last_date) over (order by transaction_month)', 'first_date') }}
-            as gap_before
+        {{ days_between(
+            'lag(last_date) over (order by transaction_month)', 'first_date'
+        ) }} as gap_before
     from months
 
 ),
@@ -41,7 +42,8 @@ gaps as (
 observed as (
 
     select
-        greatest(coalesce(max(mean_gap), 1), coalesce(max(gap_before), 1)) as longest_gap,
+        greatest(coalesce(max(mean_gap), 1), coalesce(max(gap_before), 1))
+            as longest_gap,
         sum(active_days) * 1.0
         / ({{ days_between('min(first_date)', 'max(last_date)') }} + 1) as active_share
     from gaps

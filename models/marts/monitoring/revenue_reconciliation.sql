@@ -23,7 +23,8 @@ refunds as (
         transaction_date,
         delivered_currency,
         case
-            when is_flagged_refund and delivered_amount > 0 then 'refund_delivered_positive'
+            when is_flagged_refund and delivered_amount > 0
+                then 'refund_delivered_positive'
             when not is_flagged_refund then 'negative_sale'
             else 'refund'
         end as disposition,
@@ -39,7 +40,8 @@ refunds as (
 keyed as (
 
     select
-        {{ surrogate_key(['customer_id', 'order_id', 'transaction_date']) }} as refund_id,
+        {{ surrogate_key(['customer_id', 'order_id', 'transaction_date']) }}
+            as refund_id,
         disposition,
         delivered_currency,
         line_count,
