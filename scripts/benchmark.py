@@ -599,12 +599,12 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--customers", type=int, metavar="N")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--legs", nargs="+", choices=LEGS, default=LEGS)
-    parser.add_argument("--folder", type=Path)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--pymc", metavar="PYTHON")
+    parser.add_argument("--customers", type=int, metavar="N", help="in the log")
+    parser.add_argument("--json", action="store_true", help="print JSON, no table")
+    parser.add_argument("--legs", nargs="+", choices=LEGS, default=LEGS, help="to run")
+    parser.add_argument("--folder", type=Path, help="where files stay")
+    parser.add_argument("--seed", type=int, default=1, help="of the log")
+    parser.add_argument("--pymc", metavar="PYTHON", help="that has PyMC-Marketing")
     parser.add_argument("--run-leg", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as scripts/lib.sh: every leg

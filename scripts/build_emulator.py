@@ -236,11 +236,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--input", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--server", type=Path, required=True, metavar="PYTHON")
-    parser.add_argument("--vars", default="{}", metavar="JSON")
-    parser.add_argument("--value", choices=["margin", "revenue", "none"])
-    parser.add_argument("--against", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--input", type=Path, required=True, metavar="DIR", help="of files"
+    )
+    parser.add_argument(
+        "--server", type=Path, required=True, metavar="PYTHON", help="of the emulator"
+    )
+    parser.add_argument("--vars", default="{}", metavar="JSON", help="as for dbt")
+    parser.add_argument(
+        "--value", choices=["margin", "revenue", "none"], help="none: no amounts"
+    )
+    parser.add_argument("--against", type=Path, metavar="FILE", help="DuckDB's build")
     parser.add_argument("--fast", action="store_true", help="no tests and no docs")
     options = parser.parse_args(arguments)
     # End as by Ctrl-C, so that the emulator is stopped.

@@ -716,11 +716,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--project-dir", type=Path, default=PROJECT)
+    parser.add_argument("--project-dir", type=Path, default=PROJECT, help="of dbt")
     parser.add_argument(
         "--target-path", type=Path, help="keep the compiled SQL here, by variant"
     )
-    parser.add_argument("--variant", action="append", choices=list(VARIANTS))
+    parser.add_argument(
+        "--variant", action="append", choices=list(VARIANTS), help="one of them only"
+    )
     options = parser.parse_args(arguments)
     google = GoogleSql()
     statements = faults = skipped = 0

@@ -327,9 +327,15 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     target = PROJECT / os.environ.get("DBT_TARGET_PATH", "target")
-    parser.add_argument("--manifest", type=Path, default=target / "manifest.json")
-    parser.add_argument("--database", type=Path)
+    parser.add_argument(
+        "--manifest", type=Path, default=target / "manifest.json", help="of dbt parse"
+    )
+    parser.add_argument("--database", type=Path, help="a DuckDB file that was built")
     options = parser.parse_args(arguments)
+    for path in (options.manifest, options.database):
+        if path and not path.is_file():
+            print(f"Nothing checked: there is no file {path}.", file=sys.stderr)
+            return 2
     manifest = json.loads(options.manifest.read_text(encoding="utf-8"))
     violations = check_manifest(manifest) + check_texts(project_files(PROJECT))
     if options.database:

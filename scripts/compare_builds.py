@@ -126,20 +126,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("first", type=Path)
-    parser.add_argument("second", type=Path)
-    parser.add_argument("--schema", default="clv")
-    parser.add_argument("--tolerance", type=float, default=1e-9)
+    parser.add_argument("first", type=Path, help="a DuckDB file")
+    parser.add_argument("second", type=Path, help="the other one")
+    parser.add_argument("--schema", default="clv", help="that is compared")
+    parser.add_argument("--tolerance", type=float, default=1e-9, help="of floats")
     target = PROJECT / os.environ.get("DBT_TARGET_PATH", "target")
-    parser.add_argument("--manifest", type=Path, default=target / "manifest.json")
-    options = parser.parse_args(arguments)
-    differences = compare(
-        options.first,
-        options.second,
-        options.schema,
-        options.tolerance,
-        run_logs(options.manifest),
+    parser.add_argument(
+        "--manifest", type=Path, default=target / "manifest.json", help="of dbt parse"
     )
+    options = parser.parse_args(arguments)
+    try:
+        differences = compare(
+            options.first,
+            options.second,
+            options.schema,
+            options.tolerance,
+            run_logs(options.manifest),
+        )
+    except duckdb.IOException as error:
+        print(f"Nothing compared: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 2
     for line in differences:
         print(f"differs: {line}")
     if not differences:

@@ -14,6 +14,14 @@ import os
 import sys
 import threading
 
+if "--help" in sys.argv or "-h" in sys.argv:
+    sys.exit(print(__doc__))
+if sys.version_info < (3, 13):
+    sys.exit(
+        "It runs in the environment of emulator_requirements.lock, which "
+        "scripts/build.sh --target emulator makes."
+    )
+
 import duckdb
 import sqlglot
 from sqlglot import exp

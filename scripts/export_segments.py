@@ -481,7 +481,8 @@ def run(sync: Sync, transport: Transport) -> tuple[dict[str, Any], int]:
     return plan, code
 
 
-@click.command(help=__doc__)
+# Click keeps the lines of what follows this character.
+@click.command(help=__doc__.replace("\\b", "\b"))
 @click.option("--target", type=click.Choice(list(TRANSPORTS)), required=True)
 @click.option(
     "--warehouse",

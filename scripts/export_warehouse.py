@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from export_transports import BusyError, ConfigError
+from export_transports import BusyError, ConfigError, LoginError
 
 PROJECT = Path(__file__).resolve().parent.parent
 MEMORY = "64MB"
@@ -225,6 +225,7 @@ def google_credentials() -> Any:
     """Return the key file's login or the default one, acting for another if told so."""
     import google.auth
     from google.auth import impersonated_credentials
+    from google.auth.exceptions import DefaultCredentialsError
     from google.oauth2 import service_account
 
     scopes = ["https://www.googleapis.com/auth/cloud-platform"]
@@ -233,7 +234,13 @@ def google_credentials() -> Any:
             keyfile, scopes=scopes
         )
     else:
-        found, _ = google.auth.default(scopes=scopes)
+        try:
+            found, _ = google.auth.default(scopes=scopes)
+        except DefaultCredentialsError as error:
+            raise LoginError(
+                "there is no login to Google: gcloud auth application-default login "
+                "makes one, or CLV_BIGQUERY_KEYFILE names a key file"
+            ) from error
     if principal := os.environ.get("CLV_BIGQUERY_IMPERSONATE"):
         found = impersonated_credentials.Credentials(found, principal, scopes)
     return found

@@ -97,12 +97,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--input", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--project", required=True, metavar="NAME")
-    parser.add_argument("--dataset", default=SCHEMA, metavar="NAME")
-    parser.add_argument("--location", default="EU")
-    parser.add_argument("--value", choices=["margin", "revenue", "none"])
-    parser.add_argument("--endpoint", default="", metavar="URL")
+    parser.add_argument(
+        "--input", type=Path, required=True, metavar="DIR", help="of files"
+    )
+    parser.add_argument("--project", required=True, metavar="NAME", help="of Google")
+    parser.add_argument(
+        "--dataset", default=SCHEMA, metavar="NAME", help="made if missing"
+    )
+    parser.add_argument("--location", default="EU", help="of a new dataset")
+    parser.add_argument(
+        "--value", choices=["margin", "revenue", "none"], help="none: no amounts"
+    )
+    parser.add_argument("--endpoint", default="", metavar="URL", help="an emulator")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "input.duckdb"

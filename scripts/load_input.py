@@ -408,14 +408,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--input", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--input", type=Path, required=True, metavar="DIR", help="of files"
+    )
     parser.add_argument(
         "--database",
         type=Path,
         metavar="PATH",
         default=Path(os.environ.get("CLV_DUCKDB_PATH") or PROJECT / "warehouse.duckdb"),
+        help="the DuckDB file",
     )
-    parser.add_argument("--value", choices=["margin", "revenue", "none"])
+    parser.add_argument(
+        "--value", choices=["margin", "revenue", "none"], help="none: no amounts"
+    )
     options = parser.parse_args(arguments)
     try:
         lines = load(options.input, options.database, options.value)

@@ -1,9 +1,10 @@
 """Bring the variables of a build into one JSON text for dbt's --vars.
 
 usage: merge_vars.py [--vars YAML] [--as-of DATE] [--value KIND] [--run KIND]
-                     [--get NAME]
+                     [--get NAME | --table-of TARGET]
 
 With --get, print one variable instead: as given, else its default in dbt_project.yml.
+With --table-of, print which table a target reads its transactions from.
 A variable that dbt_project.yml does not know, or of another shape than its default
 there, is refused before dbt reads the project with it; the rest is checked by dbt.
 """
@@ -12,13 +13,21 @@ import argparse
 import datetime
 import difflib
 import json
+import os
 import sys
 from pathlib import Path
 
 import yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
-
+OPTIONS = {
+    "--vars": "variables of dbt_project.yml, such as {clv_strata: [country]}",
+    "--as-of": "day that every number is as of, such as 2024-12-31",
+    "--value": "margin, revenue or none",
+    "--run": "full or daily",
+    "--get": "name of the variable to print",
+    "--table-of": "output of profiles.yml whose table of transactions is printed",
+}
 
 SHAPES = {bool: "true or false", list: "a list", dict: "a mapping"}
 # Variables that may be a mapping although their default is none.
@@ -76,20 +85,37 @@ def merge(text: str, as_of: str, value: str, run: str) -> dict:
     return given
 
 
+def table_of(target: str, variables: dict) -> str:
+    """The table of the transactions, as models/staging/_staging__sources.yml says."""
+    schema, database = "clv_raw", variables["clv_source_database"]
+    if target != "duckdb":
+        schema = f"{os.environ.get('CLV_BIGQUERY_DATASET') or 'clv'}_raw"
+        database = database or os.environ.get("CLV_BIGQUERY_PROJECT")
+    schema = variables["clv_source_schema"] or schema
+    named = variables["clv_input_tables"].get("transactions")
+    return ".".join(filter(None, (database, schema, named or "transactions")))
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for option in ("--vars", "--as-of", "--value", "--run", "--get"):
-        parser.add_argument(option, default="")
+    for option, meaning in OPTIONS.items():
+        parser.add_argument(option, default="", help=meaning)
     options = parser.parse_args(arguments)
     try:
         merged = merge(options.vars, options.as_of, options.value, options.run)
     except ValueError as error:
         print(f"{error}.", file=sys.stderr)
         return 2
+    variables = {**defaults(), **merged}
     if options.get:
-        print({**defaults(), **merged}[options.get])
+        if options.get not in variables:
+            print(f"There is no variable {options.get}.", file=sys.stderr)
+            return 2
+        print(variables[options.get])
+    elif options.table_of:
+        print(table_of(options.table_of, variables))
     else:
         print(json.dumps(merged, default=str))
     return 0

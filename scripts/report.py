@@ -373,11 +373,23 @@ def unit_of(variables: str) -> Unit:
     return Unit(None if every["clv_value"] == "none" else every["clv_currency"])
 
 
+def reason_of(error: BaseException | None) -> str | None:
+    """Why there is no page, in one line; None where that is a fault of this script.
+
+    Where a connection cannot be made, dbt fails a second time as it closes it.
+    """
+    while error and not isinstance(error, (ReportError, DbtBaseException)):
+        error = error.__cause__ or error.__context__
+    return " ".join(str(error).split()).rstrip(".") if error else None
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--output", type=Path, default=PROJECT / "report.html")
+    parser.add_argument(
+        "--output", type=Path, default=PROJECT / "report.html", help="the page"
+    )
     parser.add_argument("--target", help="output of profiles.yml")
     parser.add_argument("--vars", default="{}", help="those of the build, as for dbt")
     options = parser.parse_args(arguments)
@@ -389,9 +401,11 @@ def main(arguments: list[str] | None = None) -> int:
             if not warehouse.relations:
                 raise ReportError("There are no marts yet: scripts/build.sh makes them")
             written = page(warehouse.read_all(unit), unit, vega.result())
-    except (ReportError, DbtBaseException) as error:
-        print(f"No page: {error}.", file=sys.stderr)
-        return 1
+    except Exception as error:
+        if not (reason := reason_of(error)):
+            raise
+        print(f"No page: {reason}.", file=sys.stderr)
+        return 2
     options.output.write_text(written, encoding="utf-8")
     print(f"The page is {options.output} ({len(written.encode()) / 1e6:.1f} MB)")
     return 0

@@ -172,6 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--database",
         type=Path,
         default=Path(os.environ.get("CLV_DUCKDB_PATH") or PROJECT / "warehouse.duckdb"),
+        help="the DuckDB file",
     )
     options = parser.parse_args(arguments)
     try:

@@ -1,23 +1,28 @@
 {#
-    A text without the white space around it.
+    A text without the white space around it: blanks, tabs, line ends and every other character that
+    Unicode calls white space.
     trimmed("' abc '") -> 'abc'
-    DuckDB's trim() looks at every character: text of single bytes without a blank at either end,
-    which is nearly all of it, is known to be trimmed in a quarter of the time.
+    On DuckDB text of single bytes between two visible characters, which is nearly all of it, is
+    known to be trimmed without looking further.
 #}
 {% macro trimmed(text) -%}
     {{ return(adapter.dispatch('trimmed', 'clv')(text)) }}
 {%- endmacro %}
 
 {% macro default__trimmed(text) -%}
+    {%- set white = '[\\s\\x0B\\x{85}\\p{Z}]+' -%}
     case
             when
                 strlen({{ text }}) = length({{ text }})
-                and {{ text }} not like ' %' and {{ text }} not like '% '
+                and {{ text }} >= '!' and ({{ text }})[-1] >= '!'
                 then {{ text }}
-            else trim({{ text }})
+            else regexp_replace({{ text }}, '^{{ white }}|{{ white }}$', '', 'g')
         end
 {%- endmacro %}
 
 {% macro bigquery__trimmed(text) -%}
-    trim({{ text }})
+    trim(
+            {{ text }},
+            '\t\n\x0B\f\r \u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000'
+        )
 {%- endmacro %}

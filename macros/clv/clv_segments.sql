@@ -92,6 +92,7 @@
         when '{{ name }}' then '{{ reason }}'
         {%- endfor %}
         when '00_prospect' then 'no purchase'
+        when 'refunds_only' then 'refunds, and no purchase that they belong to'
     end
 {%- endmacro %}
 

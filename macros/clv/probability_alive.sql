@@ -19,15 +19,16 @@
     x up to 500 and T up to 3,000 days: below 2e-10 (tests/python/test_probability_alive.py).
 
     All three are compiled, whatever the recipe: a registered version may be of another model.
-    Pareto/NBD needs the columns leaving_from and leaving_span beside the others.
+    Pareto/NBD needs the columns leaving_from and leaving_span beside the others. The argument is the
+    name of x where it is another one.
 #}
-{% macro probability_alive() -%}
+{% macro probability_alive(frequency='frequency') -%}
     case
-        when purchase_model = 'bgnbd' and frequency = 0 then 1.0
+        when purchase_model = 'bgnbd' and {{ frequency }} = 0 then 1.0
         when purchase_model = 'bgnbd'
-            then {{ staying('ln(a / (b + frequency - 1))') | indent(12) }}
+            then {{ staying('ln(a / (b + ' ~ frequency ~ ' - 1))', frequency) | indent(12) }}
         when purchase_model = 'mbgnbd'
-            then {{ staying('ln(a / (b + frequency))') | indent(12) }}
+            then {{ staying('ln(a / (b + ' ~ frequency ~ '))', frequency) | indent(12) }}
         when purchase_model = 'paretonbd'
             then 1.0 / (
                 1.0 + s * leaving_span * (
@@ -38,7 +39,7 @@
                     / (beta + {{ beyond }}) * exp(
                         least(
                             600.0,
-                            (r + frequency) * ln((alpha + age_time) / (alpha + {{ beyond }}))
+                            (r + {{ frequency }}) * ln((alpha + age_time) / (alpha + {{ beyond }}))
                             + s * ln((beta + age_time) / (beta + {{ beyond }}))
                         )
                     )
@@ -49,13 +50,13 @@
 {%- endmacro %}
 
 {# 1 / (1 + odds) where she can only have left after her last purchase. #}
-{% macro staying(log_chance) -%}
+{% macro staying(log_chance, frequency) -%}
     1.0 / (
         1.0 + exp(
             least(
                 700.0,
                 {{ log_chance }}
-                + (r + frequency)
+                + (r + {{ frequency }})
                 * ln((alpha + age_time) / (alpha + recency_time))
             )
         )
@@ -68,12 +69,12 @@
 {%- endmacro %}
 
 {# How far it runs in the logarithm. #}
-{% macro leaving_span() -%}
+{% macro leaving_span(frequency='frequency') -%}
     ln(
         (
             least(alpha, beta) + least(
                 age_time,
-                (alpha + recency_time) * exp(least(600.0, 24.0 / (r + frequency))) - alpha
+                (alpha + recency_time) * exp(least(600.0, 24.0 / (r + {{ frequency }}))) - alpha
             )
         ) / (least(alpha, beta) + recency_time)
     )

@@ -2,7 +2,8 @@
     Creates table function score_history(frequency, recency, age, mean_value) beside the marts: what
     the champion expects of a history, also of one that nobody has. One row per stratum and horizon.
     frequency: repeat purchase days; recency and age: days from the first purchase to the last one
-    and to the cutoff; mean_value: value per purchase day, as capped (null leaves value out).
+    and to the cutoff; mean_value: value per purchase day, as capped (null leaves value out). A history
+    that cannot be is answered with nulls.
 
     Given alive, E[N(t)] is the mean over p ~ Beta(a, b') of
     (1 - (1 + p t / (alpha + T))^-(r + x)) / p, with b' = b + x for bgnbd and b + x + 1 for mbgnbd
@@ -28,10 +29,36 @@
 
 {# The body of the function. #}
 {% macro score_history_query() %}
+    {#- NaN and infinity are no numbers: both differ from themselves when subtracted. Columns have other
+        names than the arguments, which DuckDB would put in their places. -#}
+    {%- set x, t_x, age, value = (
+        safe_cast_to('frequency', type_double()), safe_cast_to('recency', type_double()),
+        safe_cast_to('age', type_double()), safe_cast_to('mean_value', type_double())
+    ) %}
     {%- set decay = '(ln(1 + ' ~ var('clv_discount_rate') ~ ') / 365)' %}
-with histories as (
+with asked as (
 
     select
+        {{ safe_cast_to('frequency', type_integer()) }} as repeats,
+        {{ t_x }} as recency_time,
+        {{ age }} as age_time,
+        {{ value }} as value,
+        -- Repeat purchase days are days after the first: as many of them at least lie up to the last.
+        coalesce(
+            {{ x }} >= 0 and {{ x }} - {{ x }} = 0
+            and {{ t_x }} >= {{ x }} and ({{ x }} > 0 or {{ t_x }} = 0)
+            and {{ age }} >= {{ t_x }} and {{ age }} - {{ age }} = 0,
+            false
+        )
+        and coalesce({{ value }} >= 0 and {{ value }} - {{ value }} = 0, mean_value is null)
+            as is_possible
+
+),
+
+histories as (
+
+    select
+        asked.is_possible,
         versions.stratum,
         versions.model_version,
         versions.purchase_model,
@@ -44,13 +71,15 @@ with histories as (
         versions.p,
         versions.q,
         versions.gamma,
-        cast(frequency as {{ type_integer() }}) as frequency,
-        cast(recency as {{ type_double() }}) as recency_time,
-        cast(age as {{ type_double() }}) as age_time,
-        cast(mean_value as {{ type_double() }}) as mean_value
+        -- What cannot be is computed as something that can, and is left out of the answer.
+        case when asked.is_possible then asked.repeats else 0 end as repeats,
+        case when asked.is_possible then asked.recency_time else 0.0 end as recency_time,
+        case when asked.is_possible then asked.age_time else 0.0 end as age_time,
+        case when asked.is_possible then asked.value end as value
     from {{ source('clv_state', 'registry_parameters') }} as versions
     inner join {{ ref('int_serving') }} as serving
         on versions.model_version = serving.model_version
+    cross join asked
     where serving.status = 'champion'
 
 ),
@@ -60,8 +89,8 @@ spanned as (
     select
         *,
         {{ leaving_from() }} as leaving_from,
-        {{ leaving_span() | indent(8) }} as leaving_span,
-        b + frequency + case when purchase_model = 'mbgnbd' then 1 else 0 end as stayed
+        {{ leaving_span('repeats') | indent(8) }} as leaving_span,
+        b + repeats + case when purchase_model = 'mbgnbd' then 1 else 0 end as stayed
     from histories
 
 ),
@@ -70,8 +99,8 @@ alive as (
 
     select
         *,
-        {{ probability_alive() | indent(8) }} as probability_alive,
-        p * (gamma + (frequency + 1) * mean_value) / (p * (frequency + 1) + q - 1)
+        {{ probability_alive('repeats') | indent(8) }} as probability_alive,
+        p * (gamma + (repeats + 1) * value) / (p * (repeats + 1) + q - 1)
             as expected_value
     from spanned
 
@@ -168,7 +197,7 @@ rates as (
         days.elapsed,
         max(days.weight) as weight,
         sum(
-            dropouts.weight * (alive.r + alive.frequency) * case
+            dropouts.weight * (alive.r + alive.repeats) * case
                 when alive.purchase_model = 'paretonbd'
                     then
                         exp(
@@ -176,7 +205,7 @@ rates as (
                         ) / (alive.alpha + alive.age_time)
                 else
                     exp(
-                        -(alive.r + alive.frequency + 1) * ln(
+                        -(alive.r + alive.repeats + 1) * ln(
                             1 + dropouts.dropout * days.elapsed
                             / (alive.alpha + alive.age_time)
                         )
@@ -194,8 +223,12 @@ rates as (
 select
     alive.stratum,
     rates.horizon_days,
-    max(alive.probability_alive) as probability_alive,
-    max(alive.probability_alive) * sum(rates.weight * rates.rate) as expected_purchases,
+    case when alive.is_possible then max(alive.probability_alive) end
+        as probability_alive,
+    case
+        when alive.is_possible
+            then max(alive.probability_alive) * sum(rates.weight * rates.rate)
+    end as expected_purchases,
     max(alive.expected_value) as expected_value,
     max(alive.probability_alive) * max(alive.expected_value)
     * sum(rates.weight * rates.rate * exp(-{{ decay }} * rates.elapsed)) as clv,
@@ -203,5 +236,5 @@ select
 from alive
 inner join rates
     on alive.stratum = rates.stratum
-group by 1, 2
+group by alive.stratum, rates.horizon_days, alive.is_possible
 {%- endmacro %}

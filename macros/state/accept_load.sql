@@ -6,7 +6,8 @@
 {% macro accept_load() %}
     {%- set columns = [
         'transaction_month', 'currency', 'line_count', 'duplicate_count', 'refund_count',
-        'purchase_days', 'customers', 'sales_amount',
+        'purchase_days', 'customers', 'sales_amount', 'active_days', 'lines_without_user',
+        'first_transaction_date', 'last_transaction_date',
     ] %}
     insert into {{ source('clv_state', 'accepted_loads') }} (
         invocation_id, as_of_date, {{ columns | join(', ') }}, recorded_at

@@ -44,7 +44,9 @@
             'invocation_id': text, 'as_of_date': 'date', 'transaction_month': 'date',
             'currency': text, 'line_count': count, 'duplicate_count': count,
             'refund_count': count, 'purchase_days': count, 'customers': count,
-            'sales_amount': money, 'recorded_at': instant,
+            'sales_amount': money, 'active_days': count, 'lines_without_user': count,
+            'first_transaction_date': 'date', 'last_transaction_date': 'date',
+            'recorded_at': instant,
         },
         'run_results': {
             'invocation_id': text, 'node': text, 'resource_type': text, 'status': text,

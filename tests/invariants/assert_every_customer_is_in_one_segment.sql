@@ -1,5 +1,5 @@
 -- Segments are exclusive and exhaustive: every customer has one, buyers one of the twelve or
--- suppressed, prospects 00_prospect or suppressed; shares of a scheme add up to 1.
+-- suppressed, others 00_prospect, refunds_only or suppressed; shares of a scheme add up to 1.
 select
     customers.customer_id,
     customer_segments.clv_segment
@@ -10,7 +10,8 @@ where
     customers.customer_id is null
     or customer_segments.clv_segment is null
     or customer_segments.clv_segment != 'suppressed'
-    and (customers.purchase_days = 0) != (customer_segments.clv_segment = '00_prospect')
+    and (customers.purchase_days = 0)
+    != (customer_segments.clv_segment in ('00_prospect', 'refunds_only'))
     or (customers.purchase_days = 0) != (customer_segments.rfm_segment is null)
 
 union all

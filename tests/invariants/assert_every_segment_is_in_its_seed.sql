@@ -7,6 +7,8 @@ with ruled as (
     union all
     {% endfor -%}
     select '00_prospect' as clv_segment
+    union all
+    select 'refunds_only' as clv_segment
 
 )
 

@@ -30,6 +30,26 @@
     ('trimmed of what is trimmed', trimmed("'a bc'"), "'a bc'"),
     ('trimmed of more bytes than characters', trimmed("' ä '"), "'ä'"),
     (
+        'trimmed of tabs and line ends',
+        trimmed('concat(chr(9), chr(10), chr(11), chr(12), chr(13), ' ~ "'a b'" ~ ', chr(13), chr(10))'),
+        "'a b'"
+    ),
+    (
+        'trimmed of the white space of other scripts',
+        trimmed("concat(chr(133), chr(160), chr(5760), chr(8192), chr(8202), 'ä', chr(8232), "
+            ~ "chr(8233), chr(8239), chr(8287), chr(12288))"),
+        "'ä'"
+    ),
+    (
+        'trimmed of what only looks like white space',
+        trimmed("concat(chr(8203), 'a', chr(65279))"), "concat(chr(8203), 'a', chr(65279))"
+    ),
+    ('trimmed of white space alone', trimmed("concat(' ', chr(9))"), "''"),
+    (
+        'trimmed of null', "coalesce(" ~ trimmed("cast(null as " ~ type_text() ~ ")") ~ ", 'null')",
+        "'null'"
+    ),
+    (
         'count_copies counts each row once, null among them',
         "(select sum(copies * copies * coalesce(number, 10)) from (" ~ count_copies(
             "(select 2 as number union all select null union all select 2"

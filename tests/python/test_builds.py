@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from scipy.special import betainc
-from scipy.stats import nbinom, ttest_ind
+from scipy.stats import nbinom, norm, ttest_ind
 from warm_dbt import Dbt
 
 DBT = Dbt()
@@ -133,6 +134,42 @@ def holdout(log, tmp_path_factory):
         **HOLDOUT,
     )
     return build
+
+
+# -- How large a campaign must be
+
+
+def test_a_plan_says_what_it_detects_and_when_the_shop_is_too_small(holdout):
+    known = " ".join(holdout.operate("plan_campaign", **HOLDOUT).split())
+    assert "power 80 %" in known
+    assert "two-sided alpha 5 %" in known
+    value = holdout.read(
+        "select cast(outcomes.value_90d as double) as value, clv_90d "
+        "from clv_intermediate.int_histories__held_out as outcomes "
+        "inner join clv_intermediate.int_predictions__scored as predictions "
+        "using (customer_id, cutoff_date) where is_recipe and value_90d is not null"
+    )
+    rest = 1 - value["value"].corr(value["clv_90d"]) ** 2
+    spread = 2 * (norm.ppf(0.975) + norm.ppf(0.8)) ** 2 * value["value"].var()
+    for lift in (5, 10, 20):
+        arm = spread / (value["value"].mean() * lift / 100) ** 2
+        found = re.search(
+            rf"of {lift} % it needs 2 x ([\d,]+) customers, or 2 x ([\d,]+) with CLV "
+            r"as covariate\.( The shop[^.]*)?",
+            known,
+        )
+        plain, adjusted = (int(found[k].replace(",", "")) for k in (1, 2))
+        assert plain == pytest.approx(arm, abs=1)
+        assert adjusted == pytest.approx(arm * rest, abs=1)
+        expected = None
+        if 2 * arm > len(value):
+            expected = f" The shop has enough, {len(value):,}, with CLV only"
+        if 2 * arm * rest > len(value):
+            expected = f" The shop has too few customers: {len(value):,}"
+        assert found[3] == expected
+    assert "too few" in known
+    least = 100 * np.sqrt(2 * spread / len(value)) / value["value"].mean()
+    assert f"find a difference of {least:.1f} % or more" in known
 
 
 # -- Published numbers, from the transaction log through SQL and the fit
@@ -475,8 +512,17 @@ def test_revenue_is_what_a_reader_of_the_log_would_add_up(rich, inputs):
     expected = amount[log["user_id"] != "nobody"].sum()
     found = rich.read("select sum(revenue_amount) as total from clv.customers")
     assert found["total"][0] == pytest.approx(expected, abs=0.01)
-    set_aside = rich.read("from clv.revenue_reconciliation").set_index("disposition")
-    counts = set_aside["line_count"]
+    happened = rich.read("from clv.revenue_reconciliation")
+    total = inputs["transactions"]["amount"].sum()
+    assert float(happened["delivered_amount"].sum()) == pytest.approx(total, abs=0.001)
+    counted = happened[happened["is_counted"]]
+    assert float(counted["revenue_amount"].sum()) == pytest.approx(expected, abs=0.01)
+    euros = happened[happened["currency"] == "EUR"].set_index("disposition")
+    assert (
+        euros.loc["purchase", "revenue_amount"]
+        > euros.loc["purchase", "delivered_amount"]
+    )
+    counts = happened.groupby("disposition")["line_count"].sum()
     assert counts["no_user"] == 6
     assert counts["duplicate"] == 40
     assert counts["unmatched_refund"] == 1
@@ -516,9 +562,26 @@ def test_prospects_have_the_prior_of_their_country(rich):
     found = rich.read(
         "select * from clv.customer_lifetime_value where clv_source = 'cohort_prior'"
     )
-    assert len(found) >= 151
+    assert len(found) >= 150
     assert found["first_purchase_date"].isna().all()
     assert found["clv_365d"].notna().all()
+
+
+def test_who_has_refunds_only_is_no_prospect_and_pages_nobody(rich):
+    found = rich.read(
+        "select clv_source, scores.clv_365d is null as is_null, segments.clv_segment, "
+        "exclusion_reason from clv.customer_lifetime_value as scores "
+        "inner join clv.customer_segments as segments using (customer_id) "
+        "inner join clv_export.export_marketing_cloud__candidates using (customer_id) "
+        "where customer_id = 'nobody'"
+    )
+    expected = ["refunds_only", True, "refunds_only", "suppressed"]
+    assert found.to_numpy().tolist() == [expected]
+    coverage = rich.read("from clv.score_coverage where is_total").iloc[0]
+    people = rich.read("select count(*) as n from clv.customers")["n"][0]
+    assert coverage["customers"] == coverage["scored_customers"] == people - 1
+    alerts = rich.read("select rule from clv.alerts where severity = 'page'")
+    assert "scores_are_missing_or_negative" not in alerts["rule"].tolist()
 
 
 def test_channels_have_their_spend_and_those_who_first_bought(rich, inputs):

@@ -160,3 +160,31 @@ def test_a_feature_that_vanishes_raises_one_alert(shop, customers):
 def test_age_is_reported_and_never_an_alert(shop, customers):
     older = customers.assign(age_days=customers["age_days"] + 365)
     assert shop(customers[:3000], older[3000:]).empty
+
+
+def test_what_old_data_cannot_cause_is_loud_though_they_are_old(compiled):
+    """By the rules as they are shipped, at the worst of every measure."""
+    with duckdb.connect() as connection:
+        rules = ROOT / "seeds" / "reference" / "alert_rules.csv"
+        connection.execute(f"create table alert_rules as from '{rules}'")
+        connection.execute(
+            "create table int_as_of as select date '2024-12-31' as as_of_date"
+        )
+        connection.execute(
+            "create table int_monitoring__measures as "
+            "select distinct measure, 'all' as subject, "
+            "case when is_breached_below then -1e9 else 1e9 end as measured "
+            "from alert_rules"
+        )
+        alerts = connection.sql(compiled["alerts"]).df().set_index("rule")
+    quiet = alerts["quiet_because"]
+    assert len(alerts) == len(pd.read_csv(rules))
+    assert pd.isna(quiet["data_are_old"])
+    for rule in (
+        *("customers_are_not_scored", "scores_are_missing_or_negative"),
+        *("an_identity_swallows_others", "more_lines_have_no_user", "fits_are_flagged"),
+        *("the_fit_is_old", "redemptions_exceed_the_plan"),
+    ):
+        assert pd.isna(quiet[rule]), rule
+    for rule in ("scores_moved", "features_drifted", "purchases_are_off"):
+        assert quiet[rule] == "explained by pipeline_late"

@@ -135,3 +135,25 @@ def test_a_good_load_with_late_lines_passes_and_is_accepted(good, log):
     assert good.exit_code == 0, printed
     accepted = good.read("select max(as_of_date) as day from clv_state.accepted_loads")
     assert str(accepted["day"].iloc[0])[:10] == NEXT
+
+
+def test_a_first_load_that_changes_within_passes_and_says_so_once(log, tmp_path):
+    build = Build(tmp_path)
+    cents = log.assign(
+        amount=log["amount"].where(log["ts"] < "1997-10-01", log["amount"] * 100)
+    )
+    build.load(transactions=until(cents, ACCEPTED))
+    printed = " ".join(checked(build).split())
+    assert build.exit_code == 0
+    assert printed.count("of this first load") == 1
+    assert "clv: transactions.amount has a median of" in printed
+    found = build.read("from clv_intermediate.int_loads__checked")
+    assert found["fault"].isna().all()
+    changed = found.loc[found["notice"].notna(), "transaction_month"]
+    assert changed.min() == pd.Timestamp("1997-10-01")
+    # accepted, so that the next load is judged beside it
+    checked(build)
+    assert build.exit_code == 0
+    build.load(transactions=until(log, NEXT))
+    assert "gives" in checked(build)
+    assert build.exit_code != 0

@@ -71,3 +71,29 @@ def test_a_history_that_nobody_has_is_scored_too(built):
     without = built.read("from clv.score_history(0, 0, 0, null)")
     assert without["clv"].isna().all()
     assert without["expected_purchases"].between(0, 50).all()
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        "2, 300, 200, 10.0",  # bought after the cutoff
+        "-1, 0, 100, 10.0",
+        "1, -5, 100, 10.0",
+        "0, 0, -1, 10.0",
+        "0, 30, 100, 10.0",  # a last purchase beside no repeat
+        "3, 2, 100, 10.0",  # three days of purchases within two
+        "2, 30, 100, -10.0",
+        "2, 30, 100, 'nan'::double",
+        "2, 30, 100, 'infinity'::double",
+        "'nan'::double, 30, 100, 10.0",
+        "2, 'nan'::double, 100, 10.0",
+        "2, 30, 'nan'::double, 10.0",
+        "2, 30, 'infinity'::double, 10.0",
+        "null, 30, 100, 10.0",
+    ],
+)
+def test_a_history_that_cannot_be_is_answered_with_nulls(built, history):
+    found = built.read(f"from clv.score_history({history})")
+    assert len(found) == 3 * 4
+    numbers = ["probability_alive", "expected_purchases", "expected_value", "clv"]
+    assert found[numbers].isna().all(axis=None)

@@ -563,7 +563,7 @@ def test_without_marts_no_page_is_made_and_a_sentence_says_so(
         relations: ClassVar[dict] = {}
 
     monkeypatch.setattr(report, "Warehouse", lambda target, variables: Bare())
-    assert report.main(["--output", str(tmp_path / "page.html")]) == 1
+    assert report.main(["--output", str(tmp_path / "page.html")]) == 2
     assert "No page: There are no marts yet" in capsys.readouterr().err
     assert not (tmp_path / "page.html").exists()
 

@@ -70,7 +70,8 @@ touches as (
         transactions.customer_id,
         transactions.transaction_date,
         min(transactions.channel) as channel,
-        min(transactions.country) as country
+        min(transactions.country) as country,
+        max(case when transactions.is_refund then 0 else 1 end) = 1 as has_sale
     from {{ ref('int_transactions__resolved') }} as transactions
     inner join {{ ref('int_settled_until') }} as settled
         on transactions.transaction_date >= settled.settled_until
@@ -88,7 +89,9 @@ first_touch as (
         customer_id,
         transaction_date as first_transaction_date,
         channel as first_channel,
-        country as first_country
+        country as first_country,
+        max(case when has_sale then 1 else 0 end) over (partition by customer_id) = 0
+            as has_refunds_only
     from touches
     qualify row_number() over (partition by customer_id order by transaction_date) = 1
 
@@ -102,6 +105,7 @@ select
     ranked.acquisition_source,
     first_touch.first_channel,
     first_touch.first_country,
+    coalesce(first_touch.has_refunds_only, false) as has_refunds_only,
     ranked.signup_date,
     first_touch.first_transaction_date,
     -- When we first knew of her: the earlier of sign-up and first transaction.

@@ -6,7 +6,8 @@ with touches as (
         transactions.customer_id,
         transactions.transaction_date,
         min(transactions.channel) as channel,
-        min(transactions.country) as country
+        min(transactions.country) as country,
+        max(case when transactions.is_refund then 0 else 1 end) as sales
     from {{ ref('int_transactions__resolved') }} as transactions
     inner join {{ ref('int_settled_until') }} as settled
         on transactions.transaction_date < settled.settled_until
@@ -19,6 +20,7 @@ select
     customer_id,
     transaction_date,
     channel,
-    country
+    country,
+    max(sales) over (partition by customer_id) = 1 as has_sale
 from touches
 qualify row_number() over (partition by customer_id order by transaction_date) = 1

@@ -93,6 +93,7 @@ united as (
         profiled.purchase_days,
         profiled.customers,
         profiled.active_days,
+        profiled.lines_without_user,
         profiled.sales_amount,
         profiled.median_sale_amount,
         profiled.first_transaction_date,
@@ -144,6 +145,7 @@ expected as (
     select
         compared.*,
         span.last_transaction_date as last_day,
+        accepted_span.as_of_date is null as is_first_load,
         compared.transaction_month = span.last_month
         and row_number() over (
             partition by compared.transaction_month
@@ -187,7 +189,7 @@ judged as (
         -- Longer than the limit, and less likely than 1 in 10,000 when days are empty by chance.
         greatest(
             {{ var('clv_load_max_gap_days') }},
-            ln(0.0001) / ln(greatest(0.0001, 1 - least(0.9999, active_share_before)))
+            {{ likely_gap('active_share_before') }}
         ) as allowed_missing_days
     from expected
 
@@ -243,6 +245,8 @@ faulted as (
                     ', ', cast(missing_days as {{ type_text() }}), ' days before ',
                     cast(expected_day as {{ type_text() }})
                 )
+        end as load_fault,
+        case
             when
                 not is_closed and duplicate_count * 1.0 / line_count > greatest(
                     {{ var('clv_load_max_duplicates') }},
@@ -283,7 +287,7 @@ faulted as (
                     ' of ', cast(line_count_before as {{ type_text() }}),
                     ' in the months before'
                 )
-        end as fault
+        end as range_fault
     from judged
 
 )
@@ -297,6 +301,7 @@ select
     purchase_days,
     customers,
     active_days,
+    lines_without_user,
     sales_amount,
     median_sale_amount,
     accepted_line_count,
@@ -305,7 +310,12 @@ select
     accepted_sales_amount,
     accepted_as_of_date,
     is_closed,
-    fault,
+    -- Where nothing was accepted, nothing tells whether a change of range is a fault or history.
+    case
+        when is_first_load then load_fault
+        else coalesce(load_fault, range_fault)
+    end as fault,
+    case when is_first_load then range_fault end as notice,
     first_transaction_date,
     last_transaction_date
 from faulted

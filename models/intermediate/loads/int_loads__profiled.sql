@@ -33,6 +33,7 @@ customer_days as (
         count(*) as distinct_lines,
         sum(copies) as line_count,
         sum(case when is_returned then copies else 0 end) as refund_count,
+        sum(case when user_id is null then copies else 0 end) as lines_without_user,
         sum(case when not is_returned then copies * amount end) as sales_amount
     from lines
     group by 1, 2, 3
@@ -47,6 +48,7 @@ summed as (
         sum(line_count) as line_count,
         sum(line_count - distinct_lines) as duplicate_count,
         sum(refund_count) as refund_count,
+        sum(lines_without_user) as lines_without_user,
         sum(case when line_count > refund_count then 1 else 0 end) as purchase_days,
         count(distinct user_id) as customers,
         count(distinct transaction_date) as active_days,
@@ -107,7 +109,7 @@ select
     summed.currency,
     {%- for count in [
         'line_count', 'duplicate_count', 'refund_count', 'purchase_days', 'customers',
-        'active_days',
+        'active_days', 'lines_without_user',
     ] %}
     cast(summed.{{ count }} as {{ type_integer() }}) as {{ count }},
     {%- endfor %}
@@ -133,11 +135,12 @@ select
     refund_count,
     purchase_days,
     customers,
-    cast(null as {{ type_integer() }}) as active_days,
+    active_days,
+    lines_without_user,
     sales_amount,
     cast(null as {{ type_money() }}) as median_sale_amount,
-    transaction_month as first_transaction_date,
-    transaction_month as last_transaction_date
+    coalesce(first_transaction_date, transaction_month) as first_transaction_date,
+    coalesce(last_transaction_date, transaction_month) as last_transaction_date
 from {{ source('clv_state', 'accepted_loads') }}
 where
     transaction_month < date '{{ daily_window().lines_from }}'

@@ -61,6 +61,33 @@ identities as (
 
 ),
 
+guest_months as (
+
+    select
+        transaction_month,
+        sum(line_count) as line_count,
+        sum(lines_without_user) * 1.0 / sum(line_count) as share
+    from {{ ref('int_loads__checked') }}
+    where lines_without_user is not null
+    group by 1
+
+),
+
+-- The newest month, beside the highest share of the six before it.
+guests as (
+
+    select
+        line_count,
+        share,
+        max(share) over (
+            order by transaction_month
+            rows between 6 preceding and 1 preceding
+        ) as highest_before
+    from guest_months
+    qualify row_number() over (order by transaction_month desc) = 1
+
+),
+
 -- Of a campaign that is over and no longer shipped nobody needs to be told.
 campaigns as (
 
@@ -79,9 +106,9 @@ campaigns as (
 united as (
 
     select
-        'age_days' as measure,
+        case when subject = 'parameters' then 'fit_age' else 'data_age' end as measure,
         subject,
-        cast(age_days as {{ type_double() }}) as measured
+        age_days / usual_days as measured
     from {{ ref('data_freshness') }}
 
     union all
@@ -213,12 +240,32 @@ united as (
 
     union all
 
+    -- A share that has been there is no news, and that of a handful says nothing.
     select
-        'lines_without_user_rate' as measure,
+        'lines_without_user_rise' as measure,
         'all' as subject,
-        1.0 * sum(case when disposition = 'no_user' then line_count else 0 end)
-        / nullif(sum(line_count), 0) as measured
-    from {{ ref('revenue_reconciliation') }}
+        share - 3 * sqrt(share * (1 - share) / line_count) - highest_before as measured
+    from guests
+    where line_count >= 30
+
+    union all
+
+    select
+        'changed_months' as measure,
+        'all' as subject,
+        cast(count(notice) as {{ type_double() }}) as measured
+    from {{ ref('int_loads__checked') }}
+
+    union all
+
+    select
+        'alike_ids' as measure,
+        'all' as subject,
+        cast(
+            count(*) - count(distinct lower(replace(customer_id, ' ', '')))
+            as {{ type_double() }}
+        ) as measured
+    from {{ ref('int_customers__profiled') }}
 
     union all
 

@@ -2,7 +2,9 @@
 -- The same people a prior is for, one horizon earlier: what did they bring until today?
 with as_of as (
 
-    select as_of_date
+    select
+        as_of_date,
+        first_transaction_date
     from {{ ref('int_as_of') }}
 
 ),
@@ -12,9 +14,12 @@ cutoffs as (
     {%- for horizon in var('clv_horizons') %}
     select
         {{ horizon }} as horizon_days,
-        {{ add_days('as_of_date', -horizon) }} as cutoff_date,
-        as_of_date
+        {{ add_days('as_of_date', -horizon) }} as cutoff_date
     from as_of
+    -- What came before the log is not known.
+    where
+        {{ add_days('as_of_date', -horizon) }}
+        >= {{ add_days('first_transaction_date', -1) }}
     {{- '\n\n    union all\n' if not loop.last }}
     {%- endfor %}
 
@@ -55,7 +60,8 @@ prospects as (
     left join first_purchases
         on profiled.customer_id = first_purchases.customer_id
     where
-        profiled.first_seen_date <= cutoffs.cutoff_date
+        not profiled.has_refunds_only
+        and profiled.first_seen_date <= cutoffs.cutoff_date
         and (
             first_purchases.first_purchase_date is null
             or first_purchases.first_purchase_date > cutoffs.cutoff_date

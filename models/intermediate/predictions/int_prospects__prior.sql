@@ -1,13 +1,20 @@
 -- grain: one row per acquisition source, country and horizon
 -- Means are shrunk towards everyone's, (sum + k * overall mean) / (n + k); quantiles are those of
--- the group once it has k members, of everyone before that.
+-- the group once it has k members, of everyone before that. A horizon that nobody has been seen over
+-- takes what came in the longest shorter one: at least that.
 {%- set k = var('clv_prior_strength') %}
 {%- set measures = {
     'probability_purchase': 'buyers',
     'expected_purchases': 'purchases',
     'expected_value': 'value_amount',
 } %}
-with outcomes as (
+with horizons as (
+
+    {{ horizon_rows() | indent(4) }}
+
+),
+
+outcomes as (
 
     select *
     from {{ ref('int_prospects__outcomes') }}
@@ -77,6 +84,20 @@ summed as (
 
 ),
 
+learned as (
+
+    select
+        horizons.horizon_days,
+        max(summed.horizon_days) as learned_horizon_days
+    from horizons
+    inner join summed
+        on
+            summed.is_everyone
+            and horizons.horizon_days >= summed.horizon_days
+    group by 1
+
+),
+
 -- A group of today's prospects may have had none back then: it gets everyone's means.
 wanted as (
 
@@ -90,7 +111,8 @@ wanted as (
 select
     wanted.acquisition_source,
     wanted.country,
-    everyone.horizon_days,
+    learned.horizon_days,
+    learned.learned_horizon_days,
     {%- for measure, total in measures.items() %}
     (
         coalesce(members.{{ total }}, 0)
@@ -105,11 +127,14 @@ select
     {%- endfor %}
     cast(coalesce(members.prospects, 0) as {{ type_integer() }}) as prospects
 from wanted
+cross join learned
 inner join summed as everyone
-    on everyone.is_everyone
+    on
+        learned.learned_horizon_days = everyone.horizon_days
+        and everyone.is_everyone
 left join summed as members
     on
         not members.is_everyone
         and wanted.acquisition_source = members.acquisition_source
         and wanted.country = members.country
-        and everyone.horizon_days = members.horizon_days
+        and learned.learned_horizon_days = members.horizon_days

@@ -55,6 +55,7 @@ prospects as (
         profiled.customer_id,
         coalesce(profiled.acquisition_source, 'unknown') as acquisition_source,
         coalesce(profiled.country, profiled.first_country, 'unknown') as country,
+        profiled.has_refunds_only,
         as_of.as_of_date
     from {{ ref('int_customers__profiled') }} as profiled
     cross join as_of
@@ -69,7 +70,8 @@ priors as (
     select
         *,
         -- Value that comes evenly over the horizon is worth what it is in the middle.
-        power(1 + {{ var('clv_discount_rate') }}, -horizon_days / 730.0) as discount
+        power(1 + {{ var('clv_discount_rate') }}, -learned_horizon_days / 730.0)
+            as discount
     from {{ ref('int_prospects__prior') }}
 
 ),
@@ -132,13 +134,26 @@ united as (
         cast(null as {{ type_double() }}) as clv_{{ horizon }}d_p90_raw,
         {%- endfor %}
         {%- for horizon in horizons %}
-        'cohort_prior' as interval_source_{{ horizon }}d,
+        case
+            when prior_{{ horizon }}d.learned_horizon_days = {{ horizon }}
+                then 'cohort_prior'
+            when prior_{{ horizon }}d.learned_horizon_days < {{ horizon }}
+                then 'cohort_prior_of_shorter_horizon'
+        end as interval_source_{{ horizon }}d,
         {%- endfor %}
-        'cohort_prior' as clv_source,
-        concat('cohort_prior@', cast(prospects.as_of_date as {{ type_text() }}))
-            as model_version,
-        prospects.as_of_date as scored_on
+        case when prospects.has_refunds_only then 'refunds_only' else 'cohort_prior' end
+            as clv_source,
+        case
+            when not prospects.has_refunds_only
+                then concat(
+                    'cohort_prior@', cast(prospects.as_of_date as {{ type_text() }})
+                )
+        end as model_version,
+        case
+            when not prospects.has_refunds_only then prospects.as_of_date
+        end as scored_on
     from prospects
+    -- Of those whose refunds alone are known nothing is expected: they are no newcomers.
     {% for horizon in horizons %}
     {%- set prior = 'prior_' ~ horizon ~ 'd' %}
     left join priors as {{ prior }}
@@ -146,6 +161,7 @@ united as (
             prospects.acquisition_source = {{ prior }}.acquisition_source
             and prospects.country = {{ prior }}.country
             and {{ prior }}.horizon_days = {{ horizon }}
+            and not prospects.has_refunds_only
     {%- endfor %}
 
 ),

@@ -13,7 +13,8 @@ profiled as (
 
     select
         customer_id,
-        first_seen_date
+        first_seen_date,
+        has_refunds_only
     from {{ ref('int_customers__profiled') }}
 
 ),
@@ -95,6 +96,7 @@ placed as (
             when ruled.customer_id is not null
                 then coalesce(latest.segment, ruled.segment)
             when customers.is_suppressed then 'suppressed'
+            when profiled.has_refunds_only then 'refunds_only'
             else '00_prospect'
         end as clv_segment,
         case

@@ -1,8 +1,64 @@
 -- grain: one row per thing that must not be old: transactions, features, parameters, scores
+-- Nothing can be newer than the transactions: how old they may be is learned from the days between
+-- them. A fit may be as old as the days between full runs.
 with as_of as (
 
     select as_of_date
     from {{ ref('int_as_of') }}
+
+),
+
+-- The last year, whatever the currency.
+months as (
+
+    select
+        loads.transaction_month,
+        min(loads.first_transaction_date) as first_date,
+        max(loads.last_transaction_date) as last_date,
+        max(loads.active_days) as active_days
+    from {{ ref('int_loads__checked') }} as loads
+    inner join as_of
+        on loads.transaction_month >= {{ add_days('as_of.as_of_date', -366) }}
+    where loads.active_days is not null
+    group by 1
+
+),
+
+gaps as (
+
+    select
+        first_date,
+        last_date,
+        active_days,
+        {{ days_between('first_date', 'last_date') }}
+        / nullif(active_days - 1.0, 0) as mean_gap,
+        {{ days_between(
+            'lag(last_date) over (order by transaction_month)', 'first_date'
+        ) }} as gap_before
+    from months
+
+),
+
+observed as (
+
+    select
+        greatest(coalesce(max(mean_gap), 1), coalesce(max(gap_before), 1))
+            as longest_gap,
+        sum(active_days) * 1.0
+        / ({{ days_between('min(first_date)', 'max(last_date)') }} + 1) as active_share
+    from gaps
+
+),
+
+-- One interruption of a shop that sells daily makes no gap usual: hence the least of two.
+usual as (
+
+    select
+        greatest(
+            1,
+            coalesce(least(longest_gap, {{ likely_gap('active_share') }} / 2), 1)
+        ) as gap_days
+    from observed
 
 ),
 
@@ -22,16 +78,24 @@ newest as (
 
     union all
 
+    -- Of the version that serves, not of the newest, which may have been rejected.
     select
         'parameters' as subject,
-        max(cutoff_date) as newest_date
-    from {{ ref('int_purchases__parameters') }}
+        max(parameters.fitted_until) as newest_date
+    from {{ source('clv_state', 'registry_parameters') }} as parameters
+    inner join {{ ref('int_serving') }} as serving
+        on parameters.model_version = serving.model_version
+    where serving.status = 'champion'
 
     union all
 
+    -- Right after a rollback buyers have the scores of an earlier run.
     select
         'scores' as subject,
-        max(as_of_date) as newest_date
+        coalesce(
+            max(case when first_purchase_date is not null then scored_on end),
+            max(as_of_date)
+        ) as newest_date
     from {{ ref('customer_lifetime_value') }}
 
 ),
@@ -42,12 +106,20 @@ dated as (
         newest.subject,
         newest.newest_date,
         {% if var('clv_now') is none -%}
-        as_of.as_of_date as checked_date
+        as_of.as_of_date as checked_date,
         {%- else -%}
-        cast('{{ var("clv_now") }}' as date) as checked_date
+        cast('{{ var("clv_now") }}' as date) as checked_date,
         {%- endif %}
+        cast(
+            case
+                when newest.subject = 'parameters'
+                    then {{ var('clv_days_between_full_runs') }}
+                else usual.gap_days
+            end as {{ type_double() }}
+        ) as usual_days
     from newest
     cross join as_of
+    cross join usual
 
 ),
 
@@ -60,28 +132,42 @@ aged as (
 
 ),
 
-limits as (
+rules as (
 
     select
+        measure,
         warn_limit,
         fail_limit
     from {{ ref('alert_rules') }}
-    where measure = 'age_days'
+
+),
+
+limited as (
+
+    select
+        aged.*,
+        rules.warn_limit * aged.usual_days as warn_after_days,
+        rules.fail_limit * aged.usual_days as fail_after_days
+    from aged
+    left join rules
+        on
+            rules.measure
+            = case when aged.subject = 'parameters' then 'fit_age' else 'data_age' end
 
 )
 
 select
-    aged.subject,
-    aged.newest_date,
-    aged.checked_date,
-    aged.age_days,
-    limits.warn_limit as warn_after_days,
-    limits.fail_limit as fail_after_days,
+    subject,
+    newest_date,
+    checked_date,
+    age_days,
+    usual_days,
+    warn_after_days,
+    fail_after_days,
     case
         -- What is not there is as old as can be.
-        when coalesce(aged.age_days > limits.fail_limit, true) then 'fail'
-        when aged.age_days > limits.warn_limit then 'warn'
+        when age_days is null or age_days > fail_after_days then 'fail'
+        when age_days > warn_after_days then 'warn'
         else 'ok'
     end as status
-from aged
-cross join limits
+from limited

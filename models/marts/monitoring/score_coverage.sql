@@ -13,6 +13,8 @@ with customers as (
     from {{ ref('customers') }} as customers
     left join {{ ref('customer_lifetime_value') }} as scores
         on customers.customer_id = scores.customer_id
+    -- Of them nothing is expected.
+    where coalesce(scores.clv_source, '') != 'refunds_only'
 
 ),
 
