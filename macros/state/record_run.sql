@@ -27,7 +27,7 @@
             with scored as (
                 {%- if is_scored %}
                 select
-                    count(*) as rows_attempted,
+                    sum(case when clv_source = 'withheld' then 0 else 1 end) as rows_attempted,
                     sum(
                         case
                             when {{ 'expected_purchases_365d' if values else 'clv_365d' }} >= 0

@@ -51,6 +51,23 @@ histories as (
 
 ),
 
+readiness as (
+
+    select *
+    from {{ ref('int_readiness') }}
+    where is_production
+
+),
+
+-- Where forecasts are withheld nobody is to be scored.
+coverage as (
+
+    select score_coverage.*
+    from {{ ref('score_coverage') }} as score_coverage
+    where exists (select 1 from readiness where readiness.is_forecast)
+
+),
+
 identities as (
 
     select
@@ -90,7 +107,7 @@ united as (
         'coverage_rate' as measure,
         acquisition_source as subject,
         coverage_rate as measured
-    from {{ ref('score_coverage') }}
+    from coverage
     -- The share of a handful says nothing.
     where is_total or customers >= 100
 
@@ -100,8 +117,33 @@ united as (
         'unscored_customers' as measure,
         'all' as subject,
         cast(customers - scored_customers as {{ type_double() }}) as measured
-    from {{ ref('score_coverage') }}
+    from coverage
     where is_total
+
+    -- The subject says it in words.
+    {%- for measure, status in {
+        'withheld_horizons': 'not is_forecast', 'unchecked_horizons': "status = 'unchecked'",
+    }.items() %}
+
+    union all
+
+    select
+        '{{ measure }}' as measure,
+        reason as subject,
+        cast(count(*) as {{ type_double() }}) as measured
+    from readiness
+    where {{ status }}
+    group by 2
+    {%- endfor %}
+
+    union all
+
+    select
+        'regular_customer_rate' as measure,
+        coalesce(warning, 'all') as subject,
+        regular_share as measured
+    from {{ ref('int_purchases__regularity') }}
+    where exists (select 1 from readiness where readiness.is_forecast)
 
     union all
 

@@ -118,7 +118,10 @@ judged as (
         -- Shrunk towards everyone, who weigh as much as {{ k }} customers; then the lower end of
         -- a one-sided 95 % range of the mean.
         (
-            joined.new_customers * coalesce(joined.value_365d, 0)
+            case
+                when joined.new_customers = 0 then 0.0
+                else joined.new_customers * joined.value_365d
+            end
             + {{ k }} * everyone.value_365d
             - 1.645 * sqrt(
                 joined.new_customers * coalesce(joined.customer_variance, 0)

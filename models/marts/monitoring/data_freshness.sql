@@ -22,10 +22,15 @@ newest as (
 
     union all
 
+    -- Where forecasts are withheld nothing is fitted, and nothing is late.
     select
         'parameters' as subject,
-        max(cutoff_date) as newest_date
-    from {{ ref('int_purchases__parameters') }}
+        max(parameters.cutoff_date) as newest_date
+    from {{ ref('int_readiness') }} as readiness
+    left join {{ ref('int_purchases__parameters') }} as parameters
+        on readiness.is_forecast
+    where readiness.is_production and readiness.is_forecast
+    group by 1
 
     union all
 
