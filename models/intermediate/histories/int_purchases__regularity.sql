@@ -63,7 +63,7 @@ commonest as (
 
     select gap_days
     from histogram
-    qualify row_number() over (order by gaps desc, gap_days) = 1
+    qualify row_number() over (order by gaps desc, gap_days asc) = 1
 
 ),
 
@@ -113,15 +113,15 @@ select
     case
         when 2 * regular_customers > repeat_customers
             then concat(
-                'looks contractual: ',
+                'looks contractual (',
                 cast(
                     cast(
                         floor(100.0 * regular_customers / repeat_customers)
                         as {{ type_integer() }}
                     ) as {{ type_text() }}
                 ),
-                ' % of repeat customers pay the same amount at regular intervals; ',
-                'the models are for customers who come and go as they like'
+                ' % of repeat customers pay the same amount at regular intervals): ',
+                'the models are not made for that'
             )
     end as warning
 from summed

@@ -41,7 +41,8 @@ counted as (
         coalesce(histories.buyers, 0) as buyers,
         coalesce(histories.repeat_customers, 0) as repeat_customers,
         case
-            when cutoffs.log_days < {{ var('clv_min_history_days') }} then 'log_too_short'
+            when cutoffs.log_days < {{ var('clv_min_history_days') }}
+                then 'log_too_short'
             when coalesce(histories.repeat_customers, 0) = 0 then 'no_repeat_purchases'
             when histories.repeat_customers < {{ fewest_repeat_customers }}
                 then 'too_few_repeat_customers'
@@ -120,15 +121,16 @@ select
     case judged.status
         when 'log_too_short'
             then concat(
-                cast(judged.log_days as {{ type_text() }}), ' days of log: a forecast needs ',
-                '{{ var("clv_min_history_days") }}'
+                cast(judged.log_days as {{ type_text() }}),
+                ' days of log: a forecast needs {{ var("clv_min_history_days") }}'
             )
         when 'no_repeat_purchases' then 'no customer has bought on a second day'
         when 'too_few_repeat_customers'
             then concat(
                 'only ', cast(judged.repeat_customers as {{ type_text() }}), ' of ',
                 cast(judged.buyers as {{ type_text() }}),
-                ' customers have bought again: a forecast needs {{ fewest_repeat_customers }}'
+                ' customers have bought again: a forecast needs ',
+                '{{ fewest_repeat_customers }}'
             )
         when 'unchecked'
             then concat(

@@ -59,12 +59,21 @@ readiness as (
 
 ),
 
+given as (
+
+    select count(*) as horizons
+    from readiness
+    where is_forecast
+
+),
+
 -- Where forecasts are withheld nobody is to be scored.
 coverage as (
 
     select score_coverage.*
     from {{ ref('score_coverage') }} as score_coverage
-    where exists (select 1 from readiness where readiness.is_forecast)
+    inner join given
+        on given.horizons > 0
 
 ),
 
@@ -140,10 +149,11 @@ united as (
 
     select
         'regular_customer_rate' as measure,
-        coalesce(warning, 'all') as subject,
-        regular_share as measured
-    from {{ ref('int_purchases__regularity') }}
-    where exists (select 1 from readiness where readiness.is_forecast)
+        coalesce(regularity.warning, 'all') as subject,
+        regularity.regular_share as measured
+    from {{ ref('int_purchases__regularity') }} as regularity
+    inner join given
+        on given.horizons > 0
 
     union all
 

@@ -71,7 +71,8 @@ cohorts as (
         {%- for day in days %}
         -- Where forecasts are withheld, only what all of them have brought is known.
         case
-            when max(case when is_forecast then 1 else 0 end) = 1
+            when
+                max(case when is_forecast then 1 else 0 end) = 1
                 or count(value_{{ day }}d) = count(*)
                 then avg(value_{{ day }}d)
         end as value_{{ day }}d,
