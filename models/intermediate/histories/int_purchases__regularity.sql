@@ -59,11 +59,19 @@ histogram as (
 
 ),
 
+most as (
+
+    select max(gaps) as gaps
+    from histogram
+
+),
+
 commonest as (
 
-    select gap_days
+    select min(histogram.gap_days) as gap_days
     from histogram
-    qualify row_number() over (order by gaps desc, gap_days asc) = 1
+    inner join most
+        on histogram.gaps = most.gaps
 
 ),
 

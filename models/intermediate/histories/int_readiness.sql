@@ -2,10 +2,11 @@
 -- As of every cutoff alike: where there is not enough, nothing is fitted, so that nothing is checked
 -- there either.
 {#-
-    Simulated shops of known parameters, 40 of each kind, fitted and compared with the truth: with 30
-    customers who have bought again, the total of 365 days is off by a factor of 1.5 (a year of log) to
-    2.2 (four months) at most, 95 % of the time; with 20 by 1.9 to 3.6, with 10 by 1.9 to 2.6, with 5
-    by 2.0 to 4.0, and four fits in five have then no optimum of their own.
+    Simulated shops of known BG/NBD parameters (sparse, loyal, grocery; four months or a year of log),
+    40 of each, fitted and compared with the truth. In 95 % of them the purchases expected over 365 days,
+    all customers together, were within this factor of the true expectation, in the best kind of shop
+    and in the worst: with 5 customers who have bought again 2.0 and 5.8, with 10 1.8 and 3.4, with 20
+    1.3 and 3.6, with 30 1.2 and 2.3, with 50 1.2 and 1.8, with 100 1.2 and 1.6.
 #}
 {%- set fewest_repeat_customers = 30 %}
 with cutoffs as (
