@@ -1,5 +1,4 @@
 -- Where the log is not enough to forecast, every customer says so, and no mart expects anything.
-{%- set withheld = "('log_too_short', 'no_repeat_purchases', 'too_few_repeat_customers')" %}
 with readiness as (
 
     select distinct is_forecast
@@ -14,7 +13,8 @@ select
 from {{ ref('customer_lifetime_value') }} as customers
 cross join readiness
 where
-    readiness.is_forecast = (customers.forecast_status in {{ withheld }})
+    readiness.is_forecast
+    != (customers.forecast_status in ('ready', 'unchecked'))
     or readiness.is_forecast = (customers.clv_source = 'withheld')
     or (
         not readiness.is_forecast
