@@ -16,7 +16,7 @@ import os
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,13 @@ from report_findings import (
     instant,
     month,
     name,
+    notices,
     percent,
     plural,
+    withheld,
 )
 from report_panels import (
+    FORECASTS,
     GLOSSARY,
     PANELS,
     PRICED,
@@ -288,6 +291,8 @@ class Figure:
 
 def figure(panel: Panel, found: Found, unit: Unit) -> Figure:
     rows, nothing = found[panel.read], panel.empty
+    if panel.read in FORECASTS and (reason := withheld(found["readiness"] or ())):
+        nothing = reason
     if rows is None:
         nothing = f"Not built here: the mart {panel.mart} is not in the warehouse."
     rows = panel.prepare(rows or [], unit)
@@ -339,6 +344,12 @@ def bundle() -> str:
 
 def page(found: Found, unit: Unit, vega: str) -> str:
     """The whole page as text."""
+    readiness = found["readiness"] or ()
+    if withheld(readiness):
+        # Earlier cutoffs may have rows; they say nothing of now.
+        found = found | {read: [] for read in FORECASTS if found[read] is not None}
+    if money := found["money"]:
+        unit = replace(unit, money=money[0]["money"])
     figures = [figure(panel, found, unit) for panel in PANELS]
     segments, versions = found["segments"] or (), found["versions"] or ()
     serves = [row for row in versions if row["status"] == "champion"]
@@ -356,6 +367,7 @@ def page(found: Found, unit: Unit, vega: str) -> str:
             "operations": state_of_play(found, unit),
         },
         glossary=GLOSSARY,
+        notices=notices(readiness),
         as_of=date(segments[0]["as_of_date"]) if segments else NOTHING,
         version=serves[0]["model_version"] if serves else "none",
         unit=unit,

@@ -102,9 +102,15 @@ def short(value: float) -> str:
 
 @dataclass(frozen=True)
 class Unit:
-    """What value is counted in: a currency, or purchases where nothing has a price."""
+    """What value is counted in: a currency, or purchases where nothing has a price.
+
+    Attributes:
+        currency: its code; None without prices.
+        money: what the amounts are: revenue, margin, or value where that is not known.
+    """
 
     currency: str | None
+    money: str = "value"
 
     @property
     def symbol(self) -> str:
@@ -116,7 +122,7 @@ class Unit:
     @property
     def noun(self) -> str:
         """What is counted, as a word."""
-        return "value" if self.currency else "purchases"
+        return self.money if self.currency else "purchases"
 
     def amount(self, value: float | None) -> str:
         """Write an amount for a sentence or a card: $779k."""
@@ -173,6 +179,23 @@ def sentence(words: str) -> str:
 
 
 Finding = Callable[[Rows, Unit], str]
+
+
+# -- What is to be known before any number is believed
+
+
+def withheld(rows: Rows) -> str | None:
+    """Why there is no forecast; None where there is one."""
+    reasons = [row["reason"] for row in rows if not row["is_forecast"]]
+    return f"There is no forecast: {reasons[0]}" if reasons else None
+
+
+def notices(rows: Rows) -> list[str]:
+    """What the readiness of the horizons says, a sentence each."""
+    reasons = {row["reason"] for row in rows if row["is_forecast"] and row["reason"]}
+    said = [withheld(rows), *sorted(reasons)]
+    said += [f"This log {each}" for each in {row["warning"] for row in rows} if each]
+    return [f"{sentence(each)}." for each in said if each]
 
 
 # -- Executive
@@ -251,6 +274,9 @@ def acquisition(rows: Rows, unit: Unit) -> str:
 def segments(rows: Rows, unit: Unit) -> str:
     top = max(rows, key=lambda row: row["share_of_expected_value"] or 0)
     share = top["share_of_expected_value"]
+    if share is None:
+        top = max(rows, key=lambda row: row["customers"])
+        return f"{top['label']}: {percent(top['share_of_customers'])} of customers"
     if not share:
         return f"No segment is expected to bring any {unit.noun}"
     return (

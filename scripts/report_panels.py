@@ -56,6 +56,19 @@ def marts_of(query: str) -> list[str]:
 
 # Name → query. A name in braces is a mart, or a column of the above.
 READS: dict[str, str] = {
+    "readiness": """
+        select horizon_days, status, is_forecast, reason, warning
+        from {forecast_readiness}
+        order by horizon_days""",
+    # Without costs, and with a margin rate of 1, what is called margin is revenue.
+    "money": """
+        select
+            case
+                when sum(value_amount) is null then 'value'
+                when sum(value_amount) = sum(revenue_amount) then 'revenue'
+                else 'margin'
+            end as money
+        from {cohorts}""",
     "equity": """
         select cutoff_date, horizon_days, is_production, customers, {future} as value,
             {low} as low, {high} as high, interval_source
@@ -211,6 +224,13 @@ READS: dict[str, str] = {
         from {overlay_gate}
         order by horizon_days, cohort_group""",
 }
+
+
+# Those that say what is expected, or how right that was: nothing, where it is withheld.
+FORECASTS = (
+    "equity", "cohorts", "forecast", "channels", "curve", "calibration", "backtest",
+    "tracking", "frequency", "activity", "overlay",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ usage: summarize.py [--database PATH]
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -21,25 +22,33 @@ def read(connection, query: str) -> dict:
 
 
 def enter(connection, schema: str) -> str:
-    """Make a schema the current one; return its full name.
+    """Make a schema the current one; return its full name, as a statement needs it.
 
-    The full name is needed where the file, which is the database, is named like it.
+    In full, since the file, which is the database, may be named like the schema.
     """
-    database = connection.execute("select current_database()").fetchone()[0]
-    connection.execute(f'use "{database}"."{schema}"')
+    (database,) = connection.execute("select current_database()").fetchone()
+    (is_reserved,) = connection.execute(
+        "select count(*) from duckdb_keywords()"
+        " where keyword_category = 'reserved' and keyword_name = lower(?)",
+        [database],
+    ).fetchone()
+    if is_reserved or not re.fullmatch(r"[A-Za-z_]\w*", database):
+        database = '"' + database.replace('"', '""') + '"'
+    connection.execute(f"use {database}.{schema}")
     return f"{database}.{schema}"
 
 
 def where_to_look(database: Path, schema: str) -> list[str]:
+    """Statements that a DuckDB client takes as they stand."""
     inside = database.is_relative_to(PROJECT)
     shown = database.relative_to(PROJECT) if inside else database
     lines = [line("where to look", str(shown))]
     for table, meaning in (
         ("customer_lifetime_value", "every customer's future, with its range"),
-        ("customer_rfm", "every buyer's segment"),
+        ("customer_segments", "every customer's segment, and why"),
         ("cohorts", "retention by month of first purchase"),
     ):
-        lines.append(line("", f"{schema}.{table}: {meaning}"))
+        lines.append(line("", f"from {schema}.{table}; -- {meaning}"))
     return lines
 
 
@@ -51,7 +60,7 @@ def line(label: str, text: str) -> str:
     return f"  {label:<17}{text}"
 
 
-def describe_input(connection) -> list[str]:
+def describe_input(connection, schema: str) -> list[str]:
     people = read(
         connection,
         """
@@ -85,12 +94,24 @@ def describe_input(connection) -> list[str]:
         line("as of", str(people["as_of_date"])),
     ]
     if counted["aside"]:
-        text = f"{counted['aside']:,} lines, see clv.revenue_reconciliation"
+        text = f"{counted['aside']:,} lines: from {schema}.revenue_reconciliation"
         lines.insert(3, line("set aside", text))
     return lines
 
 
-def describe_fit(connection) -> list[str]:
+def describe_readiness(connection) -> tuple[bool, list[str]]:
+    """Whether there is a forecast, and what is to be known before it is believed."""
+    found = connection.execute(
+        "select distinct is_forecast, reason, warning from forecast_readiness"
+    ).fetchall()
+    is_forecast = any(given for given, _, _ in found)
+    label = "unchecked" if is_forecast else "no forecast"
+    lines = [line(label, reason) for reason in sorted({r for _, r, _ in found if r})]
+    lines += [line("warning", text) for text in sorted({w for *_, w in found if w})]
+    return is_forecast, lines
+
+
+def describe_fit(connection, schema: str) -> list[str]:
     fit = read(
         connection,
         """
@@ -105,7 +126,7 @@ def describe_fit(connection) -> list[str]:
         """,
     )
     if not fit:
-        return [line("model", "no fit, see clv.model_parameters")]
+        return [line("model", f"no fit: from {schema}.model_parameters")]
 
     def numbers(*names: str) -> str:
         return ", ".join(f"{name} {fit[name]:.4g}" for name in names)
@@ -123,44 +144,69 @@ def describe_fit(connection) -> list[str]:
         line("Gamma-Gamma", numbers("p", "q", "gamma") if priced else "no prices"),
     ]
     if fit["flagged"]:
-        text = f"{fit['flagged']} flagged, see message in clv.model_parameters"
+        text = f"{fit['flagged']} flagged: from {schema}.model_parameters"
         lines.append(line("fits", text))
     return lines
 
 
 def describe_future(connection) -> list[str]:
-    future = read(
+    """What all who have bought are expected to bring, and how sure that is."""
+    (purchases,) = connection.execute(
+        "select sum(expected_purchases_365d) from customer_lifetime_value"
+    ).fetchone()
+    lines = [line("next 365 days", f"{purchases or 0:,.0f} purchases expected")]
+    equity = read(
         connection,
         """
-        select sum(expected_purchases_365d) as purchases, sum(clv_365d) as equity
-        from customer_lifetime_value
+        select
+            clv,
+            lower_80 * clv / nullif(expected_value, 0) as low,
+            upper_80 * clv / nullif(expected_value, 0) as high
+        from customer_equity_daily
+        where horizon_days = 365 and is_latest and clv is not null
         """,
     )
-    priced = future["equity"] is not None
-    weight, of = (
-        ("clv_365d", "equity") if priced else ("expected_purchases_365d", "purchases")
-    )
-    segments = connection.execute(
-        f"""
-        select
-            coalesce(segment, 'no segment') as segment,
-            count(*) as customers,
-            sum({weight}) / sum(sum({weight})) over () as share
-        from customer_rfm
-        inner join customer_lifetime_value using (customer_id)
-        group by 1
-        order by share desc nulls last, customers desc, segment
-        limit 5
-        """
-    ).fetchall()
-    expected = f"{future['purchases'] or 0:,.0f} purchases expected"
-    lines = [line("next 365 days", expected)]
-    if priced:
-        equity = f"{future['equity']:,.2f}: their value, discounted"
-        lines.append(line("customer equity", equity))
-    lines.append(line("top segments", f"customers and share of the {of}"))
-    for name, customers, share in segments:
-        lines.append(line("", f"{name:<22}{customers:>9,}{share or 0:>7.1%}"))
+    if equity:
+        # Without costs and with a margin rate of 1 a margin is revenue.
+        value = read(
+            connection,
+            """
+            select sum(value_amount) = sum(revenue_amount) as is_revenue from cohorts
+            """,
+        )
+        of = "revenue" if value["is_revenue"] else "margin"
+        lines.append(
+            line("customer equity", f"{equity['clv']:,.2f} of {of}, discounted")
+        )
+        if equity["low"] is not None:
+            span = f"{equity['low']:,.0f} to {equity['high']:,.0f}"
+            lines.append(line("80 % range", span))
+    return lines
+
+
+def describe_segments(connection, is_forecast: bool) -> list[str]:
+    """The segments that hold most of what is expected, else most customers."""
+    (priced,) = connection.execute(
+        "select count(clv_365d) > 0 from segment_summary"
+    ).fetchone()
+    of = f" and share of the {'equity' if priced else 'purchases'}"
+    lines = []
+    for scheme, shown in (("clv", 5), ("rfm", 3)):
+        heading = f"customers{of if is_forecast else ''}"
+        lines.append(line(f"{scheme.upper()} segments", heading))
+        found = connection.execute(
+            """
+            select label, customers, share_of_expected_value
+            from segment_summary
+            where scheme = ? and customers > 0
+            order by share_of_expected_value desc nulls last, customers desc, segment
+            limit ?
+            """,
+            [scheme, shown],
+        ).fetchall()
+        for name, customers, share in found:
+            held = "" if share is None else f"{share:>7.1%}"
+            lines.append(line("", f"{name:<28}{customers:>9,}{held}"))
     return lines
 
 
@@ -178,12 +224,13 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with duckdb.connect(str(options.database), read_only=True) as connection:
             schema = enter(connection, "clv")
-            lines = [
-                *describe_input(connection),
-                *describe_fit(connection),
-                *describe_future(connection),
-                *where_to_look(options.database, schema),
-            ]
+            is_forecast, readiness = describe_readiness(connection)
+            lines = [*describe_input(connection, schema), *readiness]
+            if is_forecast:
+                lines += describe_fit(connection, schema)
+                lines += describe_future(connection)
+            lines += describe_segments(connection, is_forecast)
+            lines += where_to_look(options.database, schema)
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         print(f"{options.database} has no built marts: {reason}", file=sys.stderr)

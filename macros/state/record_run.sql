@@ -27,7 +27,7 @@
             with scored as (
                 {%- if is_scored %}
                 select
-                    sum(case when clv_source = 'refunds_only' then 0 else 1 end)
+                    sum(case when clv_source in ('withheld', 'refunds_only') then 0 else 1 end)
                         as rows_attempted,
                     sum(
                         case

@@ -344,6 +344,14 @@ def made_up(unit=DOLLARS):
     months = [f"{2022 + k // 12}-{k % 12 + 1:02d}-01" for k in range(24)]
     priced = unit.currency is not None
     found = {
+        "readiness": [
+            {"horizon_days": horizon, "is_forecast": True, "warning": None,
+             "status": "ready" if horizon < 365 else "unchecked",
+             "reason": None if horizon < 365 else
+             "400 days of log: 365-day values have not been checked"}
+            for horizon in (30, 90, 180, 365)
+        ],
+        "money": [{"money": "revenue" if priced else "value"}],
         "equity": [
             seen(cutoff_date=each, is_production=each == cutoffs[-1], customers=5000,
                  value=9e5 + 4e4 * k, low=8e5 if priced else None,
@@ -500,6 +508,13 @@ def made_up(unit=DOLLARS):
     return found
 
 
+WITHHELD = [
+    {"horizon_days": horizon, "is_forecast": False, "status": "log_too_short",
+     "reason": "30 days of log: a forecast needs 84", "warning": None}
+    for horizon in (30, 365)
+]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def vega():
     return report.bundle()
@@ -507,7 +522,7 @@ def vega():
 
 @pytest.fixture(scope="module")
 def pages(vega, tmp_path_factory):
-    """Files by name: full, unpriced, no_spend, one_row, empty and not_built."""
+    """Files by name: full, unpriced, no_spend, withheld, one_row, empty, not_built."""
     folder = tmp_path_factory.mktemp("pages")
     full = made_up()
     variants = {
@@ -522,6 +537,7 @@ def pages(vega, tmp_path_factory):
             },
             DOLLARS,
         ),
+        "withheld": (full | {"readiness": WITHHELD, "versions": []}, DOLLARS),
         "one_row": ({name: rows[:1] for name, rows in full.items()}, DOLLARS),
         "empty": ({name: [] for name in full}, DOLLARS),
         "not_built": (dict.fromkeys(full), DOLLARS),
@@ -535,6 +551,50 @@ def test_the_page_is_small_and_says_nothing_about_single_customers(pages):
     for name, page in pages.items():
         assert page.stat().st_size < 2e6, name
     assert built_demo()[1].stat().st_size < 2e6
+
+
+def test_what_has_not_been_checked_is_said_at_the_top(pages):
+    top = pages["full"].read_text().split('role="tablist"')[0]
+    assert "400 days of log: 365-day values have not been checked." in top
+    assert "revenue in USD" in top
+
+
+def test_a_forecast_that_is_withheld_is_nowhere_on_the_page(pages):
+    text = pages["withheld"].read_text()
+    said = "There is no forecast: 30 days of log: a forecast needs 84"
+    assert f"{said}." in text.split('role="tablist"')[0]
+    assert "expected to bring" not in text.split('id="specs"')[0]
+    headings = re.findall(r"<figcaption>\s*<h3>(.*?)</h3>", text)
+    silent = [panel for panel in panels.PANELS if panel.read in panels.FORECASTS]
+    assert headings.count(said) == len(silent) > 9
+    assert 'data-card="equity"' not in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], []),
+        (WITHHELD, ["There is no forecast: 30 days of log: a forecast needs 84."]),
+        (
+            [
+                {"is_forecast": True, "reason": reason, "warning": "looks contractual"}
+                for reason in (None, "9 days")
+            ],
+            ["9 days.", "This log looks contractual."],
+        ),
+    ],
+)
+def test_readiness_is_said_in_a_sentence_each(rows, said):
+    assert findings.notices(rows) == said
+
+
+def test_segments_without_a_forecast_are_told_by_their_customers():
+    rows = [
+        {"label": label, "customers": customers, "share_of_customers": customers / 10,
+         "share_of_expected_value": None}
+        for label, customers in [("A", 3), ("B", 7)]
+    ]  # fmt: skip
+    assert findings.segments(rows, DOLLARS) == "B: 70% of customers"
 
 
 def test_a_value_cannot_become_markup(pages):

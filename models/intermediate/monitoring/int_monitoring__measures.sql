@@ -51,6 +51,32 @@ histories as (
 
 ),
 
+readiness as (
+
+    select *
+    from {{ ref('int_readiness') }}
+    where is_production
+
+),
+
+given as (
+
+    select count(*) as horizons
+    from readiness
+    where is_forecast
+
+),
+
+-- Where forecasts are withheld nobody is to be scored.
+coverage as (
+
+    select score_coverage.*
+    from {{ ref('score_coverage') }} as score_coverage
+    inner join given
+        on given.horizons > 0
+
+),
+
 identities as (
 
     select
@@ -117,7 +143,7 @@ united as (
         'coverage_rate' as measure,
         acquisition_source as subject,
         coverage_rate as measured
-    from {{ ref('score_coverage') }}
+    from coverage
     -- The share of a handful says nothing.
     where is_total or customers >= 100
 
@@ -127,8 +153,34 @@ united as (
         'unscored_customers' as measure,
         'all' as subject,
         cast(customers - scored_customers as {{ type_double() }}) as measured
-    from {{ ref('score_coverage') }}
+    from coverage
     where is_total
+
+    -- The subject says it in words.
+    {%- for measure, status in {
+        'withheld_horizons': 'not is_forecast', 'unchecked_horizons': "status = 'unchecked'",
+    }.items() %}
+
+    union all
+
+    select
+        '{{ measure }}' as measure,
+        reason as subject,
+        cast(count(*) as {{ type_double() }}) as measured
+    from readiness
+    where {{ status }}
+    group by 2
+    {%- endfor %}
+
+    union all
+
+    select
+        'regular_customer_rate' as measure,
+        coalesce(regularity.warning, 'all') as subject,
+        regularity.regular_share as measured
+    from {{ ref('int_purchases__regularity') }} as regularity
+    inner join given
+        on given.horizons > 0
 
     union all
 

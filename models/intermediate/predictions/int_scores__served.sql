@@ -1,6 +1,7 @@
 -- grain: one row per customer with a score: that of the version that serves her
 -- The canary serves a stable share of customers, the champion the others. Where the overlay won,
--- it corrects the values: by a factor of the last full run, on the scores of today.
+-- it corrects the values: by a factor of the last full run, on the scores of today. No score where
+-- the log is not enough to forecast (int_readiness), though a version may still have some.
 {%- set horizons = var('clv_horizons') %}
 with serving as (
 
@@ -9,11 +10,20 @@ with serving as (
 
 ),
 
+readiness as (
+
+    select distinct is_forecast
+    from {{ ref('int_readiness') }}
+    where is_production
+
+),
+
 champion as (
 
-    select model_version
+    select serving.model_version
     from serving
-    where status = 'champion'
+    cross join readiness
+    where serving.status = 'champion' and readiness.is_forecast
 
 ),
 

@@ -38,6 +38,8 @@ kept as (
         on computed.settings = frozen.settings
     where
         computed.cutoff_date != frozen.effective_date
+        -- What was cut without a forecast has no tiers: the first forecast replaces it.
+        and (frozen.vip_clv is not null or computed.vip_clv is null)
         and {{ days_between('frozen.effective_date', 'computed.cutoff_date') }}
         < {{ var('clv_cut_point_refresh_days') }}
     {%- else -%}

@@ -19,6 +19,18 @@ with as_of as (
 
 ),
 
+-- Of several horizons the one that nothing has checked speaks.
+readiness as (
+
+    select
+        min(case when is_forecast then 1 else 0 end) = 1 as is_forecast,
+        coalesce(max(case when status != 'ready' then status end), 'ready')
+            as forecast_status
+    from {{ ref('int_readiness') }}
+    where is_production
+
+),
+
 buyers as (
 
     select
@@ -68,11 +80,13 @@ prospects as (
 priors as (
 
     select
-        *,
+        priors.*,
         -- Value that comes evenly over the horizon is worth what it is in the middle.
-        power(1 + {{ var('clv_discount_rate') }}, -learned_horizon_days / 730.0)
+        power(1 + {{ var('clv_discount_rate') }}, -priors.learned_horizon_days / 730.0)
             as discount
-    from {{ ref('int_prospects__prior') }}
+    from {{ ref('int_prospects__prior') }} as priors
+    cross join readiness
+    where readiness.is_forecast
 
 ),
 
@@ -170,9 +184,12 @@ judged as (
 
     select
         united.*,
+        readiness.is_forecast,
+        readiness.forecast_status,
         statuses.status,
         coalesce(statuses.is_suppressed, false) as is_suppressed
     from united
+    cross join readiness
     left join statuses
         on united.customer_id = statuses.customer_id
 
@@ -194,11 +211,16 @@ select
         as {{ column }},
     {%- endfor %}
     {%- for horizon in horizons %}
-    interval_source_{{ horizon }}d,
+    case when is_forecast then interval_source_{{ horizon }}d end
+        as interval_source_{{ horizon }}d,
     {%- endfor %}
-    clv_source,
-    model_version,
-    scored_on,
+    case
+        when is_forecast or clv_source = 'refunds_only' then clv_source
+        else 'withheld'
+    end as clv_source,
+    forecast_status,
+    case when is_forecast then model_version end as model_version,
+    case when is_forecast then scored_on end as scored_on,
     status,
     is_suppressed
 from judged

@@ -4,7 +4,8 @@ with customers as (
     select
         customer_id,
         as_of_date,
-        is_suppressed
+        is_suppressed,
+        clv_source = 'withheld' as is_withheld
     from {{ ref('customer_lifetime_value') }}
 
 ),
@@ -92,6 +93,7 @@ placed as (
         customers.customer_id,
         customers.as_of_date,
         rfm.segment as rfm_segment,
+        customers.is_withheld and ruled.customer_id is not null as lacks_tier,
         case
             when ruled.customer_id is not null
                 then coalesce(latest.segment, ruled.segment)
@@ -142,7 +144,8 @@ select
             when placed.clv_segment != placed.ruled_segment
                 then '; kept by the exit band'
             else ''
-        end
+        end,
+        case when placed.lacks_tier then '; without a forecast no tier' else '' end
     ) as why,
     segments.next_best_action,
     segments.is_contactable

@@ -8,7 +8,7 @@ with predictions as (
         as_of_date,
         {{ value }} as expected_value
     from {{ ref('customer_lifetime_value') }}
-    where frequency is not null
+    where frequency is not null and {{ value }} is not null
 
 ),
 

@@ -28,6 +28,15 @@ as_of as (
 
 ),
 
+-- What is expected of a segment without customers: nothing, unless forecasts are withheld.
+nobody as (
+
+    select max(case when is_forecast then 0 end) as expected
+    from {{ ref('int_readiness') }}
+    where is_production
+
+),
+
 segments as (
 
     select
@@ -91,19 +100,21 @@ filled as (
         coalesce(summed.customers, 0) as customers,
         {%- if is_priced %}
         coalesce(summed.value_amount, 0) as value_amount,
-        coalesce(summed.clv_365d, 0) as clv_365d,
+        coalesce(summed.clv_365d, nobody.expected) as clv_365d,
         coalesce(summed.value_amount, 0) as value_to_date,
-        coalesce(summed.clv_365d, 0) as expected_value,
+        coalesce(summed.clv_365d, nobody.expected) as expected_value,
         {%- else %}
         summed.value_amount,
         summed.clv_365d,
         -- Without money purchases are the value.
         coalesce(summed.purchase_days, 0) as value_to_date,
-        coalesce(summed.expected_purchases_365d, 0) as expected_value,
+        coalesce(summed.expected_purchases_365d, nobody.expected) as expected_value,
         {%- endif %}
-        coalesce(summed.expected_purchases_365d, 0) as expected_purchases_365d
+        coalesce(summed.expected_purchases_365d, nobody.expected)
+            as expected_purchases_365d
     from segments
     cross join as_of
+    cross join nobody
     left join summed
         on
             segments.scheme = summed.scheme

@@ -24,11 +24,22 @@ spend_input as (
 
 ),
 
+readiness as (
+
+    select distinct is_forecast
+    from {{ ref('int_readiness') }}
+    where is_production
+
+),
+
 customers as (
 
-    select first_year.*
+    select
+        first_year.*,
+        readiness.is_forecast
     from {{ ref('int_customers__first_year') }} as first_year
     cross join spend_input
+    cross join readiness
     where spend_input.channel_months > 0
 
 ),
@@ -58,7 +69,13 @@ cohorts as (
         cohort_month,
         count(*) as new_customers,
         {%- for day in days %}
-        avg(value_{{ day }}d) as value_{{ day }}d,
+        -- Where forecasts are withheld, only what all of them have brought is known.
+        case
+            when
+                max(case when is_forecast then 1 else 0 end) = 1
+                or count(value_{{ day }}d) = count(*)
+                then avg(value_{{ day }}d)
+        end as value_{{ day }}d,
         {%- endfor %}
         count(value_365d) as scored_customers,
         sum(expected_value) as expected_value,
@@ -118,7 +135,10 @@ judged as (
         -- Shrunk towards everyone, who weigh as much as {{ k }} customers; then the lower end of
         -- a one-sided 95 % range of the mean.
         (
-            joined.new_customers * coalesce(joined.value_365d, 0)
+            case
+                when joined.new_customers = 0 then 0.0
+                else joined.new_customers * joined.value_365d
+            end
             + {{ k }} * everyone.value_365d
             - 1.645 * sqrt(
                 joined.new_customers * coalesce(joined.customer_variance, 0)

@@ -62,6 +62,16 @@ usual as (
 
 ),
 
+champion_fits as (
+
+    select max(parameters.fitted_until) as newest_date
+    from {{ ref('int_serving') }} as serving
+    inner join {{ source('clv_state', 'registry_parameters') }} as parameters
+        on serving.model_version = parameters.model_version
+    where serving.status = 'champion'
+
+),
+
 newest as (
 
     select
@@ -78,14 +88,15 @@ newest as (
 
     union all
 
-    -- Of the version that serves, not of the newest, which may have been rejected.
+    -- Of the version that serves, not of the newest, which may have been rejected. Where forecasts are
+    -- withheld nothing is fitted, and nothing is late.
     select
         'parameters' as subject,
-        max(parameters.fitted_until) as newest_date
-    from {{ source('clv_state', 'registry_parameters') }} as parameters
-    inner join {{ ref('int_serving') }} as serving
-        on parameters.model_version = serving.model_version
-    where serving.status = 'champion'
+        max(champion_fits.newest_date) as newest_date
+    from {{ ref('int_readiness') }} as readiness
+    cross join champion_fits
+    where readiness.is_production and readiness.is_forecast
+    group by 1
 
     union all
 

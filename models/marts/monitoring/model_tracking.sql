@@ -10,6 +10,12 @@ with cutoffs as (
         as_of.first_transaction_date
     from {{ ref('int_cutoffs') }} as cutoffs
     cross join {{ ref('int_as_of') }} as as_of
+    where
+        cutoffs.cutoff_date in (
+            select readiness.cutoff_date
+            from {{ ref('int_readiness') }} as readiness
+            where readiness.is_forecast
+        )
 
 ),
 

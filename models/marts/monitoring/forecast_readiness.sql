@@ -1,0 +1,18 @@
+-- grain: one row per horizon: whether the log is enough to forecast it, and whether that is checked
+-- As of the last full run, which fits and checks; a daily run does neither.
+select
+    readiness.horizon_days,
+    readiness.status,
+    readiness.is_forecast,
+    readiness.reason,
+    readiness.log_days,
+    readiness.buyers,
+    readiness.repeat_customers,
+    readiness.ended_windows,
+    regularity.regular_share,
+    -- Nobody need be warned of a forecast that is withheld.
+    case when readiness.is_forecast then regularity.warning end as warning,
+    readiness.cutoff_date as as_of_date
+from {{ ref('int_readiness') }} as readiness
+cross join {{ ref('int_purchases__regularity') }} as regularity
+where readiness.is_production

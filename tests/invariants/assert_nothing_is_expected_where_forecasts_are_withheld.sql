@@ -1,0 +1,60 @@
+-- Where the log is not enough to forecast, every customer says so, and no mart expects anything.
+with readiness as (
+
+    select distinct is_forecast
+    from {{ ref('int_readiness') }}
+    where is_production
+
+)
+
+select
+    'customer_lifetime_value' as mart,
+    count(*) as faults
+from {{ ref('customer_lifetime_value') }} as customers
+cross join readiness
+where
+    readiness.is_forecast
+    != (customers.forecast_status in ('ready', 'unchecked'))
+    or readiness.is_forecast = (customers.clv_source = 'withheld')
+    or (
+        not readiness.is_forecast
+        and (
+            customers.probability_alive is not null
+            {%- for horizon in [30, 90, 180, 365] %}
+            or customers.probability_purchase_{{ horizon }}d is not null
+            or customers.expected_purchases_{{ horizon }}d is not null
+            or customers.clv_{{ horizon }}d is not null
+            or customers.clv_{{ horizon }}d_p10 is not null
+            or customers.clv_{{ horizon }}d_p50 is not null
+            or customers.clv_{{ horizon }}d_p90 is not null
+            {%- endfor %}
+        )
+    )
+having count(*) > 0
+
+union all
+
+select
+    'segment_summary' as mart,
+    count(*) as faults
+from {{ ref('segment_summary') }} as segments
+cross join readiness
+where
+    not readiness.is_forecast
+    and coalesce(segments.clv_365d, segments.expected_purchases_365d) is not null
+having count(*) > 0
+
+{%- for mart in ['customer_equity', 'cohort_clv'] %}
+
+union all
+
+select
+    '{{ mart }}' as mart,
+    count(*) as faults
+from {{ ref(mart) }} as expected
+inner join {{ ref('int_cutoffs') }} as cutoffs
+    on expected.cutoff_date = cutoffs.cutoff_date
+cross join readiness
+where cutoffs.is_production and not readiness.is_forecast
+having count(*) > 0
+{%- endfor %}
