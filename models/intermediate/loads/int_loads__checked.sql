@@ -9,59 +9,10 @@ with profiled as (
 
 ),
 
-loads as (
-
-    select
-        transaction_month,
-        currency,
-        line_count,
-        purchase_days,
-        refund_count,
-        sales_amount,
-        as_of_date,
-        recorded_at
-    from {{ source('clv_state', 'accepted_loads') }}
-    {%- if var('clv_as_of_date') is not none %}
-    -- The past, rebuilt, is compared with what was accepted by then.
-    where as_of_date <= cast('{{ var("clv_as_of_date") }}' as date)
-    {%- endif %}
-
-),
-
-latest as (
-
-    select max(recorded_at) as recorded_at
-    from loads
-
-),
-
-last_load as (
-
-    select loads.*
-    from loads
-    inner join latest
-        on loads.recorded_at = latest.recorded_at
-
-),
-
--- A log without a month in common is another log: its load is a first one.
-common as (
-
-    select count(*) as months
-    from last_load
-    inner join profiled
-        on
-            last_load.transaction_month = profiled.transaction_month
-            and last_load.currency = profiled.currency
-
-),
-
+-- What this run sees of accepted loads is decided in int_logs__chosen; of those the newest counts.
 accepted as (
 
-    select last_load.*
-    from last_load
-    cross join common
-    where common.months > 0
+    {{ last_load() | indent(4) }}
 
 ),
 
@@ -78,6 +29,43 @@ accepted_span as (
 
     select max(as_of_date) as as_of_date
     from accepted
+
+),
+
+-- In how many of the months that both loads say it of, and that were read, customers are the same.
+months_in_common as (
+
+    select
+        {{ has_customers_in_common(
+            'profiled', 'accepted', 'span.last_transaction_date'
+        ) | indent(8) }} as has_customers_in_common
+    from profiled
+    inner join accepted
+        on
+            profiled.transaction_month = accepted.transaction_month
+            and profiled.currency = accepted.currency
+    cross join span
+    {%- if is_daily() %}
+    where {{ since('profiled.transaction_month', daily_window().lines_from) }}
+    {%- endif %}
+
+),
+
+-- A full run may have lost some customers; the few months of a daily one have at least one.
+customers_in_common as (
+
+    select
+        coalesce(
+            sum(case when has_customers_in_common then 1 else 0 end)
+            {% if is_daily() -%}
+            = 0
+            {%- else -%}
+            < 0.5 * count(*)
+            {%- endif %},
+            false
+        ) as are_few
+    from months_in_common
+    where has_customers_in_common is not null
 
 ),
 
@@ -101,7 +89,9 @@ united as (
         accepted.purchase_days as accepted_purchase_days,
         accepted.refund_count as accepted_refund_count,
         accepted.sales_amount as accepted_sales_amount,
-        accepted.as_of_date as accepted_as_of_date
+        accepted.as_of_date as accepted_as_of_date,
+        profiled.first_customer_hash,
+        profiled.last_customer_hash
     from profiled
     full outer join accepted
         on
@@ -286,6 +276,35 @@ faulted as (
         end as fault
     from judged
 
+),
+
+-- Whose log it is comes first: what else is wrong may follow from it.
+identified as (
+
+    select
+        faulted.*,
+        case
+            when
+                customers_in_common.are_few
+                and row_number() over (
+                    order by faulted.transaction_month asc, faulted.currency asc
+                ) = 1
+                then concat(
+                    'transactions.user_id has few customers in common with the load '
+                    'accepted as of ',
+                    cast(accepted_span.as_of_date as {{ type_text() }}),
+                    {% if is_daily() -%}
+                    ', which a daily run adds to: run a full build for another log'
+                    {%- else -%}
+                    ': ids in another form, or another shop'
+                    {%- endif %}
+                )
+            else faulted.fault
+        end as fault_with_log
+    from faulted
+    cross join customers_in_common
+    cross join accepted_span
+
 )
 
 select
@@ -305,7 +324,9 @@ select
     accepted_sales_amount,
     accepted_as_of_date,
     is_closed,
-    fault,
+    fault_with_log as fault,
     first_transaction_date,
-    last_transaction_date
-from faulted
+    last_transaction_date,
+    first_customer_hash,
+    last_customer_hash
+from identified

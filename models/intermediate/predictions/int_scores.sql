@@ -1,15 +1,18 @@
--- grain: one row per customer and model version: her latest scores by it
+-- grain: one row per log, customer and model version: the customer's latest scores by it
 -- Versions that served stay for a while, so that a rollback needs no scoring.
--- Its columns are those of int_predictions__scored.
--- depends_on: {{ ref('int_parameters') }} {{ ref('int_registry__statuses') }}
+-- Its columns are those of int_predictions__scored, and the log.
+-- depends_on: {{ ref('int_parameters') }} {{ ref('int_registry__statuses') }} {{ ref('int_logs') }}
 {{ config(
     materialized='incremental',
     full_refresh=false,
     on_schema_change='append_new_columns',
     pre_hook=before_transaction("{{ forget_scores() if is_incremental() else 'select 1' }}"),
 ) }}
-select scored.* -- noqa: AM04
+select -- noqa: AM04
+    scored.*,
+    logs.log_id
 from {{ ref('int_predictions__scored') }} as scored
 inner join {{ ref('int_cutoffs') }} as cutoffs
     on scored.cutoff_date = cutoffs.cutoff_date
-where cutoffs.is_production
+cross join {{ ref('int_logs') }} as logs
+where cutoffs.is_production and logs.is_current

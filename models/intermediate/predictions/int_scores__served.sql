@@ -30,9 +30,11 @@ canary as (
 
 served as (
 
-    -- The columns are those of int_predictions__scored.
+    -- The columns are those of int_scores.
     select scores.* -- noqa: AM04
     from {{ ref('int_scores') }} as scores
+    inner join {{ ref('int_logs') }} as logs
+        on scores.log_id = logs.log_id and logs.is_current
     cross join champion
     cross join canary
     where
