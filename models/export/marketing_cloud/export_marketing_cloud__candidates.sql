@@ -52,14 +52,6 @@ as_of as (
 
 ),
 
-logs as (
-
-    select log_id
-    from {{ ref('int_logs') }}
-    where is_current
-
-),
-
 consents as (
 
     select
@@ -299,10 +291,8 @@ select
     campaigns,
     as_of_date,
     has_consent,
-    logs.log_id,
     offer_cap_source,
     offer_cap_by_uplift,
     -- Without the date: a customer is shipped again when something about her changes.
     {{ dbt.hash(payload) }} as row_hash
 from described
-cross join logs

@@ -2,9 +2,6 @@
 -- Loads that share customers are of one log, whose state goes on. As of an earlier day than it has
 -- reached, a run sees what it had before that day and keeps its own state apart; once such a load
 -- is accepted, that is where the log goes on.
-{%- set as_of = "cast('" ~ var('clv_as_of_date') ~ "' as date)"
-    if var('clv_as_of_date') is not none else 'max(last_transaction_date)' %}
-{%- set is_chosen = not is_daily() %}
 {%- set far = "date '9999-12-31'" %}
 {%- set tolerance = var('clv_load_tolerance') %}
 with accepted as (
@@ -61,7 +58,7 @@ logs as (
 
 ),
 
-{%- if is_chosen %}
+{%- if not is_daily() %}
 
 profiled as (
 
@@ -69,13 +66,20 @@ profiled as (
     from {{ ref('int_loads__profiled') }}
 
 ),
+{%- endif %}
 
 as_of as (
 
-    select {{ as_of }} as as_of_date
+    {% if var('clv_as_of_date') is none -%}
+    select max(last_transaction_date) as as_of_date
     from profiled
+    {%- else -%}
+    select cast('{{ var("clv_as_of_date") }}' as date) as as_of_date
+    {%- endif %}
 
 ),
+
+{%- if not is_daily() %}
 
 -- A new log is named after its first month.
 first_month as (
@@ -113,12 +117,16 @@ months as (
 
     select
         newest.family,
-        {{ has_customers_in_common('profiled', 'newest', 'as_of.as_of_date') | indent(8) }}
+        {{ has_customers_in_common(
+            'profiled', 'newest', 'as_of.as_of_date'
+        ) | indent(8) }}
             as has_customers_in_common,
-        {{ has_ended('newest', 'as_of.as_of_date') | indent(8) }} as has_ended,
+        {{ has_ended('newest', 'as_of.as_of_date') | indent(8) }}
+            as has_ended,
         abs(profiled.line_count - newest.line_count)
         > newest.line_count
-        * ({{ tolerance }} + 3 / sqrt(nullif(newest.line_count, 0))) as has_changed
+        * ({{ tolerance }} + 3 / sqrt(nullif(newest.line_count, 0)))
+            as has_changed
     from newest
     inner join profiled
         on
@@ -132,7 +140,8 @@ summed as (
 
     select
         family,
-        sum(case when has_customers_in_common is not null then 1 else 0 end) as known_months,
+        sum(case when has_customers_in_common is null then 0 else 1 end)
+            as known_months,
         sum(case when has_customers_in_common then 1 else 0 end) as common_months,
         sum(case when has_ended then 1 else 0 end) as ended_months,
         sum(case when has_ended and has_changed then 1 else 0 end) as changed_months
@@ -162,7 +171,11 @@ chosen as (
     from judged
     inner join families
         on judged.family = families.family
-    where judged.verdict in ('same'{{ "" if var('clv_accept_load') else ", 'doubtful'" }})
+    where
+        judged.verdict = 'same'
+        {%- if not var('clv_accept_load') %}
+        or judged.verdict = 'doubtful'
+        {%- endif %}
     qualify row_number() over (
         order by
             case when judged.verdict = 'same' then 0 else 1 end asc,
@@ -171,12 +184,6 @@ chosen as (
 
 ),
 {%- else %}
-
-as_of as (
-
-    select {{ as_of }} as as_of_date
-
-),
 
 -- A daily run adds to the last full one, whose log it is.
 chosen as (
@@ -194,7 +201,10 @@ chain as (
         logs.*,
         as_of.as_of_date as this_as_of_date,
         max(
-            case when logs.is_last and as_of.as_of_date < logs.as_of_date then 1 else 0 end
+            case
+                when logs.is_last and as_of.as_of_date < logs.as_of_date then 1
+                else 0
+            end
         ) over (partition by logs.family) = 1 as is_moved_back,
         {{ add_days('as_of.as_of_date', -1) }} as day_before
     from logs
@@ -248,7 +258,7 @@ seen as (
         cast(null as date) as continues_until
     from chain
     where is_moved_back or not is_last
-    {%- if is_chosen %}
+    {%- if not is_daily() %}
 
     union all
 
@@ -260,7 +270,7 @@ seen as (
         cast(null as date) as continues_until
     from first_month
     cross join as_of
-    where not exists (select 1 from chosen)
+    where not exists (select chosen.family from chosen)
     {%- endif %}
 
 )

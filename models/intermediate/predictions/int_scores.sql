@@ -1,6 +1,6 @@
 -- grain: one row per log, customer and model version: the customer's latest scores by it
 -- Versions that served stay for a while, so that a rollback needs no scoring.
--- Its columns are those of int_predictions__scored, and the log.
+-- Its columns are those of int_predictions__scored.
 -- depends_on: {{ ref('int_parameters') }} {{ ref('int_registry__statuses') }} {{ ref('int_logs') }}
 {{ config(
     materialized='incremental',
@@ -8,11 +8,8 @@
     on_schema_change='append_new_columns',
     pre_hook=before_transaction("{{ forget_scores() if is_incremental() else 'select 1' }}"),
 ) }}
-select -- noqa: AM04
-    scored.*,
-    logs.log_id
+select scored.* -- noqa: AM04
 from {{ ref('int_predictions__scored') }} as scored
 inner join {{ ref('int_cutoffs') }} as cutoffs
     on scored.cutoff_date = cutoffs.cutoff_date
-cross join {{ ref('int_logs') }} as logs
-where cutoffs.is_production and logs.is_current
+where cutoffs.is_production

@@ -30,7 +30,7 @@ canary as (
 
 served as (
 
-    -- The columns are those of int_scores.
+    -- The columns are those of int_predictions__scored.
     select scores.* -- noqa: AM04
     from {{ ref('int_scores') }} as scores
     inner join {{ ref('int_logs') }} as logs

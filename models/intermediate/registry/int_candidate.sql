@@ -58,9 +58,9 @@ registered as (
 -- Names are given once, whatever the log.
 taken as (
 
-    select max(versions.revision) as revision
-    from {{ source('clv_state', 'registry_parameters') }} as versions
-    where versions.version_base in (select ours.version_base from fitted as ours)
+    select max(revision) as revision
+    from {{ source('clv_state', 'registry_parameters') }}
+    where version_base in (select ours.version_base from fitted as ours)
 
 ),
 
