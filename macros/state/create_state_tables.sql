@@ -7,8 +7,9 @@
         {%- set statements = [] -%}
         {%- for table, columns in state_tables().items() -%}
             {%- set relation = source('clv_state', table) -%}
-            {%- if columns_there(relation) -%}
-                {%- do statements.extend(add_columns(relation, columns)) -%}
+            {%- set found = columns_there(relation) -%}
+            {%- if found -%}
+                {%- do statements.extend(add_columns(relation, found, columns)) -%}
             {%- else -%}
                 {%- do statements.append(create_state_table(relation, columns)) -%}
             {%- endif -%}
@@ -17,8 +18,9 @@
             {%- set relation = api.Relation.create(
                 database=target.database, schema=target.schema ~ schema, identifier=model
             ) -%}
-            {%- if columns_there(relation) -%}
-                {%- do statements.extend(add_columns(relation, {'log_id': type_text()})) -%}
+            {%- set found = columns_there(relation) -%}
+            {%- if found -%}
+                {%- do statements.extend(add_columns(relation, found, {'log_id': type_text()})) -%}
             {%- endif -%}
         {%- endfor -%}
         {#- This also commits: reading columns began a transaction, which the hook's end rolls back. -#}
@@ -39,25 +41,20 @@
     ) -%}
 {% endmacro %}
 
-{# The statements that add the columns a table lacks; rows from before are of the first log. #}
-{% macro add_columns(relation, columns) %}
-    {%- set found, statements = columns_there(relation), [] -%}
+{# The statements that add the columns a table lacks. State from before logs were told apart is of one. #}
+{% macro add_columns(relation, found, columns) %}
+    {%- set statements = [] -%}
     {%- for column, type in columns.items() if column not in found -%}
         {%- do statements.append(
             'alter table ' ~ relation ~ ' add column ' ~ column ~ ' ' ~ type
         ) -%}
         {%- if column == 'log_id' -%}
             {%- do statements.append(
-                'update ' ~ relation ~ " set log_id = '" ~ first_log() ~ "' where log_id is null"
+                'update ' ~ relation ~ " set log_id = 'original' where log_id is null"
             ) -%}
         {%- endif -%}
     {%- endfor -%}
     {%- do return(statements) -%}
-{% endmacro %}
-
-{# The log of all state from before logs were told apart. #}
-{% macro first_log() %}
-    {%- do return('original') -%}
 {% endmacro %}
 
 {# The statement that creates one table of state. #}

@@ -383,9 +383,9 @@ def test_another_shop_and_an_earlier_day_are_shipped_only_when_asked(world, targ
     world.audience(*range(25))
     assert world.run(target=target) == 0
     log_id, day = world.sql(f"select log_id, as_of_date from {exclusions}")[0]
-    assert world.sql("select distinct log_id, as_of_date from clv_state.export_runs") == [
-        (log_id, day)
-    ]
+    assert world.sql(
+        "select distinct log_id, as_of_date from clv_state.export_runs"
+    ) == [(log_id, day)]
     assert world.sql("select distinct log_id from clv_state.export_ledger") == [
         (log_id,)
     ]
