@@ -73,6 +73,7 @@ class Shops(Build):
         )
 
     def chapter(self, printed):
+        """What was said, and what the file holds."""
         said = [line for line in printed.splitlines() if "clv: " in line]
         return {
             "said": " ".join(said),
@@ -121,8 +122,8 @@ class Shops(Build):
                     'r1', target, customer_key, op, row_hash, true, false, log_id,
                     timestamp '2024-07-01'
                 from clv_export.export_marketing_cloud__delta
-                cross join (select log_id from clv_intermediate.int_logs where is_current)
-                where target = 'crm'
+                cross join clv_intermediate.int_logs
+                where target = 'crm' and is_current
                 """
             )
 
