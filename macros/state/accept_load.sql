@@ -1,6 +1,6 @@
 {#
     Appends the profile of this load to clv_state.accepted_loads, under its log: a post-hook of
-    int_logs, which is built once the load is not refused.
+    int_as_of, the first model that a load which is refused does not reach.
 #}
 {% macro accept_load() %}
     {%- set columns = [
@@ -12,7 +12,7 @@
     )
     select
         '{{ invocation_id }}',
-        (select as_of_date from {{ ref('int_as_of') }}),
+        (select as_of_date from {{ this }}),
         logs.log_id,
         logs.continues_until,
         {%- for column in columns %}

@@ -1,5 +1,5 @@
 {#
-    Stops a load with a fault that nobody accepted, with one sentence: a pre-hook of int_as_of, of which
+    Stops a load with a fault that nobody accepted, with one sentence: a pre-hook of int_logs, of which
     everything else is downstream, so that the last good marts and all state stay as they are.
 #}
 {% macro refuse_load() %}
