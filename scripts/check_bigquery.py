@@ -112,6 +112,8 @@ BOUNDED = {
     "accepted_loads",
     "int_loads__profiled",
     "int_loads__checked",
+    "int_logs__chosen",
+    "int_logs",
     "int_as_of",
     "int_cutoffs",
     "int_readiness",

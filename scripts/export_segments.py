@@ -23,7 +23,8 @@ Exit codes
   2    something is set or built wrongly
   3    the login was refused
   4    the destination did not answer in the end: run again
-  5    a guard tripped: too many removals, or too many rows refused
+  5    a guard tripped: too many removals, too many rows refused, or an audience of
+       another log, or as of an earlier day, than the one shipped last
   6    another run, or a build, is at work
   70   a fault of this script
   130  interrupted; the chunk under way was finished
@@ -64,6 +65,7 @@ from tqdm import tqdm
 CONTROL = ("target", "op", "change", "row_hash", "has_consent", "is_quarantined")
 PAGE = 5_000
 DEMO_SALT = "clv-demo"  # of dbt_project.yml: everybody knows it
+FAMILY = 8  # logs of one shop have ids that start with the same characters
 FEW = 20  # so many removals or refusals are never too many
 TALLY = ("shipped", "removed", "rejected", "transient")
 OPEN_MINUTES = 60  # without a sign of life, an open run has died
@@ -79,6 +81,7 @@ class Settings(NamedTuple):
     max_remove_pct: float
     max_reject_pct: float
     retry_rejected: bool
+    accept_audience: bool
 
 
 def say(text: str) -> None:
@@ -148,6 +151,7 @@ class Sync:
         self.run_id = f"{now():%Y%m%dT%H%M%S}-{random_digits.token_hex(4)}"
         self.delta = warehouse.relation("export", "export_marketing_cloud__delta")
         self.audience = warehouse.relation("export", "export_marketing_cloud__audience")
+        self.log_id, self.as_of_date = None, None
         self.counts: Counter[str] = Counter()
         self.codes: Counter[str] = Counter()
         self.jobs = 0
@@ -192,9 +196,10 @@ class Sync:
             "group by 1 order by 2 desc"
         )
         excluded = self.warehouse.rows(
-            "select exclusion_reason, customers from "
+            "select exclusion_reason, customers, as_of_date, log_id from "
             + self.warehouse.relation("export", "export_marketing_cloud__exclusions")
         )
+        self.log_id, self.as_of_date = excluded[0]["log_id"], excluded[0]["as_of_date"]
         shipped = self.warehouse.rows(
             "select count(*) as n from "
             + self.warehouse.relation("export", "export_marketing_cloud__shipped")
@@ -222,7 +227,9 @@ class Sync:
         }
 
     def guard(self, plan: dict[str, Any]) -> None:
-        """Refuse to remove more customers than is credible."""
+        """Refuse another audience than the last, and to remove too many customers."""
+        if not self.settings.accept_audience:
+            self.guard_audience()
         limit = self.settings.max_remove_pct
         removed, shipped = plan["removed"], plan["shipped_before"]
         if removed > FEW and removed * 100 > limit * shipped:
@@ -231,6 +238,28 @@ class Sync:
                 f"{limit:g} %: nothing was shipped; if it is right, say so with "
                 "--max-remove-pct"
             )
+
+    def guard_audience(self) -> None:
+        """Refuse another shop's audience, and one as of an earlier day, unasked."""
+        target = self.settings.target
+        last = self.warehouse.rows(
+            "select log_id, as_of_date from "
+            + self.warehouse.relation("state", "export_runs")
+            + f" where target = '{target}' and event = 'started' "
+            "order by recorded_at desc limit 1"
+        )
+        advice = "nothing was shipped; if it is right, say so with --accept-audience"
+        for run in last:
+            if run["log_id"] and run["log_id"][:FAMILY] != self.log_id[:FAMILY]:
+                raise GuardError(
+                    f"the audience is of log {self.log_id}, and {target} holds one of "
+                    f"log {run['log_id']}, another shop: {advice}"
+                )
+            if run["as_of_date"] and self.as_of_date < run["as_of_date"]:
+                raise GuardError(
+                    f"the audience is as of {self.as_of_date}, before the one shipped "
+                    f"last, as of {run['as_of_date']}: {advice}"
+                )
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield what to ship, removals first, in the order of keys."""
@@ -279,6 +308,8 @@ class Sync:
                     "exit_code": exit_code,
                     **counts,
                     "git_commit": git_commit(),
+                    "log_id": self.log_id,
+                    "as_of_date": self.as_of_date,
                     "recorded_at": now(),
                 }
             ],
@@ -299,6 +330,7 @@ class Sync:
                     "is_shipped": outcome.ok,
                     "is_transient": outcome.transient,
                     "code": outcome.code,
+                    "log_id": self.log_id,
                     "recorded_at": time_of_all,
                 }
                 for row, outcome in zip(rows, outcomes, strict=True)
@@ -510,6 +542,11 @@ def run(sync: Sync, transport: Transport) -> tuple[dict[str, Any], int]:
     help=f"Stop where more of a chunk is refused, and more than {FEW} rows.",
 )
 @click.option("--retry-rejected", is_flag=True, help="Ship quarantined rows too.")
+@click.option(
+    "--accept-audience",
+    is_flag=True,
+    help="Ship another shop's audience than the last, or one as of an earlier day.",
+)
 @click.option("--json", "as_json", is_flag=True, help="End with a line of JSON.")
 @click.option("--pause", default=2.0, show_default=True, help="Seconds between tries.")
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds for a call.")

@@ -23,7 +23,7 @@ MEMORY = "64MB"
 SLICE = 2_000
 LOAD_SECONDS = 600
 
-TEXT, COUNT, FLAG, TIME = "varchar", "bigint", "boolean", "timestamp"
+TEXT, COUNT, FLAG, TIME, DAY = "varchar", "bigint", "boolean", "timestamp", "date"
 # As macros/state/state_tables.sql has them; a test compares.
 STATE = {
     "export_runs": {
@@ -37,6 +37,8 @@ STATE = {
         "rejected_rows": COUNT,
         "transient_rows": COUNT,
         "git_commit": TEXT,
+        "log_id": TEXT,
+        "as_of_date": DAY,
         "recorded_at": TIME,
     },
     "export_ledger": {
@@ -48,6 +50,7 @@ STATE = {
         "is_shipped": FLAG,
         "is_transient": FLAG,
         "code": TEXT,
+        "log_id": TEXT,
         "recorded_at": TIME,
     },
 }

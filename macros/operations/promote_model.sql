@@ -18,7 +18,8 @@
     {%- set previous = run_query(
         'select statuses.model_version from (' ~ statuses ~ ') as statuses inner join '
         ~ source('clv_state', 'registry_events') ~ ' as served on statuses.model_version = '
-        ~ "served.model_version where statuses.status = 'retired' and served.status = 'champion' "
+        ~ 'served.model_version ' ~ seen('served', 'decided_on')
+        ~ " where statuses.status = 'retired' and served.status = 'champion' "
         ~ 'order by served.event_number desc limit 1'
     ) -%}
     {%- if execute -%}
@@ -31,21 +32,24 @@
     {%- endif -%}
 {% endmacro %}
 
-{# One row per version: its latest event. #}
+{# One row per version of the log that was built last: its latest event. #}
 {% macro latest_events() -%}
     select
-        model_version,
-        status,
-        decided_on
-    from {{ source('clv_state', 'registry_events') }}
-    qualify row_number() over (partition by model_version order by event_number desc) = 1
+        events.model_version,
+        events.status,
+        events.decided_on
+    from {{ source('clv_state', 'registry_events') }} as events
+    {{ seen('events', 'decided_on') }}
+    qualify
+        row_number() over (partition by events.model_version order by events.event_number desc)
+        = 1
 {%- endmacro %}
 
 {# Appends the events that make a version the champion and retire whoever serves now. #}
 {% macro change_champion(version, reason) %}
     {%- set known = run_query(
-        'select count(*) as versions from ' ~ source('clv_state', 'registry_parameters')
-        ~ " where model_version = '" ~ version ~ "'"
+        'select count(*) as versions from (' ~ latest_events()
+        ~ ") as registered where model_version = '" ~ version ~ "'"
     ) -%}
     {%- if execute -%}
         {%- if known.rows[0][0] == 0 -%}
@@ -55,7 +59,7 @@
         {%- endif -%}
         {%- set words = (reason | string).replace('\\', ' ').replace("'", ' ') -%}
         {%- set decided_on -%}
-            (select max(decided_on) from {{ source('clv_state', 'registry_events') }})
+            (select max(decided_on) from ({{ latest_events() }}) as statuses)
         {%- endset -%}
         {%- set events -%}
             select

@@ -1,20 +1,29 @@
-{# Deletes the scores that this run replaces, and those of versions that served long ago or never. #}
+{#
+    Deletes the scores of this log that the run replaces, and those of its versions that served long
+    ago or never; and those of past days that were built again.
+#}
 {% macro forget_scores() -%}
     delete from {{ this }}
     where
-        model_version in (
-            select parameters.model_version
-            from {{ ref('int_parameters') }} as parameters
-        )
-        or model_version not in (
-            select kept.model_version
-            from (
-                select
-                    statuses.model_version,
-                    row_number() over (order by statuses.event_number desc) as place
-                from {{ ref('int_registry__statuses') }} as statuses
-                where statuses.status in ('champion', 'canary', 'retired')
-            ) as kept
-            where kept.place <= {{ var('clv_versions_kept') }}
+        (log_id like '%@%' and log_id != {{ current_log() }})
+        or (
+            log_id = {{ current_log() }}
+            and (
+                model_version in (
+                    select parameters.model_version
+                    from {{ ref('int_parameters') }} as parameters
+                )
+                or model_version not in (
+                    select kept.model_version
+                    from (
+                        select
+                            statuses.model_version,
+                            row_number() over (order by statuses.event_number desc) as place
+                        from {{ ref('int_registry__statuses') }} as statuses
+                        where statuses.status in ('champion', 'canary', 'retired')
+                    ) as kept
+                    where kept.place <= {{ var('clv_versions_kept') }}
+                )
+            )
         )
 {%- endmacro %}

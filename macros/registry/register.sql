@@ -1,7 +1,7 @@
 {# Appends this run's candidate to the registry, with how its recipe did in the backtest, unless it is there. #}
 {% macro register_candidate() -%}
     {%- set columns = state_tables()['registry_parameters'].keys() | list -%}
-    {%- set added = backtest_metrics() | list + ['recorded_at'] -%}
+    {%- set added = backtest_metrics() | list + ['log_id', 'recorded_at'] -%}
     insert into {{ source('clv_state', 'registry_parameters') }} ({{ columns | join(', ') }})
     select
         {%- for column in columns if column not in added %}
@@ -10,6 +10,7 @@
         {%- for metric in backtest_metrics() %}
         backtest.{{ metric }},
         {%- endfor %}
+        {{ current_log() | indent(8) }} as log_id,
         {{ now() }} as recorded_at
     from {{ ref('int_candidate') }} as candidate
     cross join (
@@ -33,19 +34,20 @@
     ) }}
 {%- endmacro %}
 
-{# Appends events (model_version, step, status, reason, decided_on), unless they stand already. #}
+{# Appends events (model_version, step, status, reason, decided_on) of this log, unless they stand already. #}
 {% macro append_events(query, decided_by) -%}
     {%- set events = source('clv_state', 'registry_events') -%}
     insert into {{ events }} (
-        event_number, model_version, status, reason, decided_by, decided_on, recorded_at
+        event_number, model_version, status, reason, decided_by, decided_on, log_id, recorded_at
     )
     with events as (
 
         select
-            model_version,
-            status,
-            event_number
-        from {{ events }}
+            events.model_version,
+            events.status,
+            events.event_number
+        from {{ events }} as events
+        {{ seen('events', 'decided_on') | indent(8) }}
 
     ),
 
@@ -65,7 +67,7 @@
     numbers as (
 
         select coalesce(max(event_number), 0) as last_number
-        from events
+        from {{ events }}
 
     )
 
@@ -77,6 +79,7 @@
         decided.reason,
         '{{ decided_by }}',
         decided.decided_on,
+        {{ current_log() | indent(8) }},
         {{ now() }}
     from ({{ query }}) as decided
     cross join numbers

@@ -1,23 +1,27 @@
 {#
-    Creates the tables of state that are missing, and adds columns that a new release brought.
-    Never drops anything.
+    Creates the tables of state that are missing, and adds columns that a new release brought, to
+    models that keep state too. Never drops anything.
 #}
 {% macro create_state_tables() %}
     {%- if execute and flags.WHICH in ['build', 'run', 'seed', 'snapshot', 'test'] -%}
         {%- set statements = [] -%}
         {%- for table, columns in state_tables().items() -%}
             {%- set relation = source('clv_state', table) -%}
-            {#- Not through dbt's cache, which would remember that the table is missing. -#}
-            {%- set found = adapter.get_columns_in_relation(relation)
-                | map(attribute='name') | map('lower') | list -%}
-            {%- if not found -%}
+            {%- set found = columns_there(relation) -%}
+            {%- if found -%}
+                {%- do statements.extend(add_columns(relation, found, columns)) -%}
+            {%- else -%}
                 {%- do statements.append(create_state_table(relation, columns)) -%}
             {%- endif -%}
-            {%- for column, type in columns.items() if found and column not in found -%}
-                {%- do statements.append(
-                    'alter table ' ~ relation ~ ' add column ' ~ column ~ ' ' ~ type
-                ) -%}
-            {%- endfor -%}
+        {%- endfor -%}
+        {%- for model, schema in state_models().items() -%}
+            {%- set relation = api.Relation.create(
+                database=target.database, schema=target.schema ~ schema, identifier=model
+            ) -%}
+            {%- set found = columns_there(relation) -%}
+            {%- if found -%}
+                {%- do statements.extend(add_columns(relation, found, {'log_id': type_text()})) -%}
+            {%- endif -%}
         {%- endfor -%}
         {#- This also commits: reading columns began a transaction, which the hook's end rolls back. -#}
         {%- do adapter.create_schema(
@@ -27,6 +31,30 @@
             {%- do run_query(statement) -%}
         {%- endfor -%}
     {%- endif -%}
+{% endmacro %}
+
+{# Names of the columns of a table, none where it is missing. Not through dbt's cache, which would
+   remember that it is missing. #}
+{% macro columns_there(relation) %}
+    {%- do return(
+        adapter.get_columns_in_relation(relation) | map(attribute='name') | map('lower') | list
+    ) -%}
+{% endmacro %}
+
+{# The statements that add the columns a table lacks. State from before logs were told apart is of one. #}
+{% macro add_columns(relation, found, columns) %}
+    {%- set statements = [] -%}
+    {%- for column, type in columns.items() if column not in found -%}
+        {%- do statements.append(
+            'alter table ' ~ relation ~ ' add column ' ~ column ~ ' ' ~ type
+        ) -%}
+        {%- if column == 'log_id' -%}
+            {%- do statements.append(
+                'update ' ~ relation ~ " set log_id = 'original' where log_id is null"
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- do return(statements) -%}
 {% endmacro %}
 
 {# The statement that creates one table of state. #}

@@ -6,12 +6,13 @@
         'windows', 'learned_horizon_days', 'interval_source', 'learned_on',
     ] %}
     insert into {{ source('clv_state', 'equity_history') }} (
-        invocation_id, definition, run_kind, {{ columns | join(', ') }}, recorded_at
+        invocation_id, definition, run_kind, log_id, {{ columns | join(', ') }}, recorded_at
     )
     select
         '{{ invocation_id }}',
         '{{ model_definition() }}',
         '{{ var("clv_run") }}',
+        {{ current_log() | indent(8) }},
         {{ columns | join(', ') }},
         {{ run_started() }}
     from {{ this }}

@@ -1,13 +1,14 @@
 {# Appends the histogram of the scores to clv_state.score_profiles: a post-hook of its model. #}
 {% macro keep_score_profile() %}
     insert into {{ source('clv_state', 'score_profiles') }} (
-        invocation_id, as_of_date, score_bin, customers, recorded_at
+        invocation_id, as_of_date, score_bin, customers, log_id, recorded_at
     )
     select
         '{{ invocation_id }}',
         as_of_date,
         score_bin,
         customers,
+        {{ current_log() | indent(8) }},
         {{ run_started() }}
     from {{ this }}
 {% endmacro %}

@@ -1,6 +1,7 @@
 {#
     Appends what happened to every model, and to every test that failed, to clv_state.run_results;
-    with the customers it was about to score and did score. An on-run-end hook: one insert.
+    with the customers it was about to score and did score. An on-run-end hook: one insert, and none
+    where the load was refused, which leaves all state as it is.
 #}
 {% macro record_run(results) %}
     {%- set scores, checked = ref('customer_lifetime_value'), ref('int_as_of') -%}
@@ -8,6 +9,8 @@
     {%- if execute and flags.WHICH in ['build', 'run'] -%}
         {%- set rows = [] -%}
         {%- set succeeded = [] -%}
+        {%- set refused = results | selectattr('node.name', 'equalto', 'int_logs')
+            | selectattr('status', 'equalto', 'error') | list -%}
         {%- for result in results -%}
             {%- set node, status = result.node, result.status | string -%}
             {%- if node.resource_type == 'model' or status in ['fail', 'error', 'runtime error'] -%}
@@ -17,7 +20,7 @@
                 {%- do rows.append(run_row(result, status)) -%}
             {%- endif -%}
         {%- endfor -%}
-        {%- if rows -%}
+        {%- if rows and not refused -%}
             {%- set is_scored = 'customer_lifetime_value' in succeeded -%}
             {%- set values = var('clv_value') == 'none' -%}
             insert into {{ source('clv_state', 'run_results') }} (

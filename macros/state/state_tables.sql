@@ -1,7 +1,8 @@
 {#
     Tables of state: what a rebuild cannot find out again, such as what has been shipped. They are
     only ever appended to, live in schema <target schema>_state and survive --full-refresh.
-    Returns table → column → type. Every table has recorded_at, the time the row was written.
+    Returns table → column → type. Every table has recorded_at, the time the row was written, and,
+    but for run_results, log_id, the log that it is the state of (macro seen).
 #}
 {% macro state_tables() %}
     {%- set text, instant, count = type_text(), type_instant(), type_integer() -%}
@@ -23,21 +24,22 @@
             {metric: count if metric == 'backtest_cutoffs' else type_double()}
         ) -%}
     {%- endfor -%}
-    {%- do registered.update({'recorded_at': instant}) -%}
+    {%- do registered.update({'log_id': text, 'recorded_at': instant}) -%}
     {%- do return({
         'registry_parameters': registered,
         'registry_events': {
             'event_number': count, 'model_version': text, 'status': text, 'reason': text,
-            'decided_by': text, 'decided_on': 'date', 'recorded_at': instant,
+            'decided_by': text, 'decided_on': 'date', 'log_id': text, 'recorded_at': instant,
         },
         'export_runs': {
             'run_id': text, 'target': text, 'event': text, 'mode': text, 'exit_code': count,
             'shipped_rows': count, 'removed_rows': count, 'rejected_rows': count,
-            'transient_rows': count, 'git_commit': text, 'recorded_at': instant,
+            'transient_rows': count, 'git_commit': text, 'log_id': text, 'as_of_date': 'date',
+            'recorded_at': instant,
         },
         'export_ledger': {
             'run_id': text, 'target': text, 'customer_key': text, 'op': text, 'row_hash': text,
-            'is_shipped': 'boolean', 'is_transient': 'boolean', 'code': text,
+            'is_shipped': 'boolean', 'is_transient': 'boolean', 'code': text, 'log_id': text,
             'recorded_at': instant,
         },
         'accepted_loads': {
@@ -46,7 +48,8 @@
             'refund_count': count, 'purchase_days': count, 'customers': count,
             'sales_amount': money, 'active_days': count, 'lines_without_user': count,
             'first_transaction_date': 'date', 'last_transaction_date': 'date',
-            'recorded_at': instant,
+            'first_customer_hash': text, 'last_customer_hash': text, 'log_id': text,
+            'continues_until': 'date', 'recorded_at': instant,
         },
         'run_results': {
             'invocation_id': text, 'node': text, 'resource_type': text, 'status': text,
@@ -56,7 +59,7 @@
         },
         'score_profiles': {
             'invocation_id': text, 'as_of_date': 'date', 'score_bin': count, 'customers': count,
-            'recorded_at': instant,
+            'log_id': text, 'recorded_at': instant,
         },
         'equity_history': {
             'invocation_id': text, 'definition': text, 'run_kind': text, 'as_of_date': 'date',
@@ -65,7 +68,7 @@
             'expected_value': type_double(), 'value_variance': type_double(),
             'shared_error': type_double(), 'degrees_of_freedom': type_double(),
             'windows': type_double(), 'learned_horizon_days': count, 'interval_source': text,
-            'learned_on': 'date', 'recorded_at': instant,
+            'learned_on': 'date', 'log_id': text, 'recorded_at': instant,
         },
     }) -%}
 {% endmacro %}
@@ -73,4 +76,16 @@
 {# Columns by which a table of state is clustered, where it is large enough. #}
 {% macro state_clusters() %}
     {%- do return({'export_ledger': ['target', 'customer_key']}) -%}
+{% endmacro %}
+
+{#
+    Models that keep state too → suffix of their schema: they outlive the run, and their rows are of a
+    log.
+#}
+{% macro state_models() %}
+    {%- do return({
+        'int_segments__remembered': '_state',
+        'int_segments__frozen_cut_points': '_state',
+        'int_scores': '_intermediate',
+    }) -%}
 {% endmacro %}

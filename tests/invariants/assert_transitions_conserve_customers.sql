@@ -1,5 +1,5 @@
 -- Who ends a month in a segment starts the next one there, and the last month ends with the
--- buyers of customer_segments. A memory of later dates than the as-of date knows other ends.
+-- buyers of customer_segments.
 with transitions as (
 
     select *
@@ -39,13 +39,6 @@ starts as (
         on segments.customer_id = buyers.customer_id
     group by 1, 2
 
-),
-
-memory as (
-
-    select max(refreshed_on) as last_refreshed_on
-    from {{ ref('int_segments__remembered') }}
-
 )
 
 select
@@ -58,9 +51,7 @@ full outer join starts
     on
         ends.month = starts.month
         and ends.segment = starts.segment
-cross join memory
-inner join {{ ref('int_as_of') }} as as_of
-    on memory.last_refreshed_on <= as_of.as_of_date
+cross join {{ ref('int_as_of') }} as as_of
 where
     coalesce(ends.customers, 0) != coalesce(starts.customers, 0)
     -- Customers without purchases left are prospects again, and not buyers.

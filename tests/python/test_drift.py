@@ -49,7 +49,12 @@ def shop(compiled):
         "select 1 as score_bin, 1 as customers, date '2024-12-31' as as_of_date limit 0"
     )
     connection.execute(
+        "create table int_logs as "
+        "select 'ours' as log_id, true as is_current, date '2024-12-31' as seen_until"
+    )
+    connection.execute(
         "create table score_profiles as select 1 as score_bin, 1 as customers, "
+        "'ours' as log_id, "
         "date '2024-12-31' as as_of_date, timestamp '2024-12-31' as recorded_at limit 0"
     )
     measures = """

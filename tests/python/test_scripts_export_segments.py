@@ -140,6 +140,7 @@ def make_warehouse(database, built):
         connection.execute(f"attach '{built}' as built (read_only)")
         for table in (
             "clv_intermediate.int_as_of",
+            "clv_intermediate.int_logs",
             "clv_state.export_runs",
             "clv_state.export_ledger",
             f"{EXPORT}audience",
@@ -375,6 +376,38 @@ def test_a_delta_in_bigquery_is_shipped_and_recorded_there(world, target, tmp_pa
             "group by 1"
         )
         assert {tuple(row) for row in ledger} == {(False, 25), (True, 25)}
+
+
+def test_another_shop_and_an_earlier_day_are_shipped_only_when_asked(world, target):
+    exclusions = f"{EXPORT}exclusions"
+    world.audience(*range(25))
+    assert world.run(target=target) == 0
+    log_id, day = world.sql(f"select log_id, as_of_date from {exclusions}")[0]
+    assert world.sql(
+        "select distinct log_id, as_of_date from clv_state.export_runs"
+    ) == [(log_id, day)]
+    assert world.sql("select distinct log_id from clv_state.export_ledger") == [
+        (log_id,)
+    ]
+    for change, sentence in (
+        (f"as_of_date = date '{day}' - 1", f"before the one shipped last, as of {day}"),
+        ("log_id = 'another1'", f"holds one of log {log_id}, another shop"),
+    ):
+        world.sql(f"update {exclusions} set {change}")
+        world.audience(*range(1, 26))
+        asked = len(world.stand_in.requests)
+        assert world.run("--dry-run", target=target) == 5
+        assert world.run(target=target) == 5
+        assert sentence in world.out
+        assert "--accept-audience" in world.out
+        assert len(world.stand_in.requests) == asked
+        assert world.run("--accept-audience", target=target) == 0
+        # What was shipped last is what is there now.
+        world.audience(*range(2, 26))
+        assert world.run(target=target) == 0
+        world.sql(f"update {exclusions} set as_of_date = '{day}', log_id = '{log_id}'")
+        if "log_id" in change:
+            assert world.run(target=target) == 5
 
 
 def test_a_dry_run_asks_and_writes_nothing(world, target):

@@ -35,13 +35,15 @@ create table clv_state.{FROZEN} (
     settings varchar, vip_clv double, notable_clv double, valuable_clv double,
     historic_value double, outlier_value_365d double, outlier_purchases_365d double,
     outlier_mean_value double, promising_clv double, inactivity_days bigint,
-    effective_date date
+    effective_date date, log_id varchar
 );
 create table clv_state.{MEMORY} (
     customer_id varchar, segment varchar, pending_segment varchar,
     pending_refreshes bigint, previous_segment varchar, moved_by varchar,
-    purchase_days bigint, segment_since date, refreshed_on date
+    purchase_days bigint, segment_since date, refreshed_on date, log_id varchar
 );
+create table clv_intermediate.int_logs as
+select 'ours' as log_id, true as is_current, date '9999-12-31' as seen_until;
 create table clv_intermediate.int_predictions__scored (
     customer_id varchar, cutoff_date date, is_recipe boolean, probability_alive double,
     expected_purchases_365d double, clv_365d double

@@ -20,7 +20,12 @@ reasons as (
 
 select
     reasons.exclusion_reason,
-    coalesce(candidates.customers, 0) as customers
+    coalesce(candidates.customers, 0) as customers,
+    as_of.as_of_date,
+    logs.log_id
 from reasons
+cross join {{ ref('int_as_of') }} as as_of
+inner join {{ ref('int_logs') }} as logs
+    on logs.is_current
 left join candidates
     on reasons.exclusion_reason = candidates.exclusion_reason

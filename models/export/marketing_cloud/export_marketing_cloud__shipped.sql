@@ -1,16 +1,13 @@
 -- grain: one row per target and customer ever sent there: what the ledger proves it holds
+-- Of this log, whatever the as-of date of what was sent: a destination knows no dates.
 with ledger as (
 
-    select
-        run_id,
-        target,
-        customer_key,
-        op,
-        row_hash,
-        is_shipped,
-        is_transient,
-        recorded_at
-    from {{ source('clv_state', 'export_ledger') }}
+    select entries.*
+    from {{ source('clv_state', 'export_ledger') }} as entries
+    inner join {{ ref('int_logs') }} as logs
+        on
+            {{ log_family('entries.log_id') }} = {{ log_family('logs.log_id') }}
+            and logs.is_current
 
 ),
 

@@ -1,6 +1,6 @@
 -- grain: one row per month and currency, delivered now or in the last accepted load, and its fault
--- Everything is downstream of this model, so that a fault, which fails a test here, leaves the
--- last good marts as they are.
+-- A fault stops the run before int_logs, of which everything else is downstream: the last good marts
+-- stay as they are.
 {%- set tolerance = var('clv_load_tolerance') %}
 with profiled as (
 
@@ -9,59 +9,10 @@ with profiled as (
 
 ),
 
-loads as (
-
-    select
-        transaction_month,
-        currency,
-        line_count,
-        purchase_days,
-        refund_count,
-        sales_amount,
-        as_of_date,
-        recorded_at
-    from {{ source('clv_state', 'accepted_loads') }}
-    {%- if var('clv_as_of_date') is not none %}
-    -- The past, rebuilt, is compared with what was accepted by then.
-    where as_of_date <= cast('{{ var("clv_as_of_date") }}' as date)
-    {%- endif %}
-
-),
-
-latest as (
-
-    select max(recorded_at) as recorded_at
-    from loads
-
-),
-
-last_load as (
-
-    select loads.*
-    from loads
-    inner join latest
-        on loads.recorded_at = latest.recorded_at
-
-),
-
--- A log without a month in common is another log: its load is a first one.
-common as (
-
-    select count(*) as months
-    from last_load
-    inner join profiled
-        on
-            last_load.transaction_month = profiled.transaction_month
-            and last_load.currency = profiled.currency
-
-),
-
+-- What this run sees of accepted loads is decided in int_logs__chosen; of those the newest counts.
 accepted as (
 
-    select last_load.*
-    from last_load
-    cross join common
-    where common.months > 0
+    {{ last_load() | indent(4) }}
 
 ),
 
@@ -78,6 +29,43 @@ accepted_span as (
 
     select max(as_of_date) as as_of_date
     from accepted
+
+),
+
+-- In how many of the months that both loads say it of, and that were read, customers are the same.
+months_in_common as (
+
+    select
+        {{ has_customers_in_common(
+            'profiled', 'accepted', 'span.last_transaction_date'
+        ) | indent(8) }} as has_customers_in_common
+    from profiled
+    inner join accepted
+        on
+            profiled.transaction_month = accepted.transaction_month
+            and profiled.currency = accepted.currency
+    cross join span
+    {%- if is_daily() %}
+    where {{ since('profiled.transaction_month', daily_window().lines_from) }}
+    {%- endif %}
+
+),
+
+-- A full run may have lost some customers; the few months of a daily one have at least one.
+customers_in_common as (
+
+    select
+        coalesce(
+            sum(case when has_customers_in_common then 1 else 0 end)
+            {% if is_daily() -%}
+            = 0
+            {%- else -%}
+            < 0.5 * count(*)
+            {%- endif %},
+            false
+        ) as are_few
+    from months_in_common
+    where has_customers_in_common is not null
 
 ),
 
@@ -102,12 +90,75 @@ united as (
         accepted.purchase_days as accepted_purchase_days,
         accepted.refund_count as accepted_refund_count,
         accepted.sales_amount as accepted_sales_amount,
-        accepted.as_of_date as accepted_as_of_date
+        accepted.as_of_date as accepted_as_of_date,
+        profiled.first_customer_hash,
+        profiled.last_customer_hash
     from profiled
     full outer join accepted
         on
             profiled.transaction_month = accepted.transaction_month
             and profiled.currency = accepted.currency
+
+),
+
+-- Without clv_currency the one that is named is the project's.
+named_currencies as (
+
+    select count(distinct nullif(currency, '')) as currencies
+    from profiled
+
+),
+
+first_rates as (
+
+    select
+        upper(currency) as currency,
+        min(valid_from) as valid_from
+    from {{ ref('currency_rates') }}
+    group by 1
+
+),
+
+-- Currencies of which some days have no rate.
+unrated as (
+
+    select
+        profiled.currency,
+        min(profiled.first_transaction_date) as first_day,
+        max(
+            case
+                when
+                    first_rates.valid_from is null
+                    or profiled.first_transaction_date < first_rates.valid_from
+                    then least(
+                        profiled.last_transaction_date,
+                        coalesce(
+                            {{ add_days('first_rates.valid_from', -1) }},
+                            profiled.last_transaction_date
+                        )
+                    )
+            end
+        ) as last_day,
+        sum(profiled.line_count) as line_count
+    from profiled
+    cross join named_currencies
+    left join first_rates
+        on profiled.currency = first_rates.currency
+    where
+        (
+            first_rates.valid_from is null
+            or profiled.first_transaction_date < first_rates.valid_from
+        )
+        and profiled.currency != ''
+        {%- if var('clv_currency') is none %}
+        and named_currencies.currencies > 1
+        {%- else %}
+        and profiled.currency != '{{ var("clv_currency") }}'
+        {%- endif %}
+        {%- if is_daily() %}
+        and {{ since('profiled.transaction_month', daily_window().lines_from) }}
+        {%- endif %}
+    group by 1
 
 ),
 
@@ -290,6 +341,50 @@ faulted as (
         end as range_fault
     from judged
 
+),
+
+-- Whose log it is comes first: what else is wrong may follow from it.
+identified as (
+
+    select
+        faulted.*,
+        case
+            when
+                customers_in_common.are_few
+                and row_number() over (
+                    order by faulted.transaction_month asc, faulted.currency asc
+                ) = 1
+                then concat(
+                    'transactions.user_id has few customers in common with the load',
+                    ' accepted as of ',
+                    cast(accepted_span.as_of_date as {{ type_text() }}),
+                    {% if is_daily() -%}
+                    ', which a daily run adds to: run a full build for another log'
+                    {%- else -%}
+                    ': ids in another form, or another shop'
+                    {%- endif %}
+                )
+            when faulted.is_first_load then faulted.load_fault
+            else coalesce(faulted.load_fault, faulted.range_fault)
+        end as fault,
+        -- Where nothing was accepted, nothing tells whether a change of range is a fault or history.
+        case when faulted.is_first_load then faulted.range_fault end as notice,
+        case
+            when unrated.currency is not null
+                then concat(
+                    'transactions.currency ', unrated.currency, ' has no rate for ',
+                    cast(unrated.first_day as {{ type_text() }}), ' to ',
+                    cast(unrated.last_day as {{ type_text() }}), ' (',
+                    cast(unrated.line_count as {{ type_text() }}), ' lines): add it to ',
+                    'seeds/reference/currency_rates.csv and run dbt seed'
+                )
+        end as currency_fault
+    from faulted
+    cross join customers_in_common
+    cross join accepted_span
+    left join unrated
+        on faulted.currency = unrated.currency
+
 )
 
 select
@@ -310,12 +405,11 @@ select
     accepted_sales_amount,
     accepted_as_of_date,
     is_closed,
-    -- Where nothing was accepted, nothing tells whether a change of range is a fault or history.
-    case
-        when is_first_load then load_fault
-        else coalesce(load_fault, range_fault)
-    end as fault,
-    case when is_first_load then range_fault end as notice,
+    fault,
+    notice,
+    currency_fault,
     first_transaction_date,
-    last_transaction_date
-from faulted
+    last_transaction_date,
+    first_customer_hash,
+    last_customer_hash
+from identified

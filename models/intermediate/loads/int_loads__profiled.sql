@@ -54,7 +54,10 @@ summed as (
         count(distinct transaction_date) as active_days,
         sum(sales_amount) as sales_amount,
         min(transaction_date) as first_transaction_date,
-        max(transaction_date) as last_transaction_date
+        max(transaction_date) as last_transaction_date,
+        min(concat(cast(transaction_date as {{ type_text() }}), '|', user_id))
+            as first_customer,
+        max(user_id) as last_customer
     from customer_days
     group by 1, 2
 
@@ -103,6 +106,14 @@ medians as (
     group by 1, 2
 
 )
+{%- if is_daily() %},
+
+last_load as (
+
+    {{ last_load() | indent(4) }}
+
+)
+{%- endif %}
 
 select
     summed.transaction_month,
@@ -116,7 +127,10 @@ select
     {{ as_money('coalesce(summed.sales_amount, 0)') }} as sales_amount,
     medians.median_sale_amount,
     summed.first_transaction_date,
-    summed.last_transaction_date
+    summed.last_transaction_date,
+    -- Two of its customers, by which a later load is known to be of the same shop.
+    substr({{ dbt.hash('summed.first_customer') }}, 1, 12) as first_customer_hash,
+    substr({{ dbt.hash('summed.last_customer') }}, 1, 12) as last_customer_hash
 from summed
 left join medians
     on
@@ -126,7 +140,7 @@ left join medians
 
 union all
 
--- Months that a daily run does not read are as they were accepted.
+-- Months that a daily run does not read are as they were in the last load.
 select
     transaction_month,
     currency,
@@ -140,10 +154,9 @@ select
     sales_amount,
     cast(null as {{ type_money() }}) as median_sale_amount,
     coalesce(first_transaction_date, transaction_month) as first_transaction_date,
-    coalesce(last_transaction_date, transaction_month) as last_transaction_date
-from {{ source('clv_state', 'accepted_loads') }}
-where
-    transaction_month < date '{{ daily_window().lines_from }}'
-    and as_of_date <= cast('{{ var("clv_as_of_date") }}' as date)
-qualify recorded_at = max(recorded_at) over (partition by transaction_month, currency)
+    coalesce(last_transaction_date, transaction_month) as last_transaction_date,
+    first_customer_hash,
+    last_customer_hash
+from last_load
+where transaction_month < date '{{ daily_window().lines_from }}'
 {%- endif %}

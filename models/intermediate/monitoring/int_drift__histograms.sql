@@ -39,6 +39,7 @@ scored_before as (
         profiles.customers,
         profiles.as_of_date
     from {{ source('clv_state', 'score_profiles') }} as profiles
+    {{ seen('profiles', 'as_of_date') | indent(4) }}
     inner join {{ ref('int_as_of') }} as as_of
         on profiles.as_of_date < as_of.as_of_date
     qualify dense_rank() over (

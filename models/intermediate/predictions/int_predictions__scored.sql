@@ -130,5 +130,6 @@ select
     {%- endfor %}
     interval_source_{{ horizon }}d,
     {%- endfor %}
-    cutoff_date
+    cutoff_date,
+    {{ current_log() | indent(4) }} as log_id
 from bracketed

@@ -1,7 +1,7 @@
--- grain: one row per customer and model version: her latest scores by it
+-- grain: one row per log, customer and model version: the customer's latest scores by it
 -- Versions that served stay for a while, so that a rollback needs no scoring.
 -- Its columns are those of int_predictions__scored.
--- depends_on: {{ ref('int_parameters') }} {{ ref('int_registry__statuses') }}
+-- depends_on: {{ ref('int_parameters') }} {{ ref('int_registry__statuses') }} {{ ref('int_logs') }}
 {{ config(
     materialized='incremental',
     full_refresh=false,

@@ -43,6 +43,8 @@ served as (
     -- The columns are those of int_predictions__scored.
     select scores.* -- noqa: AM04
     from {{ ref('int_scores') }} as scores
+    inner join {{ ref('int_logs') }} as logs
+        on scores.log_id = logs.log_id and logs.is_current
     cross join champion
     cross join canary
     where

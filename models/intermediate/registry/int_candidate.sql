@@ -1,6 +1,6 @@
 -- grain: one row per stratum of the model version that this run fitted for the as-of date
 -- A version is named after its date, definition and recipe. The same data give the same version;
--- the same date with other data (late lines, say) gives its next revision.
+-- the same date with other data (late lines, say) gives its next revision, and so does another log.
 {%- set parameters = model_parameter_names() %}
 {%- set commit = env_var('CLV_GIT_COMMIT', env_var('GITHUB_SHA', '')) %}
 {%- set base = "concat(cast(cutoffs.as_of_date as " ~ type_text() ~ "), '-', substr("
@@ -40,13 +40,27 @@ with fitted as (
 registered as (
 
     select
-        version_base,
-        revision,
-        stratum,
-        {{ parameters | join(',\n        ') }},
-        season
+        versions.version_base,
+        versions.revision,
+        versions.stratum,
+        {%- for name in parameters %}
+        versions.{{ name }},
+        {%- endfor %}
+        versions.season
+    from {{ source('clv_state', 'registry_parameters') }} as versions
+    {{ seen('versions', 'fitted_until') | indent(4) }}
+    qualify versions.revision = max(versions.revision) over (
+        partition by versions.version_base
+    )
+
+),
+
+-- Names are given once, whatever the log.
+taken as (
+
+    select max(revision) as revision
     from {{ source('clv_state', 'registry_parameters') }}
-    qualify revision = max(revision) over (partition by version_base)
+    where version_base in (select ours.version_base from fitted as ours)
 
 ),
 
@@ -86,11 +100,11 @@ revised as (
 
     select
         case
-            when latest_revision is null then 1
-            when differences = 0 then latest_revision
-            else latest_revision + 1
+            when compared.differences = 0 then compared.latest_revision
+            else coalesce(taken.revision, 0) + 1
         end as revision
     from compared
+    cross join taken
 
 )
 

@@ -1,13 +1,14 @@
--- grain: one row per registered model version: where it stands before this run
+-- grain: one row per registered model version of this log: where it stands before this run
 with events as (
 
     select
-        model_version,
-        status,
-        reason,
-        decided_on,
-        event_number
-    from {{ source('clv_state', 'registry_events') }}
+        events.model_version,
+        events.status,
+        events.reason,
+        events.decided_on,
+        events.event_number
+    from {{ source('clv_state', 'registry_events') }} as events
+    {{ seen('events', 'decided_on') | indent(4) }}
 
 ),
 

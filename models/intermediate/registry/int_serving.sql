@@ -4,13 +4,14 @@
 with latest as (
 
     select
-        model_version,
-        status,
-        decided_on
-    from {{ source('clv_state', 'registry_events') }}
+        events.model_version,
+        events.status,
+        events.decided_on
+    from {{ source('clv_state', 'registry_events') }} as events
+    {{ seen('events', 'decided_on') | indent(4) }}
     qualify row_number() over (
-        partition by model_version
-        order by event_number desc
+        partition by events.model_version
+        order by events.event_number desc
     ) = 1
 
 )

@@ -22,13 +22,13 @@ computed as (
 
 frozen as (
 
-    select *
-    from {{ ref('int_segments__frozen_cut_points') }}
-    where settings = '{{ cut_point_settings() }}'
+    select memory.*
+    from {{ ref('int_segments__frozen_cut_points') }} as memory
+    {{ seen('memory', 'effective_date') | indent(4) }}
+    where memory.settings = '{{ cut_point_settings() }}'
 
 ),
 
--- None is when the memory is ahead: the as-of date is then cut like a backtest.
 in_force as (
 
     select

@@ -1,12 +1,12 @@
--- grain: one row per version of the production cut-points: the settings and the day they are from
+-- grain: one row per log and version of the production cut-points: the settings and the day they are from
 -- Memory: it survives --full-refresh. A version is added when those with the same settings are
 -- older than clv_cut_point_refresh_days. A version of the as-of date itself is replaced, so that a
--- second build changes nothing; a build at an earlier as-of date than the last adds none.
+-- second build changes nothing. Of other logs, and of later days, nothing is seen (int_logs).
 {{ config(
     materialized='incremental',
     full_refresh=false,
     incremental_strategy='merge',
-    unique_key=['effective_date', 'settings'],
+    unique_key=['log_id', 'effective_date', 'settings'],
     on_schema_change='fail',
 ) }}
 with cutoffs as (
@@ -28,7 +28,7 @@ computed as (
 
 ),
 
--- A valid version of before, or one of later.
+-- A valid version of before.
 kept as (
 
     {% if is_incremental() -%}
@@ -36,6 +36,7 @@ kept as (
     from computed
     inner join {{ this }} as frozen
         on computed.settings = frozen.settings
+    {{ seen('frozen', 'effective_date') | indent(4) }}
     where
         computed.cutoff_date != frozen.effective_date
         -- What was cut without a forecast has no tiers: the first forecast replaces it.
@@ -61,8 +62,10 @@ select
     computed.outlier_mean_value,
     computed.promising_clv,
     computed.inactivity_days,
-    computed.cutoff_date as effective_date
+    computed.cutoff_date as effective_date,
+    logs.log_id
 from computed
+cross join {{ ref('int_logs') }} as logs
 left join kept
     on computed.settings = kept.settings
-where kept.settings is null
+where logs.is_current and kept.settings is null

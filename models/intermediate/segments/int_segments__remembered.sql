@@ -1,13 +1,13 @@
--- grain: one row per customer and refresh at which what is remembered of her changed
+-- grain: one row per log, customer and refresh at which what is remembered of them changed
 -- Memory: it survives --full-refresh. A refresh is compared with what was remembered before its
--- as-of date, and its own rows are replaced, so a second build changes nothing. A build at an
--- earlier as-of date than the last refresh adds nothing. Only changes are kept, and moves that
--- wait for confirmation: a customer whom nothing happens to costs no row.
+-- as-of date, and its own rows are replaced, so a second build changes nothing. Of other logs, and
+-- of later days, nothing is seen (int_logs). Only changes are kept, and moves that wait for
+-- confirmation: a customer whom nothing happens to costs no row.
 {{ config(
     materialized='incremental',
     full_refresh=false,
     incremental_strategy='merge',
-    unique_key=['customer_id', 'refreshed_on'],
+    unique_key=['log_id', 'customer_id', 'refreshed_on'],
     on_schema_change='fail',
 ) }}
 {#- Segment held: the tier it stands for. #}
@@ -36,6 +36,7 @@ remembered as (
         memory.*,
         as_of.as_of_date
     from {{ this }} as memory
+    {{ seen('memory', 'refreshed_on') | indent(4) }}
     cross join as_of
     {%- else -%}
     select
@@ -73,14 +74,6 @@ current_rows as (
     select customer_id
     from remembered
     where refreshed_on = as_of_date
-
-),
-
-ahead as (
-
-    select count(*) as later_rows
-    from remembered
-    where refreshed_on > as_of_date
 
 ),
 
@@ -231,12 +224,13 @@ select
     judged.purchase_days,
     case when judged.has_moved then as_of.as_of_date else judged.held_since end
         as segment_since,
-    as_of.as_of_date as refreshed_on
+    as_of.as_of_date as refreshed_on,
+    logs.log_id
 from judged
 cross join as_of
-cross join ahead
+cross join {{ ref('int_logs') }} as logs
 where
-    ahead.later_rows = 0
+    logs.is_current
     and (
         judged.has_moved
         or judged.is_replaced

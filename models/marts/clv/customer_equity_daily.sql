@@ -10,28 +10,14 @@ with as_of as (
 
 history as (
 
-    select
-        as_of_date,
-        horizon_days,
-        run_kind,
-        model_version,
-        customers,
-        expected_purchases,
-        clv,
-        expected_value,
-        value_variance,
-        shared_error,
-        degrees_of_freedom,
-        windows,
-        learned_horizon_days,
-        interval_source,
-        learned_on
-    from {{ source('clv_state', 'equity_history') }}
+    select scored.*
+    from {{ source('clv_state', 'equity_history') }} as scored
+    {{ seen('scored', 'as_of_date') | indent(4) }}
     -- Days of another definition of value cannot be compared.
-    where definition = '{{ model_definition() }}'
+    where scored.definition = '{{ model_definition() }}'
     qualify row_number() over (
-        partition by as_of_date, horizon_days
-        order by recorded_at desc, invocation_id desc
+        partition by scored.as_of_date, scored.horizon_days
+        order by scored.recorded_at desc, scored.invocation_id desc
     ) = 1
 
 )
@@ -53,5 +39,4 @@ select
     history.interval_source,
     history.learned_on
 from history
-inner join as_of
-    on history.as_of_date <= as_of.as_of_date
+cross join as_of

@@ -48,41 +48,21 @@ ruled as (
 
 ),
 
-as_of as (
-
-    select as_of_date
-    from {{ ref('int_as_of') }}
-
-),
-
 remembered as (
 
-    select
-        memory.*,
-        as_of.as_of_date
+    select memory.*
     from {{ ref('int_segments__remembered') }} as memory
-    cross join as_of
-
-),
-
--- A memory of later dates has no say: as of an earlier one nobody is remembered.
-ahead as (
-
-    select count(*) as later_rows
-    from remembered
-    where refreshed_on > as_of_date
+    {{ seen('memory', 'refreshed_on') | indent(4) }}
 
 ),
 
 latest as (
 
-    select remembered.*
+    select *
     from remembered
-    cross join ahead
-    where ahead.later_rows = 0
     qualify row_number() over (
-        partition by remembered.customer_id
-        order by remembered.refreshed_on desc
+        partition by customer_id
+        order by refreshed_on desc
     ) = 1
 
 ),

@@ -16,8 +16,7 @@ remembered as (
         memory.refreshed_on,
         {{ month_start('memory.refreshed_on') }} as month
     from {{ ref('int_segments__remembered') }} as memory
-    inner join as_of
-        on memory.refreshed_on <= as_of.as_of_date
+    {{ seen('memory', 'refreshed_on') | indent(4) }}
 
 ),
 

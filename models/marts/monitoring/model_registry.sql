@@ -2,8 +2,9 @@
 -- depends_on: {{ ref('int_registry__decisions') }}
 with events as (
 
-    select *
-    from {{ source('clv_state', 'registry_events') }}
+    select events.*
+    from {{ source('clv_state', 'registry_events') }} as events
+    {{ seen('events', 'decided_on') | indent(4) }}
 
 ),
 

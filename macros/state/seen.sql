@@ -1,0 +1,60 @@
+{#
+    Joins a table of state to the logs that this run sees, each up to its date: the only way in which
+    state is read. Rows of another log, and rows of this one that lie after what the run may know, are
+    left out. Every table of state has a column log_id; `date` is the column that dates its rows.
+    from {{ source('clv_state', 'registry_events') }} as events
+    {{ seen('events', 'decided_on') }}
+#}
+{% macro seen(alias, date) -%}
+    inner join {{ ref('int_logs') }} as seen_logs
+        on
+            {{ alias }}.log_id = seen_logs.log_id
+            and {{ alias }}.{{ date }} <= seen_logs.seen_until
+{%- endmacro %}
+
+{# The log whose state this run writes. #}
+{% macro current_log() -%}
+    (
+        select current_logs.log_id
+        from {{ ref('int_logs') }} as current_logs
+        where current_logs.is_current
+    )
+{%- endmacro %}
+
+{# Logs that stand for the same shop have ids with the same first eight characters. #}
+{% macro log_family(log_id) -%}
+    substr({{ log_id }}, 1, 8)
+{%- endmacro %}
+
+{# The months of the newest accepted load that this run is compared with. #}
+{% macro last_load() -%}
+    select loads.*
+    from {{ source('clv_state', 'accepted_loads') }} as loads
+    inner join {{ ref('int_logs__chosen') }} as logs
+        on
+            loads.log_id = logs.log_id
+            and loads.as_of_date <= logs.compared_until
+    qualify rank() over (order by loads.as_of_date desc, loads.recorded_at desc) = 1
+{%- endmacro %}
+
+{#
+    Whether a month has the same customers in two loads; null where one of them does not say. Both its
+    first and its last customer stay once it has ended; while it grows, one of them may not.
+#}
+{% macro has_customers_in_common(ours, theirs, last_day) -%}
+    case
+        when {{ has_ended(theirs, last_day) }}
+            then
+                {{ ours }}.first_customer_hash = {{ theirs }}.first_customer_hash
+                and {{ ours }}.last_customer_hash = {{ theirs }}.last_customer_hash
+        else
+            {{ ours }}.first_customer_hash = {{ theirs }}.first_customer_hash
+            or {{ ours }}.last_customer_hash = {{ theirs }}.last_customer_hash
+    end
+{%- endmacro %}
+
+{# Whether the month had ended when it was accepted, and has by the last day of this load. #}
+{% macro has_ended(theirs, last_day) -%}
+    {{ add_months(theirs ~ '.transaction_month', 1) }}
+    <= {{ add_days('least(' ~ theirs ~ '.as_of_date, ' ~ last_day ~ ')', 1) }}
+{%- endmacro %}
