@@ -35,6 +35,13 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+# What Windows and Asian systems write where they do not write UTF-8.
+LATIN = ("cp1252", "cp1250", "cp1254", "cp1257")
+ENCODINGS = (
+    *LATIN,
+    *("cp1251", "cp1253", "cp1255", "cp1256"),
+    *("cp932", "gb18030", "big5", "cp949", "euc_jp"),
+)
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 CHUNK = 1 << 22
 SAMPLE = 1 << 20  # of a text file, for its header and its encoding
@@ -360,11 +367,14 @@ def guess_encoding(path: Path, file: str) -> str:
                 )
             if len(others[False]) == 1000:
                 break
-    matches = from_bytes(b"".join(line for _, line in others[False]))
+    sample = b"".join(line for _, line in others[False])
+    matches = from_bytes(sample, cp_isolation=list(ENCODINGS))
     likely = {name for match in matches for name in match.could_be_from_charset}
-    if "cp1252" in likely or not matches:
-        return "cp1252"
-    return matches.best().encoding
+    best = matches.best().encoding if matches else "cp1252"
+    # Other scripts and two bytes for one sign never stand alone among ASCII.
+    alone = not re.search(rb"[\x80-\xff]{2}", sample)
+    western = "cp1252" in likely or (alone and best not in LATIN)
+    return "cp1252" if western else best
 
 
 def is_utf8(line: bytes) -> bool:

@@ -237,13 +237,14 @@ def shown(form: str) -> str:
     )
 
 
-def shapes_of(connection, sql: str, text: str, form: str) -> dict[str, int]:
-    """Shape → number of values, the most frequent first."""
+def shapes_of(connection, sql: str, text: str, form: str) -> dict[str, tuple[int, int]]:
+    """Shape → number of values and the first row of them, the most frequent first."""
     rows = connection.execute(
-        f"select {form}, count(*) as n from {sql} where {text} is not null "
-        f"group by 1 order by n desc, 1 limit {MANY_SHAPES}"
+        f"select form, count(*) as n, min(row) as first from (select {form} as form, "
+        f"{text} is not null as is_given, row_number() over () as row from {sql}) "
+        f"where is_given group by form order by n desc, first limit {MANY_SHAPES}"
     ).fetchall()
-    return dict(rows)
+    return {form: (number, first) for form, number, first in rows}
 
 
 # -- Numbers
@@ -267,14 +268,14 @@ def evidence(form: str) -> str:
     last = max(body.rfind("."), body.rfind(","))
     if last < 0:
         return ""
-    separator = body[last]
+    before, separator, after = body[:last], body[last], body[last + 1 :]
     names = {".": "point", ",": "comma"}
     others = {".": "comma", ",": "point"}
-    if body.count(separator) > 1:
-        return others[separator]
-    if "." in body and "," in body:
-        return names[separator]
-    before, after = body[:last], body[last + 1 :]
+    parts_thousands = re.fullmatch(r"[#§]{1,3}(?:([.,])[#§]{3})*", before)
+    if separator in before:  # 1.234.567
+        return others[separator] if parts_thousands and len(after) == 3 else ""
+    if others[separator] in {names[sign] for sign in before if sign in names}:
+        return names[separator] if parts_thousands else ""  # 1,234.5
     if len(after) == 3 and 1 <= len(before) <= 3 and before != "§":
         return "either"
     return names[separator]
@@ -282,29 +283,29 @@ def evidence(form: str) -> str:
 
 def settle_numbers(connection, sql, columns: dict[str, Column], told: str, file: str):
     """The form of the numbers of a file, and what was unusual about them."""
-    found: dict[str, tuple[str, str]] = {}  # what is said → (column, shape)
+    found: dict[str, tuple[int, str, str, int]] = {}  # what is said → by which
     forms = []
     for name, column in columns.items():
         zero = rf"regexp_replace({column.text}, '(^|[^0-9])0([.,])', '\1§\2')"
-        for form in shapes_of(connection, sql, column.text, shape(zero)):
-            if not re.search("[#§]", form):
-                continue
-            forms.append(form)
-            found.setdefault(evidence(form), (name, form))
-    for name, column in columns.items():
+        seen = shapes_of(connection, sql, column.text, shape(zero))
+        for form, (number, row) in seen.items():
+            if re.search("[#§]", form):
+                forms.append(form)
+                found.setdefault(evidence(form), (number, name, form, row))
         refuse_several_currencies(connection, sql, name, column, file)
     if "point" in found and "comma" in found:
-        (one, first), (other, second) = found["point"], found["comma"]
+        rare = min(found["point"], found["comma"])
         raise InputFaultError(
-            f"{file} mixes a decimal point ({one}: {shown(first)}) with a decimal comma "
-            f"({other}: {shown(second)}): write all numbers alike"
+            f"{file} mixes decimal points and decimal commas: {rare[1]} is like "
+            f"{shown(rare[2])} in row {rare[3]:,}, others otherwise; write all alike"
         )
     form = told or next((f for f in ("point", "comma") if f in found), "")
     if not form and "either" in found:
-        name, example = found["either"]
+        _, name, example, row = found["either"]
         raise InputFaultError(
-            f"{name} of {file} may be thousands or decimals: every separator stands "
-            f"before three digits ({shown(example)}); say --decimal comma or --decimal point"
+            f"{name} of {file} may have thousands or decimals: every separator stands "
+            f"before three digits, as {shown(example)} in row {row:,}; say --decimal "
+            "comma or --decimal point"
         )
     form = form or "point"
     how = ["decimal comma"] if form == "comma" else []
@@ -318,15 +319,18 @@ def settle_numbers(connection, sql, columns: dict[str, Column], told: str, file:
 
 def refuse_several_currencies(connection, sql, name, column: Column, file: str) -> None:
     text = column.text
-    rows = connection.execute(
-        f"select count(distinct regexp_extract({text}, {literal(SIGN)})) from {sql} "
-        f"where regexp_matches({text}, '[0-9]') and not regexp_full_match({text}, "
-        f"'[-+]?[0-9.,]+[eE][-+]?[0-9]+')"
-    ).fetchone()
-    if rows[0] > 1:
+    signs = connection.execute(
+        "select sign, count(*) as n, min(row) as first from (select row_number() over () "
+        f"as row, {text} as value, regexp_extract({text}, {literal(SIGN)}) as sign "
+        f"from {sql}) where regexp_matches(value, '[0-9]') and not "
+        "regexp_full_match(value, '[-+]?[0-9.,]+[eE][-+]?[0-9]+') "
+        "group by sign order by n, first desc"
+    ).fetchall()
+    if len(signs) > 1:
         raise InputFaultError(
-            f"{name} of {file} has several currency signs, or one in some rows only: "
-            "write plain numbers, and the currency of each in a column currency"
+            f"{name} of {file} has several currency signs, or one in some rows only (row "
+            f"{signs[0][2]:,} is unlike others): write plain numbers, and the currency of "
+            "each in a column currency"
         )
 
 
@@ -341,27 +345,31 @@ def settle_times(connection, sql, columns: dict[str, Column], told: str, file: s
     """The form of each time column of a file, and what was unusual about them."""
     forms, how = {}, []
     for name, column in columns.items():
-        kinds: dict[str, str] = {}  # kind → an example
-        for form in shapes_of(connection, sql, column.text, shape(column.text)):
-            kinds.setdefault(kind_of_time(form), form)
+        kinds: dict[str, list] = {}  # kind → number of values, first row, shape
+        seen = shapes_of(connection, sql, column.text, shape(column.text))
+        for form, (number, row) in seen.items():
+            known = kinds.setdefault(kind_of_time(form), [0, row, form])
+            known[0] += number
         kinds.pop("", None)  # not a time: these rows are named by the check
-        if len(kinds) > 1:
-            first, second = list(kinds.values())[:2]
+        often, *rare = sorted(kinds, key=lambda kind: -kinds[kind][0]) or [""]
+        _, row, form = kinds.get(often, (0, 0, ""))
+        if rare:
+            _, row, other = kinds[rare[0]]
             raise InputFaultError(
-                f"{name} of {file} mixes times written {shown(first)} and "
-                f"{shown(second)}: write all of them alike, best as 2024-01-31 18:30:00"
+                f"{name} of {file} mixes times like {shown(form)} with {shown(other)} in "
+                f"row {row:,}: write all of them alike, best as 2024-01-31 18:30:00"
             )
-        kind, example = next(iter(kinds.items()), ("", ""))
-        if kind == "short":
+        if often == "short":
             raise InputFaultError(
-                f"{name} of {file} has years of two digits ({shown(example)}): write all "
-                "four, best as 2024-01-31"
+                f"{name} of {file} has years of two digits, as {shown(form)} in row "
+                f"{row:,}: write all four, best as 2024-01-31"
             )
-        if kind == "serial":
+        if often == "serial":
             raise InputFaultError(
-                f"{name} of {file} has day numbers of a spreadsheet ({shown(example)}): "
-                "format the column as a date there and save again"
+                f"{name} of {file} has day numbers of a spreadsheet, as {shown(form)} in "
+                f"row {row:,}: format the column as a date there and save it again"
             )
+        kind = often
         forms[name] = kind
         if kind in MICROSECONDS:
             how.append(f"{name} in {kind} since 1970")
@@ -379,28 +387,33 @@ def settle_times(connection, sql, columns: dict[str, Column], told: str, file: s
 
 def day_order(connection, sql, names, columns, told: str, file: str) -> str:
     """Which of day and month comes first: a number above 12 is a day."""
-    above = [0, 0]
+    above, rows = [0, 0], [0, 0]
     for name in names:
         text = columns[name].text
         parts = (r"^(\d+)", r"^\d+\D(\d+)")
-        counts = ", ".join(
-            f"count(*) filter (try_cast(regexp_extract({text}, '{part}', 1) as integer) "
-            "> 12)"
+        big = [
+            f"try_cast(regexp_extract({text}, '{part}', 1) as integer) > 12"
             for part in parts
-        )
-        found = connection.execute(f"select {counts} from {sql}").fetchone()
-        above = [a + b for a, b in zip(above, found, strict=True)]
+        ]
+        found = connection.execute(
+            "select count(*) filter (a), count(*) filter (b), min(row) filter (a), "
+            f"min(row) filter (b) from (select {big[0]} as a, {big[1]} as b, "
+            f"row_number() over () as row from {sql})"
+        ).fetchone()
+        above = [a + b for a, b in zip(above, found[:2], strict=True)]
+        rows = [a or b for a, b in zip(rows, found[2:], strict=True)]
     name = names[0]
     if all(above):
         raise InputFaultError(
-            f"{name} of {file} mixes days before months ({above[0]:,} rows) and after them "
-            f"({above[1]:,} rows): write all of them alike, best as 2024-01-31"
+            f"{name} of {file} mixes orders: first a number above 12 in {above[0]:,} rows "
+            f"(row {rows[0]:,}), in the middle in {above[1]:,} (row {rows[1]:,}); write "
+            "all of them alike, best as 2024-01-31"
         )
     settled = "day-first" if above[0] else "month-first" if above[1] else ""
     if settled and told and told != settled:
         raise InputFaultError(
-            f"{name} of {file} has {settled} dates, by {sum(above):,} rows with a day above "
-            f"12: leave out --dates {told}"
+            f"{name} of {file} has {settled} dates, as row {rows[0] or rows[1]:,} shows, "
+            f"which has a day above 12: leave out --dates {told}"
         )
     if not settled and not told:
         raise InputFaultError(

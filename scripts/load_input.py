@@ -165,7 +165,7 @@ EXPECTED = {
     DATE: "a date such as 2024-01-31",
     TIMESTAMP: "a date or time such as 2024-01-31 18:30:00",
 }
-FUTURE, ZERO = "lies in the future", "is 1970-01-01, the zero of a clock, or before"
+FUTURE, ZERO = "lies in the future", "is the zero of a clock, in 1970, or before"
 CUT = "is written as 1E+12, so that digits are lost"
 BROKEN = "has a line break"
 REMEDY = {
@@ -404,7 +404,8 @@ def faults_of(source: Source, optional: set[str]) -> dict[tuple[str, str], str]:
         if column.wanted == MONEY:
             limit = LIMITS.get(table, LIMIT)
             faults[name, f"is {limit:,} or more"] = (
-                f"abs({column.as_double}) >= {limit}"
+                f"case when {column.value} is null then abs({column.as_double}) "
+                f"else abs({column.value}) end >= {limit}"
             )
         if column.wanted != TEXT:
             faults[name, f"is not {EXPECTED[column.wanted]}"] = (
@@ -429,15 +430,19 @@ def swallowed(source: Source) -> dict[tuple[str, str], str]:
     """Text over several lines that holds the rest of a row: a quote was left open."""
     named = {column.name: name for name, column in source.columns.items()}
     width, delimiter = len(source.opened.types), source.opened.delimiter
-    cell = rf"(^|[{re.escape(delimiter)}\n])[-0-9./,: TZ+]*[0-9][-0-9./: TZ+]*"
+    cuts, cell = (
+        f"[{re.escape(delimiter)}\n]",
+        r"\s*[-0-9./,: TZ+]*[0-9][-0-9./,: TZ+]*",
+    )
     faults = {}
     for place, name in enumerate(source.opened.types, start=1):
         column = identifier(name)
         if named.get(name, FREE_TEXT[0]) in FREE_TEXT:
+            pieces = f"string_split_regex({column}, {literal(cuts)})"
             faults[f"column {place}", "holds several lines that look like rows"] = (
-                f"case when contains({column}, chr(10)) then "
-                f"len(string_split({column}, {literal(delimiter)})) >= {width} and "
-                f"len(regexp_extract_all({column}, {literal(cell)})) >= 2 end"
+                f"case when contains({column}, chr(10)) then len({pieces}) > {width} and "
+                f"len(list_filter({pieces}, lambda piece: "
+                f"regexp_full_match(piece, {literal(cell)}))) >= 2 end"
             )
     return faults
 
@@ -535,12 +540,6 @@ def judged_whole(source: Source) -> dict:
             f"count(*) filter (case when length({ts.text}) > 16 "
             f"then regexp_matches(substr({ts.text}, 12), {literal(zone)}) end)"
         )
-    if columns["user_id"].kind == "VARCHAR":
-        user = columns["user_id"].sql
-        asked["cases", ""] = (
-            f"bool_or(upper({user}) != {user}) and bool_or(lower({user}) != {user})"
-        )
-        asked["blanks", ""] = f"bool_or(trim({user}) != {user})"
     return asked
 
 
@@ -564,11 +563,10 @@ def refuse_faults(connection, source: Source, faults: dict, result: dict) -> Non
     )
     if rows[0][1] is not None:
         sentence += f"; the first is like {shown(rows[0][1])}"
-    sentence += ")"
-    if (name, wrong) in REMEDY:
-        sentence += f"; {REMEDY[name, wrong]}"
-    else:
-        sentence += ": correct or leave out " + ("them" if number > 1 else "it")
+    mend = (
+        "correct them or leave them out" if number > 1 else "correct it or leave it out"
+    )
+    sentence += f"); {REMEDY.get((name, wrong), mend)}"
     others = f"; also at fault: {english(f'{n} ({k:,})' for n, _, k in found[1:])}"
     if len(found) > 1 and len(sentence + others) < LONGEST_MESSAGE - 30:
         sentence += others
@@ -649,10 +647,10 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
         notes.append(
             f"note: {zoned:,} times of {source.file} have a zone, the others are taken as UTC"
         )
-    if result.get(("cases", "")) or result.get(("blanks", "")):
+    if source.table == "transactions":
         alike = connection.execute(
             "select coalesce(sum(ids), 0) from (select count(*) as ids from "
-            f"(select distinct user_id from {source.table}) "
+            "(select distinct user_id from transactions) "
             "group by lower(trim(user_id)) having count(*) > 1)"
         ).fetchone()[0]
         if alike:
@@ -716,7 +714,7 @@ def load(
             connection.execute(
                 f"comment on table transactions is {literal(shorten(origin, 80))}"
             )
-            reads = describe_loaded(connection)
+            reads = describe_loaded(connection, origin)
             connection.execute("commit")
     except BaseException:
         if is_new:
@@ -731,34 +729,27 @@ def load(
 # -- What is loaded
 
 
-def describe_loaded(connection) -> str:
-    """Say what a build reads: where it came from, lines, first and last day, currency."""
-    table = f"{SCHEMA}.transactions"
-    comment = connection.execute(
-        "select any_value(comment) from duckdb_tables() where schema_name = ? and "
-        "table_name = 'transactions' and database_name = current_database()",
-        [SCHEMA],
-    ).fetchone()[0]
-    rows = connection.execute(f"select count(*) from {table}").fetchone()[0]
-    line = f"Reads {comment or f'table {table}'}: {rows:,} lines"
+def describe_loaded(connection, origin: str) -> str:
+    """What a build reads: where it came from, lines, first and last day, currency."""
+    table = f"{identifier(current_database(connection))}.{SCHEMA}.transactions"
+    line = f"Reads {origin or f'table {SCHEMA}.transactions'}: "
     try:
-        first, last = connection.execute(
-            f"select cast(min(ts) as date), cast(max(ts) as date) from {table}"
+        rows, first, last = connection.execute(
+            f"select count(*), cast(min(ts) as date), cast(max(ts) as date) from {table}"
         ).fetchone()
         currencies = connection.execute(
-            f"select distinct upper(trim(currency)) from {table} order by 1"
+            f"select distinct currency from {table}"
         ).fetchall()
-    except (
-        duckdb.BinderException
-    ):  # a table of somebody else's, with names of their own
-        return line
-    named = [name for (name,) in currencies if name]
+    except duckdb.BinderException:  # a table of somebody else's: its own names
+        rows = connection.execute(f"select count(*) from {table}").fetchone()[0]
+        return f"{line}{rows:,} lines"
+    named = sorted({(name or "").strip().upper()[:10] for (name,) in currencies} - {""})
     said = "no currency named"
     if named:
-        more = f" and {len(named) - 5} more" if len(named) > 5 else ""
-        said = f"currency {english(shorten(name, 10) for name in named[:5])}{more}"
-        said += " or none" if len(named) < len(currencies) else ""
-    return f"{line}, {first} to {last}, {said}"
+        said = f"currency {english(named[:5])}"
+        said += f" and {len(named) - 5} more" if len(named) > 5 else ""
+        said += " or none" if (None,) in currencies else ""
+    return f"{line}{rows:,} lines, {first} to {last}, {said}"
 
 
 def what_is_loaded(database: Path) -> str:
@@ -773,11 +764,15 @@ def what_is_loaded(database: Path) -> str:
         ).fetchone()[0]
         if not there:
             return ""
-        connection.execute(f"use {identifier(current_database(connection))}")
-        empty = f"select count(*) from (from {SCHEMA}.transactions limit 1)"
-        if not connection.execute(empty).fetchone()[0]:
+        name = f"{identifier(current_database(connection))}.{SCHEMA}.transactions"
+        if not connection.execute(f"from {name} limit 1").fetchone():
             return ""
-        return describe_loaded(connection)
+        comment = connection.execute(
+            "select comment from duckdb_tables() where schema_name = ? and "
+            "table_name = 'transactions' and database_name = current_database()",
+            [SCHEMA],
+        ).fetchone()
+        return describe_loaded(connection, (comment or [None])[0])
 
 
 def refusal(error: Exception) -> str:

@@ -1,14 +1,16 @@
 """Bring the variables of a build into one JSON text for dbt's --vars.
 
 usage: merge_vars.py [--vars YAML] [--as-of DATE] [--value KIND] [--run KIND]
-                     [--get NAME]
+                     [--get NAME | --table-of TARGET]
 
 With --get, print one variable instead: as given, else its default in dbt_project.yml.
+With --table-of, print which table a target reads its transactions from.
 """
 
 import argparse
 import datetime
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -43,11 +45,23 @@ def merge(text: str, as_of: str, value: str, run: str) -> dict:
     return given
 
 
+def table_of(target: str, variables: dict) -> str:
+    """The table of the transactions, named as models/staging/_staging__sources.yml does."""
+    schema, database = "clv_raw", variables["clv_source_database"]
+    if target != "duckdb":
+        schema = f"{os.environ.get('CLV_BIGQUERY_DATASET') or 'clv'}_raw"
+        database = database or os.environ.get("CLV_BIGQUERY_PROJECT")
+    schema = variables["clv_source_schema"] or schema
+    tables = variables["clv_input_tables"]
+    named = tables.get("transactions") if isinstance(tables, dict) else None
+    return ".".join(filter(None, (database, schema, named or "transactions")))
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for option in ("--vars", "--as-of", "--value", "--run", "--get"):
+    for option in ("--vars", "--as-of", "--value", "--run", "--get", "--table-of"):
         parser.add_argument(option, default="")
     options = parser.parse_args(arguments)
     try:
@@ -55,9 +69,12 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"{error}.", file=sys.stderr)
         return 2
+    project = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
+    variables = {**project["vars"], **merged}
     if options.get:
-        project = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
-        print({**project["vars"], **merged}[options.get])
+        print(variables[options.get])
+    elif options.table_of:
+        print(table_of(options.table_of, variables))
     else:
         print(json.dumps(merged, default=str))
     return 0
