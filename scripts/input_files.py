@@ -1,9 +1,9 @@
 """Open one input file, in whatever form people keep it, as SQL that DuckDB reads.
 
-A text file is read with every field as text, so that load_input.py judges the values. What
-DuckDB would stumble over (another encoding, mixed line ends, gzip) is read from a copy that
-is deleted after the load. Every reader's error becomes one sentence without a value of the
-file.
+A text file is read with every field as text, so that load_input.py judges the values.
+What DuckDB would stumble over (another encoding, mixed line ends, gzip) is read from a
+copy that is deleted after the load. Every reader's error becomes one sentence without a
+value of the file.
 """
 
 import codecs
@@ -116,19 +116,21 @@ def open_file(connection, path: Path, scratch: Path, wanted: set[str]) -> Opened
 
 
 def reader_fault(path: Path, error: Exception) -> InputFaultError:
-    """DuckDB's message, which shows lines of the file, as one sentence that does not."""
+    """DuckDB's message, which shows lines of the file, as a sentence that does not."""
     text, file = str(error), shorten(path.name)
     line = re.search(r"CSV Error on Line: (\d+)", text)
     place = f"line {int(line[1]):,} of {file}" if line else file
     fields = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
     if fields:
         return InputFaultError(
-            f"{place} has {fields[2]} fields, and the header {fields[1]}: mend the line, "
+            f"{place} has {fields[2]} fields, and the header {fields[1]}: mend the "
+            "line, "
             "and quote fields that hold the separator or a line break"
         )
     if "quote" in text:
         return InputFaultError(
-            f"{place} has a quotation mark that is not closed, or text after one: close "
+            f"{place} has a quotation mark that is not closed, or text after one: "
+            "close "
             'it, or write a quotation mark inside a field twice, as in "a ""b"""'
         )
     if "Maximum line size" in text:
@@ -179,7 +181,8 @@ def open_sheet(connection, path: Path) -> Opened:
         header, *rows = book.get_sheet_by_index(0).to_python() or [[]]
     except (CalamineError, IndexError, zlib.error):
         raise InputFaultError(
-            f"{file} is damaged, protected or no spreadsheet: save it again as .xlsx or .csv"
+            f"{file} is damaged, protected or no spreadsheet: save it again as .xlsx "
+            "or .csv"
         ) from None
     while rows and all(cell == "" for cell in rows[-1]):
         rows.pop()
@@ -241,7 +244,7 @@ def open_text(connection, path: Path, scratch: Path, wanted: set[str]) -> Opened
 
 
 def find_header(file: str, head: str, wanted: set[str], told: str):
-    """The delimiter under which most wanted columns are in the header, and its names."""
+    """The delimiter that finds most wanted columns in the header, and its names."""
     best: tuple[tuple[int, int], str, list[str]] = ((-1, -1), "", [])
     for delimiter in told or DELIMITERS:
         try:
@@ -272,7 +275,7 @@ def checked_names(file: str, header: list[str]) -> list[str]:
 
 
 def utf8_copy(path: Path, scratch: Path) -> tuple[Path, list[str]]:
-    """The file itself where it is UTF-8 with one kind of line end, else a copy that is."""
+    """The file where it is UTF-8 with one kind of line end, else a copy that is."""
     how = []
     if path.name.lower().endswith(".gz"):
         unpacked = scratch / f"{path.name}.unpacked"
@@ -362,7 +365,8 @@ def guess_encoding(path: Path, file: str) -> str:
                 others[is_utf8(line)].append((number, line))
             if others[True] and others[False]:
                 raise InputFaultError(
-                    f"{file} is UTF-8, but not in line {others[False][0][0]:,}: save all "
+                    f"{file} is UTF-8, but not in line {others[False][0][0]:,}: save "
+                    "all "
                     "of it as UTF-8"
                 )
             if len(others[False]) == 1000:
@@ -391,6 +395,7 @@ def refuse_zero_bytes(opened, name: str) -> None:
         if b"\0" in chunk:
             line = lines + chunk[: chunk.index(b"\0")].count(b"\n")
             raise InputFaultError(
-                f"{shorten(name)} has zero bytes in line {line:,}: save it again as UTF-8"
+                f"{shorten(name)} has zero bytes in line {line:,}: save it again as "
+                "UTF-8"
             )
         lines += chunk.count(b"\n")

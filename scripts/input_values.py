@@ -1,9 +1,9 @@
 """Numbers and times as people write them, as SQL that reads them.
 
 A column of plain numbers and of dates such as 2024-01-31 is read as it is. Any other is
-looked at by the shapes of its values (1.234,50 is #.###,##): they settle what the decimal
-separator is, whether the day or the month comes first, what an epoch counts. What they
-leave open is refused, with the option that settles it; nothing is guessed.
+looked at by the shapes of its values (1.234,50 is #.###,##): they settle what the
+decimal separator is, whether the day or the month comes first, what an epoch counts.
+What they leave open is refused, with the option that settles it; nothing is guessed.
 """
 
 import re
@@ -22,7 +22,7 @@ FLAGS = {
 }
 EARLIEST, LATEST = "1900-01-01", "9999-01-01"  # a year of two digits is before
 
-# Shapes: a digit is #, a letter x, an e stays. For numbers, a lone 0 before a separator is §.
+# Shapes: a digit is #, a letter x, an e stays. In numbers a 0 before a separator is §.
 LETTERS = "".join(c for c in string.ascii_letters if c not in "eE")
 FROM = string.digits + LETTERS + "E"
 INTO = "#" * 10 + "x" * len(LETTERS) + "e"
@@ -80,10 +80,12 @@ class Column:
 
     @property
     def sql(self) -> str:
+        """SQL of the column itself."""
         return identifier(self.name)
 
     @property
     def is_number(self) -> bool:
+        """Whether the file gives it as a number."""
         return self.kind.startswith("DECIMAL") or self.kind.endswith(TYPED)
 
     @property
@@ -153,7 +155,7 @@ class Column:
 
     @property
     def value(self) -> str:
-        """SQL of the value in its standard type; null where it cannot be read as one."""
+        """SQL of the value in its standard type; null where it cannot be read."""
         wanted, text = self.wanted, self.text
         if wanted == TEXT:
             return text
@@ -255,12 +257,13 @@ def is_open(column: Column) -> str:
     text = column.text
     return (
         f"coalesce(bool_or(contains({text}, '.')) and not "
-        f"bool_or(contains({text}, '.') and length({text}) - strpos({text}, '.') != 3), false)"
+        f"bool_or(contains({text}, '.') and length({text}) - strpos({text}, '.') != "
+        "3), false)"
     )
 
 
 def evidence(form: str) -> str:
-    """What one shape says of the decimal separator: point, comma, either, or nothing."""
+    """What a shape says of the decimal separator: point, comma, either or nothing."""
     body = (
         re.sub(r"e.*", "", form) if re.fullmatch(r"[-+#§.,]+e[-+]?#+", form) else form
     )
@@ -320,7 +323,8 @@ def settle_numbers(connection, sql, columns: dict[str, Column], told: str, file:
 def refuse_several_currencies(connection, sql, name, column: Column, file: str) -> None:
     text = column.text
     signs = connection.execute(
-        "select sign, count(*) as n, min(row) as first from (select row_number() over () "
+        "select sign, count(*) as n, min(row) as first from (select row_number() over "
+        "() "
         f"as row, {text} as value, regexp_extract({text}, {literal(SIGN)}) as sign "
         f"from {sql}) where regexp_matches(value, '[0-9]') and not "
         "regexp_full_match(value, '[-+]?[0-9.,]+[eE][-+]?[0-9]+') "
@@ -328,8 +332,10 @@ def refuse_several_currencies(connection, sql, name, column: Column, file: str) 
     ).fetchall()
     if len(signs) > 1:
         raise InputFaultError(
-            f"{name} of {file} has several currency signs, or one in some rows only (row "
-            f"{signs[0][2]:,} is unlike others): write plain numbers, and the currency of "
+            f"{name} of {file} has several currency signs, or one in some rows only "
+            "(row "
+            f"{signs[0][2]:,} is unlike others): write plain numbers, and the currency "
+            "of "
             "each in a column currency"
         )
 
@@ -356,7 +362,8 @@ def settle_times(connection, sql, columns: dict[str, Column], told: str, file: s
         if rare:
             _, row, other = kinds[rare[0]]
             raise InputFaultError(
-                f"{name} of {file} mixes times like {shown(form)} with {shown(other)} in "
+                f"{name} of {file} mixes times like {shown(form)} with {shown(other)} "
+                "in "
                 f"row {row:,}: write all of them alike, best as 2024-01-31 18:30:00"
             )
         if often == "short":
@@ -366,7 +373,8 @@ def settle_times(connection, sql, columns: dict[str, Column], told: str, file: s
             )
         if often == "serial":
             raise InputFaultError(
-                f"{name} of {file} has day numbers of a spreadsheet, as {shown(form)} in "
+                f"{name} of {file} has day numbers of a spreadsheet, as {shown(form)} "
+                "in "
                 f"row {row:,}: format the column as a date there and save it again"
             )
         kind = often
@@ -405,19 +413,23 @@ def day_order(connection, sql, names, columns, told: str, file: str) -> str:
     name = names[0]
     if all(above):
         raise InputFaultError(
-            f"{name} of {file} mixes orders: first a number above 12 in {above[0]:,} rows "
-            f"(row {rows[0]:,}), in the middle in {above[1]:,} (row {rows[1]:,}); write "
+            f"{name} of {file} mixes orders: first a number above 12 in {above[0]:,} "
+            "rows "
+            f"(row {rows[0]:,}), in the middle in {above[1]:,} (row {rows[1]:,}); "
+            "write "
             "all of them alike, best as 2024-01-31"
         )
     settled = "day-first" if above[0] else "month-first" if above[1] else ""
     if settled and told and told != settled:
         raise InputFaultError(
-            f"{name} of {file} has {settled} dates, as row {rows[0] or rows[1]:,} shows, "
+            f"{name} of {file} has {settled} dates, as row {rows[0] or rows[1]:,} "
+            "shows, "
             f"which has a day above 12: leave out --dates {told}"
         )
     if not settled and not told:
         raise InputFaultError(
-            f"{name} of {file} may have the day or the month first: no day is above 12; "
+            f"{name} of {file} may have the day or the month first: no day is above "
+            "12; "
             "say --dates day-first or --dates month-first"
         )
     return settled or told

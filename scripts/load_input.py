@@ -5,9 +5,9 @@ usage: load_input.py [--input PATH | --demo] [--database PATH] [--value KIND]
 
 PATH is a folder, or one file with transactions. A folder holds transactions and, if you
 have them, customers (or users), identities, events, ad_spend, campaign_assignments,
-consents, customer_status, text_signals, each as .parquet, .csv, .tsv, .txt (also .gz) or
-.xlsx; a single file of another name is taken as the transactions. Without PATH the tables
-stay as they are; where nothing is loaded yet, the demo is.
+consents, customer_status, text_signals, each as .parquet, .csv, .tsv, .txt (also .gz)
+or .xlsx; a single file of another name is taken as the transactions. Without PATH the
+tables stay as they are; where nothing is loaded yet, the demo is.
 
 Every table ends up with exactly the columns of CONTRACT: an absent optional column is
 null, an absent optional file an empty table. All files are checked before anything is
@@ -149,8 +149,8 @@ REQUIRED = {
 # and counted downstream, so it is not a fault here.
 FILLED = {"transactions": ("ts", "amount")}
 
-# Amounts from here on are faults: one line of a log is never worth it in any currency, and
-# the sums of a project's columns, decimal(18, 4), would not hold many.
+# Amounts from here on are faults: no line of a log is worth as much in any currency,
+# and decimal(18, 4), the type of the sums, would not hold many.
 LIMITS = {"transactions": 10**9}
 LIMIT = 10**12
 # Ids that tell people apart: they must not have lost digits on the way.
@@ -178,29 +178,30 @@ REMEDY = {
 PEOPLE = """
     userid user customerid customer customerno customernumber customernr customerkey
     customercode custid custno clientid client clientno clientnumber memberid member
-    memberno membernumber buyerid buyer shopperid shopper accountid contactid contactkey
-    subscriberkey profileid guestid passengerid loyaltyid loyaltyno kundennummer kundennr
-    kundenid idclient clienteid email emailaddress
+    memberno membernumber buyerid buyer shopperid shopper accountid contactid
+    contactkey subscriberkey profileid guestid passengerid loyaltyid loyaltyno
+    kundennummer kundennr kundenid idclient clienteid email emailaddress
 """
 LIKELY = {
     "user_id": PEOPLE,
     "ts": """
-        timestamp datetime invoicedate orderdate ordereddate orderedat orderedon ordertime
-        orderdatetime ordertimestamp transactiondate transactiontime transactiondatetime
-        transactionts purchasedate purchasetime purchasedat purchasetimestamp createdat
-        createdon createddate creationdate created paidat paymentdate bookingdate saledate
-        salesdate eventtime eventtimestamp eventdate date time datum bestelldatum
-        rechnungsdatum fecha
+        timestamp datetime invoicedate orderdate ordereddate orderedat orderedon
+        ordertime orderdatetime ordertimestamp transactiondate transactiontime
+        transactiondatetime transactionts purchasedate purchasetime purchasedat
+        purchasetimestamp createdat createdon createddate creationdate created
+        paidat paymentdate bookingdate saledate salesdate eventtime eventtimestamp
+        eventdate date time datum bestelldatum rechnungsdatum fecha
     """,
     "amount": """
         total totalamount totalprice totalvalue totalsales ordertotal ordervalue
-        orderamount invoicetotal invoiceamount grandtotal netamount nettotal netvalue
-        netsales netrevenue netprice net revenue sales salesamount salesvalue
-        transactionamount transactionvalue purchaseamount purchasevalue linetotal
-        lineamount amountpaid paidamount paid payment paymentvalue spend spent value price
-        sum subtotal gross grossamount betrag umsatz gesamtbetrag importe montant fare
+        orderamount invoicetotal invoiceamount grandtotal netamount nettotal
+        netvalue netsales netrevenue netprice net revenue sales salesamount
+        salesvalue transactionamount transactionvalue purchaseamount purchasevalue
+        linetotal lineamount amountpaid paidamount paid payment paymentvalue spend
+        spent value price sum subtotal gross grossamount betrag umsatz gesamtbetrag
+        importe montant fare
     """,
-    "other_id": "otherid otheruserid linkedid linkeduserid anonymousid mergedid aliasid",
+    "other_id": "otheruserid linkedid linkeduserid anonymousid mergedid",
     "spend_date": "spenddate date day",
     "spend": "cost costs amount spent adspend",
     "channel": "channelname source medium platform utmsource",
@@ -235,6 +236,7 @@ class Source:
 
     @property
     def file(self) -> str:
+        """Its name, for messages."""
         return shorten(self.path.name)
 
     def text_columns(self, wanted) -> dict[str, Column]:
@@ -283,7 +285,8 @@ def find_files(path: Path) -> tuple[dict[str, Path], list[str]]:
         elif table in found:
             raise InputFaultError(
                 f"{name} holds the input {table} twice "
-                f"({shorten(found[table].name)} and {shorten(file.name)}): keep one of them"
+                f"({shorten(found[table].name)} and {shorten(file.name)}): keep one of "
+                "them"
             )
         else:
             found[table] = file
@@ -293,7 +296,8 @@ def find_files(path: Path) -> tuple[dict[str, Path], list[str]]:
         if len(data) != 1:
             raise InputFaultError(
                 f"{name} holds no transactions file and "
-                f"{f'{len(data)} others' if data else 'no other'} that could be it: name "
+                f"{f'{len(data)} others' if data else 'no other'} that could be it: "
+                "name "
                 "it transactions.csv (.parquet, .xlsx, ...) or give its path to --input"
             )
         found["transactions"] = data[0]
@@ -312,13 +316,15 @@ def parse_columns(text: str) -> dict[str, dict[str, str]]:
         table = table or "transactions"
         if not sign or not name or table not in CONTRACT:
             raise InputFaultError(
-                "--columns must be pairs such as user_id=CustomerID,ts=InvoiceDate or, for "
+                "--columns must be pairs such as user_id=CustomerID,ts=InvoiceDate or, "
+                "for "
                 "another input, customers.user_id=CustomerID"
             )
         if column not in CONTRACT[table]:
             near = difflib.get_close_matches(column, CONTRACT[table], 3, 0.5)
             raise InputFaultError(
-                f"--columns names {shorten(column)}, which is no column of {table}: its "
+                f"--columns names {shorten(column)}, which is no column of {table}: "
+                "its "
                 f"columns are {english(near or CONTRACT[table])}"
             )
         if column in mapping.setdefault(table, {}):
@@ -370,11 +376,6 @@ def require_columns(
     ]
     if not missing:
         return
-    if is_data(names):
-        raise InputFaultError(
-            f"{source.file} has no header: its first line must name the columns "
-            f"({english(REQUIRED[table])})"
-        )
     taken = {column.name for column in source.columns.values()}
     bare = {re.sub(r"[^a-z0-9]", "", n.lower()): n for n in names if n not in taken}
     pairs = [f"{column}={name}" for column, name in mapping.items()]
@@ -382,11 +383,17 @@ def require_columns(
         likely = [column.replace("_", ""), *LIKELY.get(column, "").split()]
         name = next((bare.pop(name) for name in likely if name in bare), "?")
         pairs.append(f"{column}={shorten(name, 40)}")
+    if is_data(names) and all(pair.endswith("=?") for pair in pairs):
+        raise InputFaultError(
+            f"{source.file} has no header: its first line must name the columns "
+            f"({english(REQUIRED[table])})"
+        )
     prefix = "" if table == "transactions" else f"{table}."
     pairs = [f'"{prefix}{p}"' if "," in p else prefix + p for p in pairs]
     option = shlex.quote(",".join(pairs)).replace("'?'", "?")
     raise InputFaultError(
-        f"{table} has no column {english(missing)}, which is required; if {source.file} "
+        f"{table} has no column {english(missing)}, which is required; if "
+        f"{source.file} "
         f"names it otherwise, say --columns {option}"
     )
 
@@ -440,7 +447,8 @@ def swallowed(source: Source) -> dict[tuple[str, str], str]:
         if named.get(name, FREE_TEXT[0]) in FREE_TEXT:
             pieces = f"string_split_regex({column}, {literal(cuts)})"
             faults[f"column {place}", "holds several lines that look like rows"] = (
-                f"case when contains({column}, chr(10)) then len({pieces}) > {width} and "
+                f"case when contains({column}, chr(10)) then len({pieces}) > {width} "
+                "and "
                 f"len(list_filter({pieces}, lambda piece: "
                 f"regexp_full_match(piece, {literal(cell)}))) >= 2 end"
             )
@@ -491,7 +499,7 @@ def not_plain(result: dict, name: str) -> bool:
 
 
 def check(connection, source: Source, options: Options) -> tuple[Source, dict]:
-    """Raise on the first fault of a file; return how it is read and what was counted."""
+    """Raise on the first fault; return how the file is read and what was counted."""
     optional = {"amount"} if options.value == "none" else set()
     whole = {("rows", ""): "count(*)"}
     if source.table == "transactions":
@@ -557,7 +565,8 @@ def refuse_faults(connection, source: Source, faults: dict, result: dict) -> Non
     ).fetchall()
     places = english(f"{row:,}" for row, _ in rows)
     sentence = (
-        f"{source.table}.{name} {wrong} in {number:,} of {result['rows', '']:,} rows of "
+        f"{source.table}.{name} {wrong} in {number:,} of {result['rows', '']:,} rows "
+        "of "
         f"{source.file} (row{'s' * (len(rows) > 1)} {places}"
         f"{', ...' * (number > len(rows))}"
     )
@@ -590,7 +599,8 @@ def refuse_useless(source: Source, options: Options, result: dict) -> None:
     )
     raise InputFaultError(
         f"no row of {source.file} is a purchase, with an amount above zero: of "
-        f"{count['rows']:,} rows {reasons}; mend the sign, or say --value none if visits "
+        f"{count['rows']:,} rows {reasons}; mend the sign, or say --value none if "
+        "visits "
         "have no price"
     )
 
@@ -645,7 +655,8 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
     zoned = result.get(("zoned", ""), 0)
     if 0 < zoned < result["rows", ""]:
         notes.append(
-            f"note: {zoned:,} times of {source.file} have a zone, the others are taken as UTC"
+            f"note: {zoned:,} times of {source.file} have a zone, the others are taken "
+            "as UTC"
         )
     if source.table == "transactions":
         alike = connection.execute(
@@ -655,7 +666,8 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
         ).fetchone()[0]
         if alike:
             notes.append(
-                f"note: {alike:,} user ids differ from another one only in upper and lower "
+                f"note: {alike:,} user ids differ from another one only in upper and "
+                "lower "
                 "case or in blanks; they are loaded as they are"
             )
     return notes
@@ -735,7 +747,8 @@ def describe_loaded(connection, origin: str) -> str:
     line = f"Reads {origin or f'table {SCHEMA}.transactions'}: "
     try:
         rows, first, last = connection.execute(
-            f"select count(*), cast(min(ts) as date), cast(max(ts) as date) from {table}"
+            "select count(*), cast(min(ts) as date), cast(max(ts) as date) from "
+            f"{table}"
         ).fetchone()
         currencies = connection.execute(
             f"select distinct currency from {table}"

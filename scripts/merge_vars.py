@@ -46,7 +46,7 @@ def merge(text: str, as_of: str, value: str, run: str) -> dict:
 
 
 def table_of(target: str, variables: dict) -> str:
-    """The table of the transactions, named as models/staging/_staging__sources.yml does."""
+    """The table of the transactions, as models/staging/_staging__sources.yml says."""
     schema, database = "clv_raw", variables["clv_source_database"]
     if target != "duckdb":
         schema = f"{os.environ.get('CLV_BIGQUERY_DATASET') or 'clv'}_raw"

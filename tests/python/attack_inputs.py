@@ -2,11 +2,11 @@
 
 usage: attack_inputs.py [--seed N] [--cases N] [--only TEXT] [--keep DIR]
 
-Every case is a small log of orders, written in some unusual way or damaged in one place.
-It must either be loaded with exactly its orders, or be refused: exit code 2, one sentence
-of at most 300 characters on stderr, no value of the file in it, the database as before.
-Some must load and some must be refused; of the others either is right. With --keep, the
-files of the cases that fail are left in DIR.
+Every case is a small log of orders, written in some unusual way or damaged in one
+place. It must either be loaded with exactly its orders, or be refused: exit code 2, one
+sentence of at most 300 characters on stderr, no value of the file in it, the database
+as before. Some must load and some must be refused; of the others either is right. With
+--keep, the files of the cases that fail are left in DIR.
 """
 
 import argparse
@@ -176,7 +176,8 @@ def sheet_of(rows, header=COLUMNS) -> bytes:
         "xl/workbook.xml": f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>'
         '<sheet name="Orders" sheetId="1" r:id="b"/></sheets></workbook>',
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships">'
-        f'<Relationship Id="b" Type="{office}/worksheet" Target="worksheets/sheet1.xml"/>'
+        f'<Relationship Id="b" Type="{office}/worksheet" '
+        'Target="worksheets/sheet1.xml"/>'
         f'<Relationship Id="c" Type="{office}/styles" Target="styles.xml"/>'
         "</Relationships>",
         "xl/styles.xml": f'<styleSheet xmlns="{main}"><cellXfs><xf numFmtId="0"/>'
@@ -560,9 +561,11 @@ class Trial:
             assert load_input.main(self.arguments(good)) == 0
 
     def arguments(self, path, *options):
+        """How load_input.py is called."""
         return ["--input", str(path), "--database", str(self.database), *options]
 
     def loaded(self):
+        """The orders that the database holds."""
         with duckdb.connect(str(self.database), read_only=True) as connection:
             return connection.execute(
                 "select user_id, cast(ts as date), amount from clv_raw.transactions "
@@ -603,6 +606,7 @@ class Trial:
         return found + [f"shows {len(shown)} values: {said.strip()}"] * bool(shown)
 
     def faults_of_load(self, case: Case, after) -> list[str]:
+        """What is wrong about what was loaded."""
         right = sorted(
             (
                 (o.user, o.day, o.amount.quantize(Decimal("0.0001")))

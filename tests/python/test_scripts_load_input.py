@@ -149,7 +149,8 @@ def test_columns_are_told(folder, database, capsys):
     assert "[final].csv: the only data file, taken as transactions" in printed
     assert "outside the contract, ignored: amount" in printed
     for wrong, sentence in {
-        "user_id=CustmerID": "has no column CustmerID, which --columns takes for user_id: "
+        "user_id=CustmerID": "has no column CustmerID, which --columns takes for "
+        "user_id: "
         "did you mean Customer ID",
         "userid=x": "names userid, which is no column of transactions: its columns are "
         "user_id",
@@ -433,7 +434,8 @@ FAULTS = {
     "bad_date": (
         {"transactions.csv": GOOD + "3,tomorrow,1\n4,2024-02-30,1\n"},
         "transactions.ts is not a date or time such as 2024-01-31 18:30:00 in 2 of 4 "
-        "rows of transactions.csv (rows 3, 4; the first is like xxxxxxxx); correct them",
+        "rows of transactions.csv (rows 3, 4; the first is like xxxxxxxx); correct "
+        "them",
     ),
     "mixed_dates": (
         {"transactions.csv": GOOD + "3,31/01/2024,1\n"},
@@ -441,7 +443,8 @@ FAULTS = {
     ),
     "open_dates": (
         {"transactions.csv": "user_id,ts,amount\n1,04/01/2024,2\n"},
-        "may have the day or the month first: no day is above 12; say --dates day-first "
+        "may have the day or the month first: no day is above 12; say --dates "
+        "day-first "
         "or --dates month-first",
     ),
     "both_orders": (
@@ -462,7 +465,8 @@ FAULTS = {
     ),
     "future": (
         {"transactions.csv": GOOD + "3,2203-11-01,1\n"},
-        "transactions.ts lies in the future in 1 of 3 rows of transactions.csv (row 3); "
+        "transactions.ts lies in the future in 1 of 3 rows of transactions.csv (row "
+        "3); "
         "correct it or leave it out.",
     ),
     "zero_of_the_clock": (
@@ -515,7 +519,8 @@ FAULTS = {
     ),
     "only_negative": (
         {"transactions.csv": "user_id,ts,amount\n1,2024-01-31,-2\n2,2024-01-31,0\n"},
-        "no row of transactions.csv is a purchase, with an amount above zero: of 2 rows "
+        "no row of transactions.csv is a purchase, with an amount above zero: of 2 "
+        "rows "
         "1 have an amount below zero, 1 have an amount of zero",
     ),
     "only_refunds": (
