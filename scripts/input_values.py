@@ -183,8 +183,9 @@ class Column:
                 f"then try_cast({self.as_double} as {MONEY}) "
                 f"else try_cast({self.number} as {MONEY}) end"
             )
+        earliest = "1990-01-01" if self.form in MICROSECONDS else EARLIEST
         inside = (
-            f"({self.time}) between timestamp '{EARLIEST}' and timestamp '{LATEST}'"
+            f"({self.time}) between timestamp '{earliest}' and timestamp '{LATEST}'"
         )
         return f"case when {inside} then cast({self.time} as {wanted}) end"
 

@@ -153,8 +153,11 @@ FILLED = {"transactions": ("ts", "amount")}
 # and decimal(18, 4), the type of the sums, would not hold many.
 LIMITS = {"transactions": 10**9}
 LIMIT = 10**12
-# Ids that tell people apart: they must not have lost digits on the way.
+# Ids that tell people apart: they must not have lost digits on the way, as floats and
+# spreadsheets lose them.
 IDS = ("user_id", "other_id")
+WHOLE_UP_TO = {"FLOAT": 2**24, "DOUBLE": 10**15}
+NOBODY = ("nan", "null", "none", "nil", "n/a", "#n/a", "na", "undefined", "unknown")
 FREE_TEXT = ("metadata_json",)  # may run over several lines
 
 EXPECTED = {
@@ -166,7 +169,7 @@ EXPECTED = {
     TIMESTAMP: "a date or time such as 2024-01-31 18:30:00",
 }
 FUTURE, ZERO = "lies in the future", "is the zero of a clock, in 1970, or before"
-CUT = "is written as 1E+12, so that digits are lost"
+CUT = "is a number that has lost digits, such as 1.2E+15,"
 BROKEN = "has a line break"
 REMEDY = {
     ("amount", "has no value"): "if visits have no price, say --value none",
@@ -390,11 +393,12 @@ def require_columns(
         )
     prefix = "" if table == "transactions" else f"{table}."
     pairs = [f'"{prefix}{p}"' if "," in p else prefix + p for p in pairs]
-    option = shlex.quote(",".join(pairs)).replace("'?'", "?")
+    several = len(missing) > 1
     raise InputFaultError(
-        f"{table} has no column {english(missing)}, which is required; if "
-        f"{source.file} "
-        f"names it otherwise, say --columns {option}"
+        f"{table} has no column{'s' * several} {english(missing)}, which "
+        f"{'are' if several else 'is'} required; if {source.file} names "
+        f"{'them' if several else 'it'} otherwise, say --columns "
+        f"{shlex.quote(','.join(pairs))}"
     )
 
 
@@ -418,6 +422,8 @@ def faults_of(source: Source, optional: set[str]) -> dict[tuple[str, str], str]:
             faults[name, f"is not {EXPECTED[column.wanted]}"] = (
                 f"not {column.is_empty} and {column.value} is null"
             )
+        elif name in IDS and column.kind in WHOLE_UP_TO:
+            faults[name, CUT] = f"abs({column.sql}) > {WHOLE_UP_TO[column.kind]}"
         elif column.kind == "VARCHAR":
             if name in IDS:
                 faults[name, CUT] = (
@@ -492,32 +498,28 @@ def understand(connection, source: Source, options: Options, result: dict) -> So
 
 def not_plain(result: dict, name: str) -> bool:
     return bool(result.get((name, "open"))) or any(
-        number
-        for (column, wrong), number in result.items()
-        if column == name and wrong.startswith("is not ")
+        number and key[0] == name and key[1].startswith("is not ")
+        for key, number in result.items()
     )
 
 
 def check(connection, source: Source, options: Options) -> tuple[Source, dict]:
     """Raise on the first fault; return how the file is read and what was counted."""
     optional = {"amount"} if options.value == "none" else set()
-    whole = {("rows", ""): "count(*)"}
-    if source.table == "transactions":
-        whole |= judged_whole(source)
     opens = {
         (name, "open"): is_open(column)
         for name, column in source.text_columns(NUMBERS).items()
     }
     faults = faults_of(source, optional)
     odd = swallowed(source) if source.opened.delimiter else {}
-    result = query(connection, source, whole | opens | counted(faults | odd))
+    result = query(
+        connection, source, judged_whole(source) | opens | counted(faults | odd)
+    )
     settled = understand(connection, source, options, result)
     if settled.columns != source.columns:
         source, faults = settled, faults_of(settled, optional)
-        if source.table == "transactions":
-            whole |= judged_whole(source)
-        result = query(connection, source, whole | counted(faults | odd))
-    if result["rows", ""] == 0 and source.table == "transactions":
+        result = query(connection, source, judged_whole(source) | counted(faults | odd))
+    if result["rows"] == 0 and source.table == "transactions":
         raise InputFaultError(f"transactions is empty: {source.file} has no rows")
     refuse_faults(connection, source, faults | odd, result)
     if source.table == "transactions":
@@ -526,25 +528,25 @@ def check(connection, source: Source, options: Options) -> tuple[Source, dict]:
 
 
 def judged_whole(source: Source) -> dict:
-    """What is asked of the transactions as a whole."""
-    columns = source.columns
+    """What is asked of a file as a whole."""
+    asked, columns = {"rows": "count(*)"}, source.columns
+    if source.table != "transactions":
+        return asked
     user = columns["user_id"].text
     refund = columns["is_refund"].value if "is_refund" in columns else "false"
     amount = columns["amount"].value if "amount" in columns else "null"
-    asked = {
-        ("users", ""): f"count({user})",
-        (
-            "purchases",
-            "",
-        ): f"count(*) filter ({amount} > 0 and {refund} is distinct from true)",
-        ("negative", ""): f"count(*) filter ({amount} < 0)",
-        ("zero", ""): f"count(*) filter ({amount} = 0)",
-        ("refunds", ""): f"count(*) filter ({refund})",
+    asked |= {
+        "users": f"count({user})",
+        "purchases": f"count(*) filter ({amount} > 0 "
+        f"and {refund} is distinct from true)",
+        "negative": f"count(*) filter ({amount} < 0)",
+        "zero": f"count(*) filter ({amount} = 0)",
+        "refunds": f"count(*) filter ({refund})",
     }
     ts = columns["ts"]
-    if ts.kind == "VARCHAR" and ts.form in ("", "iso"):
+    if ts.kind == "VARCHAR" and not ts.form:
         zone = r"[0-9](?: ?[A-Za-z].*|[-+][0-9:]{2,8})$"
-        asked["zoned", ""] = (
+        asked["zoned"] = (
             f"count(*) filter (case when length({ts.text}) > 16 "
             f"then regexp_matches(substr({ts.text}, 12), {literal(zone)}) end)"
         )
@@ -565,7 +567,7 @@ def refuse_faults(connection, source: Source, faults: dict, result: dict) -> Non
     ).fetchall()
     places = english(f"{row:,}" for row, _ in rows)
     sentence = (
-        f"{source.table}.{name} {wrong} in {number:,} of {result['rows', '']:,} rows "
+        f"{source.table}.{name} {wrong} in {number:,} of {result['rows']:,} rows "
         "of "
         f"{source.file} (row{'s' * (len(rows) > 1)} {places}"
         f"{', ...' * (number > len(rows))}"
@@ -584,22 +586,21 @@ def refuse_faults(connection, source: Source, faults: dict, result: dict) -> Non
 
 def refuse_useless(source: Source, options: Options, result: dict) -> None:
     """Refuse a log of which nothing could be built."""
-    count = {key: number for (key, _), number in result.items()}
-    if not count["users"]:
+    if not result["users"]:
         raise InputFaultError(f"no row of {source.file} has a user_id")
-    if options.value == "none" or count["purchases"]:
+    if options.value == "none" or result["purchases"]:
         return
     kinds = {
-        "an amount below zero": count["negative"],
-        "an amount of zero": count["zero"],
-        "is_refund true": count["refunds"],
+        "an amount below zero": result["negative"],
+        "an amount of zero": result["zero"],
+        "is_refund true": result["refunds"],
     }
     reasons = english(
         f"{number:,} have {kind}" for kind, number in kinds.items() if number
     )
     raise InputFaultError(
         f"no row of {source.file} is a purchase, with an amount above zero: of "
-        f"{count['rows']:,} rows {reasons}; mend the sign, or say --value none if "
+        f"{result['rows']:,} rows {reasons}; mend the sign, or say --value none if "
         "visits "
         "have no price"
     )
@@ -652,23 +653,30 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
             f"note: {source.file} has columns outside the contract, ignored: "
             f"{english(shorten(name) for name in extra)}"
         )
-    zoned = result.get(("zoned", ""), 0)
-    if 0 < zoned < result["rows", ""]:
+    zoned = result.get("zoned", 0)
+    if 0 < zoned < result["rows"]:
         notes.append(
             f"note: {zoned:,} times of {source.file} have a zone, the others are taken "
             "as UTC"
         )
     if source.table == "transactions":
-        alike = connection.execute(
-            "select coalesce(sum(ids), 0) from (select count(*) as ids from "
-            "(select distinct user_id from transactions) "
-            "group by lower(trim(user_id)) having count(*) > 1)"
-        ).fetchone()[0]
+        alike, nobody = connection.execute(
+            "select coalesce(sum(ids) filter (ids > 1), 0), "
+            f"coalesce(sum(ids) filter (id in {NOBODY}), 0) from "
+            "(select lower(trim(user_id)) as id, count(*) as ids from "
+            "(select distinct user_id from transactions where user_id is not null) "
+            "group by id)"
+        ).fetchone()
         if alike:
             notes.append(
                 f"note: {alike:,} user ids differ from another one only in upper and "
                 "lower "
                 "case or in blanks; they are loaded as they are"
+            )
+        if nobody:
+            notes.append(
+                f"note: {nobody:,} user ids are words for nobody, such as NULL or nan; "
+                "they are loaded as they are: leave the id empty where it is not known"
             )
     return notes
 
@@ -719,7 +727,7 @@ def load(
                     mapping.get(table, {}),
                 )
                 create(connection, table, source)
-                lines.append(f"{table:<21}{result['rows', '']:>12,} rows")
+                lines.append(f"{table:<21}{result['rows']:>12,} rows")
                 lines += notes_on(connection, source, result)
             name = files["transactions"].resolve()
             origin = origin or f"{name.parent.name}/{name.name}"

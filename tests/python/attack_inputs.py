@@ -270,6 +270,10 @@ def shapes(random_):
         ts = f"cast(epoch(cast(ts as timestamp)) as bigint) * {factor}"
         files = {"transactions.parquet": parquet_of(orders, ts=ts)}
         yield Case(f"file: Parquet, epoch in {unit}", files, LOADS, orders)
+    cut = {
+        "transactions.xlsx": sheet_of([[10**16 + 7, o.day, o.amount] for o in orders])
+    }
+    yield Case("file: ids that a sheet cuts", cut, REFUSED, orders)
     yield Case("names told", {"t.csv": renamed.encode()}, LOADS, orders, option)
     yield Case("names not told", {"t.csv": renamed.encode()}, REFUSED, orders)
     packed = gzip.compress(text)

@@ -533,7 +533,8 @@ FAULTS = {
     ),
     "cut_ids": (
         {"transactions.csv": GOOD + "1.23457E+12,2024-01-31,2\n"},
-        "transactions.user_id is written as 1E+12, so that digits are lost in 1 of 3",
+        "transactions.user_id is a number that has lost digits, such as 1.2E+15, in 1 "
+        "of 3",
     ),
     "no_rows": (
         {"transactions.csv": "user_id,ts,amount\n"},
