@@ -4,10 +4,14 @@
 #
 # usage: scripts/build.sh [options]
 #
-#   --input DIR      your transactions.parquet, .csv or .csv.gz and, if you have them,
-#                    customers, identities, events, ad_spend, campaign_assignments,
-#                    consents, customer_status; default: the demo, the CDNOW orders
-#                    in seeds/demo
+#   --input PATH     load yours first: a file of transactions, or a folder of them and, if
+#                    you have them, customers, identities, events, ad_spend,
+#                    campaign_assignments, consents, customer_status (.parquet, .csv, .xlsx,
+#                    ...); default: what is loaded, and where nothing is yet, the demo
+#   --demo           load the demo first, the CDNOW orders in seeds/demo
+#   --columns PAIRS  what your columns are called: user_id=CustomerID,ts=InvoiceDate
+#   --dates ORDER    day-first or month-first, where your file does not settle it
+#   --decimal SIGN   comma or point, where your file does not settle it
 #   --run KIND       monthly_refit: everything, the default; weekly_backtest: everything,
 #                    scored by the champion; daily_scoring: as of a given date, without
 #                    a fit, on history that only the last months are added to
@@ -32,7 +36,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 input="" run="" as_of="" value="" vars="" against="" target="${CLV_TARGET:-duckdb}"
-dbt_options=() page=true
+dbt_options=() load_options=() reading=() page=true
 while (($#)); do
     case "$1" in
         --help | -h) usage "${BASH_SOURCE[0]}" && exit ;;
@@ -42,12 +46,15 @@ while (($#)); do
             page=false
             shift && continue
             ;;
+        --demo) load_options=(--demo) && shift && continue ;;
+        --columns | --dates | --decimal) ;;
         --input | --run | --as-of | --value | --vars | --target | --against) ;;
         *) fail "There is no option $1: scripts/build.sh --help lists them." ;;
     esac
     [[ -n "${2:-}" ]] || fail "$1 needs a value: scripts/build.sh --help says which."
     case "$1" in
         --input) input="$2" ;;
+        --columns | --dates | --decimal) reading+=("$1" "$2") ;;
         --run) run="$2" ;;
         --as-of) as_of="$2" ;;
         --value) value="$2" ;;
@@ -60,6 +67,9 @@ done
 
 # Paths count from where the caller stands; everything after runs in the project.
 database="$(absolute "${CLV_DUCKDB_PATH:-$clv_root/warehouse.duckdb}")"
+[[ -z "$input" || ${#load_options[@]} == 0 ]] || fail "Say either --input or --demo."
+[[ -n "$input" || ${#reading[@]} == 0 ]] \
+    || fail "--columns, --dates and --decimal say how to read a file: name it with --input."
 [[ -z "$input" ]] || input="$(absolute "$input")"
 [[ -z "$against" ]] || against="$(absolute "$against")"
 export CLV_DUCKDB_PATH="$database"
@@ -83,18 +93,24 @@ if [[ "$target" == emulator ]]; then
     fi
     value="$(python scripts/merge_vars.py --vars "$vars" --get clv_value)"
     options=(--input "${input:-seeds/demo}" --vars "$vars" --value "$value")
+    options+=(${reading[@]+"${reading[@]}"})
     [[ -z "$against" ]] || options+=(--against "$against")
     [[ " ${dbt_options[*]-} " != *" test "* ]] || options+=(--fast)
     exec python scripts/build_emulator.py --server "$clv_root/.venv/emulator/bin/python" "${options[@]}"
 fi
 [[ -z "$against" ]] || fail "--against is for target emulator only."
 
-if [[ "$target" == duckdb ]]; then
+# The table that is read, where it is not the one that is loaded into.
+[[ -z "$input" ]] || load_options=(--input "$input" ${reading[@]+"${reading[@]}"})
+table="$(python scripts/merge_vars.py --vars "$vars" --table-of "$target")"
+if [[ "$target" == duckdb && "$table" == clv_raw.transactions ]]; then
     mkdir -p "$(dirname "$database")"
     value="$(python scripts/merge_vars.py --vars "$vars" --get clv_value)"
-    python scripts/load_input.py --input "${input:-seeds/demo}" --value "$value"
-elif [[ -n "$input" ]]; then
-    fail "--input loads into DuckDB only: target $target reads the tables of its warehouse."
+    python scripts/load_input.py --value "$value" ${load_options[@]+"${load_options[@]}"}
+elif ((${#load_options[@]})); then
+    fail "--input and --demo load DuckDB's clv_raw.transactions: target $target reads table $table."
+else
+    echo "Reads table $table"
 fi
 
 # One line per seed, model and snapshot, and every fault; the log keeps all.

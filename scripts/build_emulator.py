@@ -1,10 +1,11 @@
 """Build on a BigQuery emulator, twice, and compare every mart with DuckDB's.
 
-usage: build_emulator.py --input DIR --server PYTHON [--vars JSON] [--value KIND]
+usage: build_emulator.py --input PATH --server PYTHON [--vars JSON] [--value KIND]
+                         [--columns MAPPING] [--dates ORDER] [--decimal SEPARATOR]
                          [--against FILE] [--fast]
 
 PYTHON is that of the emulator's own environment (emulator_requirements.lock). Starts
-the emulator on this machine, loads DIR with google-cloud-bigquery, runs the whole
+the emulator on this machine, loads PATH with google-cloud-bigquery, runs the whole
 `dbt build` with dbt-bigquery, again, `dbt docs generate`, and the build on DuckDB,
 unless FILE holds it already. Exits with 1 when the second build changed a mart, the
 catalog lacks a table or a column, or DuckDB's marts differ. The emulator is stopped
@@ -30,8 +31,16 @@ from pathlib import Path
 import compare_builds
 import compare_warehouses
 import duckdb
+from input_files import InputFaultError
 from load_bigquery import open_client, push
-from load_input import PROJECT, SCHEMA, InputFaultError, first_sentence, load
+from load_input import (
+    PROJECT,
+    SCHEMA,
+    add_reading_options,
+    load,
+    reading_options,
+    refusal,
+)
 
 NAME, LOCATION, MARTS = "clv-emulator", "US", "clv"
 TOLERANCE = 1e-9
@@ -188,8 +197,7 @@ def run(options: argparse.Namespace, scratch: Path) -> bool:
     reference = options.against or database
     build = ["--vars", options.vars]
     with contextlib.ExitStack() as stack:
-        with step("check the input"):
-            say("\n".join(load(options.input, database, options.value)))
+        say("\n".join(load(options.input, database, reading_options(options))))
         with step("start the emulator"):
             server, endpoint = stack.enter_context(
                 emulator(options.server, scratch, log)
@@ -237,15 +245,13 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--input", type=Path, required=True, metavar="DIR", help="of files"
+        "--input", type=Path, required=True, metavar="PATH", help="a file, or a folder"
     )
     parser.add_argument(
         "--server", type=Path, required=True, metavar="PYTHON", help="of the emulator"
     )
     parser.add_argument("--vars", default="{}", metavar="JSON", help="as for dbt")
-    parser.add_argument(
-        "--value", choices=["margin", "revenue", "none"], help="none: no amounts"
-    )
+    add_reading_options(parser)
     parser.add_argument("--against", type=Path, metavar="FILE", help="DuckDB's build")
     parser.add_argument("--fast", action="store_true", help="no tests and no docs")
     options = parser.parse_args(arguments)
@@ -258,7 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="clv_emulator_") as scratch:
             equal = run(options, Path(scratch))
     except (InputFaultError, duckdb.Error) as error:
-        print(f"Input not loaded: {first_sentence(error)}.", file=sys.stderr)
+        print(refusal(error), file=sys.stderr)
         return 2
     except BuildError as error:
         print(f"Emulator: {error}.", file=sys.stderr)

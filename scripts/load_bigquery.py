@@ -1,9 +1,10 @@
-"""Load a folder of input files into a dataset of BigQuery.
+"""Load input files into a dataset of BigQuery.
 
-usage: load_bigquery.py --input DIR --project NAME [--dataset clv_raw] [--location EU]
-                        [--value KIND] [--endpoint URL]
+usage: load_bigquery.py --input PATH --project NAME [--dataset clv_raw] [--location EU]
+                        [--value KIND] [--columns MAPPING] [--dates ORDER]
+                        [--decimal SEPARATOR] [--endpoint URL]
 
-The folder is read and checked as by load_input.py, in a scratch file, and nothing is
+The files are read and checked as by load_input.py, in a scratch file, and nothing is
 loaded before all of it is found good. Each table is then replaced by one load job,
 which costs nothing. Logs in as gcloud does; with --endpoint, an emulator, not at all.
 """
@@ -18,19 +19,15 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
+from input_files import InputFaultError
+from input_values import COUNT, DATE, FLAG, MONEY, SCORE, TEXT, TIMESTAMP
 from load_input import (
     CONTRACT,
-    COUNT,
-    DATE,
-    FLAG,
-    MONEY,
     SCHEMA,
-    SCORE,
-    TEXT,
-    TIMESTAMP,
-    InputFaultError,
-    first_sentence,
+    add_reading_options,
     load,
+    reading_options,
+    refusal,
 )
 
 SECONDS = 600  # for one load job
@@ -98,26 +95,24 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--input", type=Path, required=True, metavar="DIR", help="of files"
+        "--input", type=Path, required=True, metavar="PATH", help="a file, or a folder"
     )
     parser.add_argument("--project", required=True, metavar="NAME", help="of Google")
     parser.add_argument(
         "--dataset", default=SCHEMA, metavar="NAME", help="made if missing"
     )
     parser.add_argument("--location", default="EU", help="of a new dataset")
-    parser.add_argument(
-        "--value", choices=["margin", "revenue", "none"], help="none: no amounts"
-    )
+    add_reading_options(parser)
     parser.add_argument("--endpoint", default="", metavar="URL", help="an emulator")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "input.duckdb"
         try:
-            lines = load(options.input, database, options.value)
+            lines = load(options.input, database, reading_options(options))
             client = open_client(options.project, options.location, options.endpoint)
             push(client, database, options.dataset, options.location)
         except (InputFaultError, duckdb.Error) as error:
-            print(f"Input not loaded: {first_sentence(error)}.", file=sys.stderr)
+            print(refusal(error), file=sys.stderr)
             return 2
         except (GoogleAPICallError, GoogleAuthError) as error:
             print(f"BigQuery refused the input: {error}", file=sys.stderr)

@@ -1,10 +1,14 @@
-"""Load a folder of input files into schema `clv_raw` of the DuckDB file.
+"""Load input files into schema `clv_raw` of the DuckDB file, or say what is loaded.
 
-usage: load_input.py --input DIR [--database PATH] [--value KIND]
+usage: load_input.py [--input PATH | --demo] [--database PATH] [--value KIND]
+                     [--columns MAPPING] [--dates ORDER] [--decimal SEPARATOR]
 
-DIR holds transactions.parquet, .csv or .csv.gz and, if you have them, customers (or
-users), identities, events, ad_spend, campaign_assignments, consents, customer_status,
-text_signals.
+PATH is a folder, or one file with transactions. A folder holds transactions and, if you
+have them, customers (or users), identities, events, ad_spend, campaign_assignments,
+consents, customer_status, text_signals, each as .parquet, .csv, .tsv, .txt (also .gz)
+or .xlsx; a single file of another name is taken as the transactions. Without PATH the
+tables stay as they are; where nothing is loaded yet, the demo is.
+
 Every table ends up with exactly the columns of CONTRACT: an absent optional column is
 null, an absent optional file an empty table. All files are checked before anything is
 kept: a fault leaves the database as it was, says so in one sentence and exits with 2.
@@ -13,27 +17,59 @@ Rows are numbered from the first one after the header.
 
 import argparse
 import csv
-import gzip
+import difflib
 import os
+import re
+import shlex
 import sys
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
+from input_files import (
+    ENDINGS,
+    InputFaultError,
+    Opened,
+    ending_of,
+    open_file,
+    reader_fault,
+    shorten,
+)
+from input_values import (
+    COUNT,
+    DATE,
+    FLAG,
+    MONEY,
+    NUMBERS,
+    SCORE,
+    TEXT,
+    TIMES,
+    TIMESTAMP,
+    Column,
+    identifier,
+    is_open,
+    literal,
+    settle_numbers,
+    settle_times,
+    shape,
+    shown,
+)
 
 PROJECT = Path(__file__).resolve().parent.parent
 SCHEMA = "clv_raw"
+DEMO = PROJECT / "seeds" / "demo"
+DEMO_NAME = "the demo, orders of the CD shop CDNOW"
+LONGEST_MESSAGE = 300
 # As in profiles.yml. The order of rows is kept, so that faults have row numbers.
 SETTINGS = (
     "TimeZone = 'UTC'",
     "disabled_compression_methods = 'fsst,dictionary,alp,alprd'",
     f"memory_limit = '{os.environ.get('CLV_DUCKDB_MEMORY_LIMIT', '6GB')}'",
 )
-ENDINGS = (".parquet", ".csv", ".csv.gz")
 ALIASES = {"users": "customers"}
-
-TEXT, COUNT, FLAG = "varchar", "bigint", "boolean"
-MONEY, SCORE, DATE, TIMESTAMP = "decimal(18, 4)", "double", "date", "timestamp"
 
 # Input → column → type, in the order of the tables.
 CONTRACT = {
@@ -113,9 +149,16 @@ REQUIRED = {
 # and counted downstream, so it is not a fault here.
 FILLED = {"transactions": ("ts", "amount")}
 
-REMEDY = {("amount", "has no value"): "if visits have no price, say --value none"}
-
-NUMBERS = ("INT", "INTEGER", "FLOAT", "DOUBLE")  # how DuckDB's numeric types end
+# Amounts from here on are faults: no line of a log is worth as much in any currency,
+# and decimal(18, 4), the type of the sums, would not hold many.
+LIMITS = {"transactions": 10**9}
+LIMIT = 10**12
+# Ids that tell people apart: they must not have lost digits on the way, as floats and
+# spreadsheets lose them.
+IDS = ("user_id", "other_id")
+WHOLE_UP_TO = {"FLOAT": 2**24, "DOUBLE": 10**15}
+NOBODY = ("nan", "null", "none", "nil", "n/a", "#n/a", "na", "undefined", "unknown")
+FREE_TEXT = ("metadata_json",)  # may run over several lines
 
 EXPECTED = {
     MONEY: "a plain number such as 1234.50",
@@ -125,292 +168,674 @@ EXPECTED = {
     DATE: "a date such as 2024-01-31",
     TIMESTAMP: "a date or time such as 2024-01-31 18:30:00",
 }
+FUTURE, ZERO = "lies in the future", "is the zero of a clock, in 1970, or before"
+CUT = "is a number that has lost digits, such as 1.2E+15,"
+BROKEN = "has a line break"
+REMEDY = {
+    ("amount", "has no value"): "if visits have no price, say --value none",
+    ("user_id", CUT): "format the column as text where it comes from",
+    ("other_id", CUT): "format the column as text where it comes from",
+}
+
+# Names that other systems give to columns of ours, without blanks and signs.
+PEOPLE = """
+    userid user customerid customer customerno customernumber customernr customerkey
+    customercode custid custno clientid client clientno clientnumber memberid member
+    memberno membernumber buyerid buyer shopperid shopper accountid contactid
+    contactkey subscriberkey profileid guestid passengerid loyaltyid loyaltyno
+    kundennummer kundennr kundenid idclient clienteid email emailaddress
+"""
+LIKELY = {
+    "user_id": PEOPLE,
+    "ts": """
+        timestamp datetime invoicedate orderdate ordereddate orderedat orderedon
+        ordertime orderdatetime ordertimestamp transactiondate transactiontime
+        transactiondatetime transactionts purchasedate purchasetime purchasedat
+        purchasetimestamp createdat createdon createddate creationdate created
+        paidat paymentdate bookingdate saledate salesdate eventtime eventtimestamp
+        eventdate date time datum bestelldatum rechnungsdatum fecha
+    """,
+    "amount": """
+        total totalamount totalprice totalvalue totalsales ordertotal ordervalue
+        orderamount invoicetotal invoiceamount grandtotal netamount nettotal
+        netvalue netsales netrevenue netprice net revenue sales salesamount
+        salesvalue transactionamount transactionvalue purchaseamount purchasevalue
+        linetotal lineamount amountpaid paidamount paid payment paymentvalue spend
+        spent value price sum subtotal gross grossamount betrag umsatz gesamtbetrag
+        importe montant fare
+    """,
+    "other_id": "otheruserid linkedid linkeduserid anonymousid mergedid",
+    "spend_date": "spenddate date day",
+    "spend": "cost costs amount spent adspend",
+    "channel": "channelname source medium platform utmsource",
+    "event_name": "event eventname eventtype type action name",
+    "campaign_id": "campaignid campaign campaignname campaigncode",
+    "arm": "group variant treatment testgroup",
+    "assigned_at": "assignedat assigneddate assignmentdate date timestamp",
+    "is_granted": "isgranted granted consent optin optedin",
+    "status": "state customerstatus accountstatus",
+    "sentiment": "score sentimentscore",
+}
 
 
-class InputFaultError(Exception):
-    """A fault of the input, in one sentence for the person who can mend it."""
+@dataclass(frozen=True)
+class Options:
+    """How a person says their files are to be read."""
+
+    value: str = ""
+    columns: str = ""
+    dates: str = ""
+    decimal: str = ""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One input file: the SQL that reads it and the type of each column found."""
+    """One input file: how it is read, and which of its columns is which of ours."""
 
     table: str
     path: Path
-    sql: str
-    types: dict[str, str]
+    opened: Opened
+    columns: dict[str, Column] = field(default_factory=dict)
 
-    def name_in_file(self, column: str) -> str | None:
-        """Find the file's own spelling of a standard column."""
-        spellings = (name for name in self.types if name.strip().lower() == column)
-        return next(spellings, None)
+    @property
+    def file(self) -> str:
+        """Its name, for messages."""
+        return shorten(self.path.name)
 
-
-def quoted(text: object) -> str:
-    return "'" + str(text).replace("'", "''") + "'"
-
-
-def identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    def text_columns(self, wanted) -> dict[str, Column]:
+        """The columns of some types whose values are yet to be understood."""
+        return {
+            name: column
+            for name, column in self.columns.items()
+            if column.wanted in wanted and not column.is_typed
+        }
 
 
 def english(names) -> str:
     return ", ".join(names) if names else "none"
 
 
+def current_database(connection) -> str:
+    return connection.execute("select current_database()").fetchone()[0]
+
+
 def enter_schema(connection) -> None:
     """Make the schema the current one: the file may bear the same name as it."""
-    database = connection.execute("select current_database()").fetchone()[0]
-    connection.execute(f"use {identifier(database)}.{SCHEMA}")
+    connection.execute(f"use {identifier(current_database(connection))}.{SCHEMA}")
 
 
-def find_files(folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """Find the file of each input, and the names of files that are none."""
-    if not folder.is_dir():
-        raise InputFaultError(f"the input folder {folder} does not exist")
+def find_files(path: Path) -> tuple[dict[str, Path], list[str]]:
+    """Find the file of each input, and what is to be said of the others."""
+    name = shorten(path)
+    if path.is_file():
+        if not ending_of(path):
+            raise InputFaultError(
+                f"{name} is none of the files that can be read: {english(ENDINGS)}"
+            )
+        return {"transactions": path}, []
+    if not path.is_dir():
+        raise InputFaultError(f"there is no folder or file {name}")
     found: dict[str, Path] = {}
-    unknown = []
-    for path in sorted(folder.iterdir()):
-        name = path.name.lower()
-        ending = next((end for end in reversed(ENDINGS) if name.endswith(end)), "")
-        table = name.removesuffix(ending)
-        table = ALIASES.get(table, table)
-        if name.startswith(("readme", ".")):
+    others = []
+    for file in sorted(path.iterdir()):
+        if file.name.lower().startswith(("readme", ".", "~$")):
             continue
+        ending = ending_of(file)
+        table = file.name.lower().removesuffix(ending)
+        table = ALIASES.get(table, table)
         if not ending or table not in CONTRACT:
-            unknown.append(path.name)
+            others.append(file)
         elif table in found:
             raise InputFaultError(
-                f"{folder} holds the input {table} twice ({found[table].name} and "
-                f"{path.name}): keep one of them"
+                f"{name} holds the input {table} twice "
+                f"({shorten(found[table].name)} and {shorten(file.name)}): keep one of "
+                "them"
             )
         else:
-            found[table] = path
+            found[table] = file
+    notes = []
     if "transactions" not in found:
-        raise InputFaultError(
-            f"{folder} holds no transactions file "
-            f"({' or '.join('transactions' + end for end in ENDINGS)})"
-        )
-    return found, unknown
-
-
-def csv_header(path: Path) -> list[str]:
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
-    try:
-        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            header = next(csv.reader(file), [])
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise InputFaultError(f"{path.name} cannot be read: {error}") from None
-    names = [name.strip().lower() for name in header]
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if twice:
-        raise InputFaultError(f"{path.name} has the column {twice[0]} twice")
-    return header
-
-
-def open_source(connection, table: str, path: Path) -> Source:
-    """Say how to read a file. CSV is read as text, so that faults can be shown."""
-    if path.name.lower().endswith(".parquet"):
-        sql = f"read_parquet({quoted(path)})"
-    else:
-        header = csv_header(path)
-        if not header:
-            raise InputFaultError(f"{table} is empty: {path.name} has no header line")
-        columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in header)
-        sql = (
-            f"read_csv({quoted(path)}, auto_detect = false, header = true, "
-            f"delim = ',', quote = '\"', escape = '\"', columns = {{{columns}}})"
-        )
-    described = connection.execute(f"describe select * from {sql}").fetchall()
-    return Source(table, path, sql, {row[0]: row[1].upper() for row in described})
-
-
-def given(name: str, kind: str, wanted: str) -> str:
-    """SQL of a value as the file gives it; an empty text counts as no value."""
-    column = identifier(name)
-    if wanted != TEXT:
-        return f"nullif(trim(cast({column} as varchar)), '')"
-    if kind in ("FLOAT", "DOUBLE"):  # ids that pandas turned to floats: 17.0 is '17'
-        return (
-            f"case when isfinite({column}) and {column} = trunc({column}) "
-            f"and abs({column}) < 1e15 then cast(cast({column} as bigint) as varchar) "
-            f"when not isnan({column}) then cast({column} as varchar) end"
-        )
-    if kind.startswith(("STRUCT", "MAP")) or kind.endswith("]"):
-        return f"cast(to_json({column}) as varchar)"
-    return f"nullif(cast({column} as varchar), '')"
-
-
-def is_empty(name: str, kind: str, wanted: str) -> str:
-    """SQL of whether a file gives no value; of numbers and times without their text."""
-    typed = kind.startswith(("DECIMAL", "DATE", "TIMESTAMP")) or kind.endswith(NUMBERS)
-    column = identifier(name) if typed and wanted != TEXT else given(name, kind, wanted)
-    return f"{column} is null"
-
-
-def parsed(name: str, kind: str, wanted: str) -> str:
-    """SQL of a value in its standard type; null where it cannot be read as one."""
-    column, text = identifier(name), given(name, kind, wanted)
-    if wanted == TEXT:
-        return text
-    if wanted == MONEY:
-        if kind.startswith("DECIMAL") or kind.endswith(NUMBERS):
-            return f"try_cast({column} as {MONEY})"
-        # DuckDB reads '5e-17' as 0.0001 of a decimal, but rightly as a double.
-        return (
-            f"case when contains(lower({text}), 'e') "
-            f"then try_cast(try_cast({text} as double) as {MONEY}) "
-            f"else try_cast({text} as {MONEY}) end"
-        )
-    if wanted == SCORE:
-        number = f"try_cast({text} as double)"
-        return f"case when isfinite({number}) then {number} end"
-    if wanted == COUNT:
-        number = f"try_cast({text} as decimal(38, 4))"
-        return f"case when {number} = trunc({number}) then cast({number} as bigint) end"
-    if wanted == FLAG:
-        return (
-            f"case when lower({text}) in ('true', 't', 'yes', 'y', '1', '1.0') "
-            f"then true when lower({text}) in ('false', 'f', 'no', 'n', '0', '0.0') "
-            "then false end"
-        )
-    # Times: a zone, where there is one, is honoured and the result is in UTC.
-    if kind.startswith("TIMESTAMP WITH"):
-        time = f"{column} at time zone 'UTC'"
-    elif kind.startswith(("DATE", "TIMESTAMP")):
-        time = f"cast({column} as timestamp)"
-    else:
-        time = f"try_cast({text} as timestamptz) at time zone 'UTC'"
-    in_range = f"({time}) between timestamp '0001-01-01' and timestamp '9999-01-01'"
-    return f"case when {in_range} then cast({time} as {wanted}) end"
-
-
-def columns_of(source: Source) -> dict[str, tuple[str, str]]:
-    """Standard column → (SQL as given, SQL parsed), for the columns the file has."""
-    pairs = {}
-    for column, wanted in CONTRACT[source.table].items():
-        name = source.name_in_file(column)
-        if name is not None:
-            kind = source.types[name]
-            pairs[column] = given(name, kind, wanted), parsed(name, kind, wanted)
-    return pairs
-
-
-def check(connection, source: Source, optional: set[str]) -> int:
-    """Raise on the first fault of a file; return its number of rows."""
-    table, file = source.table, source.path.name
-    columns = columns_of(source)
-    for column in REQUIRED[table]:
-        if column not in columns and column not in optional:
+        data = [file for file in others if ending_of(file) and file.is_file()]
+        if len(data) != 1:
             raise InputFaultError(
-                f"{table} has no column {column}, which is required "
-                f"({file} has: {english(source.types)})"
+                f"{name} holds no transactions file and "
+                f"{f'{len(data)} others' if data else 'no other'} that could be it: "
+                "name "
+                "it transactions.csv (.parquet, .xlsx, ...) or give its path to --input"
             )
-    faults = {}  # (column, what is wrong) → SQL that is true for a bad row
-    for column, (_, value) in columns.items():
-        wanted = CONTRACT[table][column]
-        name = source.name_in_file(column)
-        empty = is_empty(name, source.types[name], wanted)
-        if column in FILLED.get(table, ()) and column not in optional:
-            faults[column, "has no value"] = empty
-        if wanted != TEXT:
-            wrong = f"is not {EXPECTED[wanted]}"
-            faults[column, wrong] = f"not {empty} and {value} is null"
-    counts = ", ".join(f"count(*) filter ({bad})" for bad in faults.values())
-    rows, *bad_rows = connection.execute(
-        f"select count(*){', ' if counts else ''}{counts} from {source.sql}"
-    ).fetchone()
-    if rows == 0 and table == "transactions":
-        raise InputFaultError(f"transactions is empty: {file} has no rows")
-    found = [(*key, n) for key, n in zip(faults, bad_rows, strict=True) if n]
-    if not found:
-        return rows
-    column, wrong, number = found[0]
-    shown = connection.execute(
-        f"select row, value from (select row_number() over () as row, "
-        f"{columns[column][0]} as value, {faults[column, wrong]} as bad "
-        f"from {source.sql}) where bad order by row limit 3"
-    ).fetchall()
-    examples = "; ".join(
-        f"row {row}" if value is None else f"row {row}: {value[:60]!r}"
-        for row, value in shown
+        found["transactions"] = data[0]
+        others.remove(data[0])
+        notes = [f"{shorten(data[0].name)}: the only data file, taken as transactions"]
+    notes += [f"note: {shorten(o.name)} is none of the inputs, ignored" for o in others]
+    return found, notes
+
+
+def parse_columns(text: str) -> dict[str, dict[str, str]]:
+    """The mapping of --columns: input → standard column → name in the file."""
+    mapping: dict[str, dict[str, str]] = {}
+    for part in next(csv.reader([text], skipinitialspace=True), []):
+        standard, sign, name = (piece.strip() for piece in part.partition("="))
+        table, _, column = standard.lower().rpartition(".")
+        table = table or "transactions"
+        if not sign or not name or table not in CONTRACT:
+            raise InputFaultError(
+                "--columns must be pairs such as user_id=CustomerID,ts=InvoiceDate or, "
+                "for "
+                "another input, customers.user_id=CustomerID"
+            )
+        if column not in CONTRACT[table]:
+            near = difflib.get_close_matches(column, CONTRACT[table], 3, 0.5)
+            raise InputFaultError(
+                f"--columns names {shorten(column)}, which is no column of {table}: "
+                "its "
+                f"columns are {english(near or CONTRACT[table])}"
+            )
+        if column in mapping.setdefault(table, {}):
+            raise InputFaultError(f"--columns names {column} of {table} twice")
+        mapping[table][column] = name
+    return mapping
+
+
+def columns_of(
+    table: str, opened: Opened, mapping: dict[str, str], file: str
+) -> dict[str, Column]:
+    """The columns of the contract that a file has, by its own names or by --columns."""
+    names = {name.strip().lower(): name for name in opened.types}
+    found = {}
+    for column, wanted in CONTRACT[table].items():
+        told = mapping.get(column)
+        name = names.get((told or column).strip().lower())
+        if name is not None:
+            found[column] = Column(name, opened.types[name], wanted)
+        elif told and not is_data(opened.types):
+            near = difflib.get_close_matches(told.lower(), names, 3)
+            raise InputFaultError(
+                f"{file} has no column {shorten(told, 40)}, which --columns takes for "
+                f"{column}"
+                + (
+                    f": did you mean {english(shorten(names[n], 30) for n in near)}"
+                    * bool(near)
+                )
+            )
+    return found
+
+
+def is_data(names) -> bool:
+    """Whether a header looks like values: a number, a date or an address is no name."""
+    return any(
+        re.fullmatch(r"[^A-Za-z]*\d[^A-Za-z]*", name) or "@" in name for name in names
     )
-    others = [f"{name} ({n:,})" for name, _, n in found[1:]]
+
+
+def require_columns(
+    source: Source, mapping: dict[str, str], optional: set[str]
+) -> None:
+    """Refuse a file without a required column, with the option that names them."""
+    table, names = source.table, list(source.opened.types)
+    missing = [
+        column
+        for column in REQUIRED[table]
+        if column not in source.columns and column not in optional
+    ]
+    if not missing:
+        return
+    taken = {column.name for column in source.columns.values()}
+    bare = {re.sub(r"[^a-z0-9]", "", n.lower()): n for n in names if n not in taken}
+    pairs = [f"{column}={name}" for column, name in mapping.items()]
+    for column in missing:
+        likely = [column.replace("_", ""), *LIKELY.get(column, "").split()]
+        name = next((bare.pop(name) for name in likely if name in bare), "?")
+        pairs.append(f"{column}={shorten(name, 40)}")
+    if is_data(names) and all(pair.endswith("=?") for pair in pairs):
+        raise InputFaultError(
+            f"{source.file} has no header: its first line must name the columns "
+            f"({english(REQUIRED[table])})"
+        )
+    prefix = "" if table == "transactions" else f"{table}."
+    pairs = [f'"{prefix}{p}"' if "," in p else prefix + p for p in pairs]
+    several = len(missing) > 1
     raise InputFaultError(
-        f"{table}.{column} {wrong} in {number:,} of {rows:,} rows of {file} "
-        f"({examples}{'; ...' if number > len(shown) else ''})"
-        + (f"; also at fault: {english(others)}" if others else "")
-        + (f"; {REMEDY[column, wrong]}" if (column, wrong) in REMEDY else "")
+        f"{table} has no column{'s' * several} {english(missing)}, which "
+        f"{'are' if several else 'is'} required; if {source.file} names "
+        f"{'them' if several else 'it'} otherwise, say --columns "
+        f"{shlex.quote(','.join(pairs))}"
     )
+
+
+# -- Faults of values
+
+
+def faults_of(source: Source, optional: set[str]) -> dict[tuple[str, str], str]:
+    """(Column, what is wrong) → SQL that is true for a bad row."""
+    table = source.table
+    faults = {}
+    for name, column in source.columns.items():
+        if name in FILLED.get(table, ()) and name not in optional:
+            faults[name, "has no value"] = column.is_empty
+        if column.wanted == MONEY:
+            limit = LIMITS.get(table, LIMIT)
+            faults[name, f"is {limit:,} or more"] = (
+                f"case when {column.value} is null then abs({column.as_double}) "
+                f"else abs({column.value}) end >= {limit}"
+            )
+        if column.wanted != TEXT:
+            faults[name, f"is not {EXPECTED[column.wanted]}"] = (
+                f"not {column.is_empty} and {column.value} is null"
+            )
+        elif name in IDS and column.kind in WHOLE_UP_TO:
+            faults[name, CUT] = f"abs({column.sql}) > {WHOLE_UP_TO[column.kind]}"
+        elif column.kind == "VARCHAR":
+            if name in IDS:
+                faults[name, CUT] = (
+                    f"case when contains({column.sql}, 'E+') then regexp_full_match("
+                    f"{column.sql}, '[0-9][.,]?[0-9]*E\\+[0-9]+') end"
+                )
+            if source.opened.delimiter and name not in FREE_TEXT:
+                faults[name, BROKEN] = f"contains({column.sql}, chr(10))"
+    if table == "transactions" and "ts" in source.columns:
+        ts = source.columns["ts"].value
+        faults["ts", FUTURE] = f"{ts} > cast(now() as timestamp) + interval 1 day"
+        faults["ts", ZERO] = f"{ts} < timestamp '1970-01-02'"
+    return faults
+
+
+def swallowed(source: Source) -> dict[tuple[str, str], str]:
+    """Text over several lines that holds the rest of a row: a quote was left open."""
+    named = {column.name: name for name, column in source.columns.items()}
+    width, delimiter = len(source.opened.types), source.opened.delimiter
+    cuts, cell = (
+        f"[{re.escape(delimiter)}\n]",
+        r"\s*[-0-9./,: TZ+]*[0-9][-0-9./,: TZ+]*",
+    )
+    faults = {}
+    for place, name in enumerate(source.opened.types, start=1):
+        column = identifier(name)
+        if named.get(name, FREE_TEXT[0]) in FREE_TEXT:
+            pieces = f"string_split_regex({column}, {literal(cuts)})"
+            faults[f"column {place}", "holds several lines that look like rows"] = (
+                f"case when contains({column}, chr(10)) then len({pieces}) > {width} "
+                "and "
+                f"len(list_filter({pieces}, lambda piece: "
+                f"regexp_full_match(piece, {literal(cell)}))) >= 2 end"
+            )
+    return faults
+
+
+def query(connection, source: Source, expressions: dict) -> dict:
+    """Aggregates over a file, in one pass."""
+    listed = ", ".join(expressions.values())
+    try:
+        row = connection.execute(f"select {listed} from {source.opened.sql}").fetchone()
+    except duckdb.Error as error:
+        raise reader_fault(source.path, error) from None
+    return dict(zip(expressions, row, strict=True))
+
+
+def counted(faults: dict) -> dict:
+    return {key: f"count(*) filter ({bad})" for key, bad in faults.items()}
+
+
+def understand(connection, source: Source, options: Options, result: dict) -> Source:
+    """Where values are not plain, settle what they mean, by column."""
+    sql, columns, how = source.opened.sql, dict(source.columns), []
+    numbers, times = source.text_columns(NUMBERS), source.text_columns(TIMES)
+    if options.decimal or any(not_plain(result, name) for name in numbers):
+        form, said = settle_numbers(
+            connection, sql, numbers, options.decimal, source.file
+        )
+        columns |= {name: replace(c, form=form) for name, c in numbers.items()}
+        how += said
+    if any(not_plain(result, name) for name in times):
+        forms, said = settle_times(connection, sql, times, options.dates, source.file)
+        columns |= {name: replace(c, form=forms[name]) for name, c in times.items()}
+        how += said
+    return replace(
+        source,
+        columns=columns,
+        opened=replace(source.opened, how=source.opened.how + how),
+    )
+
+
+def not_plain(result: dict, name: str) -> bool:
+    return bool(result.get((name, "open"))) or any(
+        number and key[0] == name and key[1].startswith("is not ")
+        for key, number in result.items()
+    )
+
+
+def check(connection, source: Source, options: Options) -> tuple[Source, dict]:
+    """Raise on the first fault; return how the file is read and what was counted."""
+    optional = {"amount"} if options.value == "none" else set()
+    opens = {
+        (name, "open"): is_open(column)
+        for name, column in source.text_columns(NUMBERS).items()
+    }
+    faults = faults_of(source, optional)
+    odd = swallowed(source) if source.opened.delimiter else {}
+    result = query(
+        connection, source, judged_whole(source) | opens | counted(faults | odd)
+    )
+    settled = understand(connection, source, options, result)
+    if settled.columns != source.columns:
+        source, faults = settled, faults_of(settled, optional)
+        result = query(connection, source, judged_whole(source) | counted(faults | odd))
+    if result["rows"] == 0 and source.table == "transactions":
+        raise InputFaultError(f"transactions is empty: {source.file} has no rows")
+    refuse_faults(connection, source, faults | odd, result)
+    if source.table == "transactions":
+        refuse_useless(source, options, result)
+    return source, result
+
+
+def judged_whole(source: Source) -> dict:
+    """What is asked of a file as a whole."""
+    asked, columns = {"rows": "count(*)"}, source.columns
+    if source.table != "transactions":
+        return asked
+    user = columns["user_id"].text
+    refund = columns["is_refund"].value if "is_refund" in columns else "false"
+    amount = columns["amount"].value if "amount" in columns else "null"
+    asked |= {
+        "users": f"count({user})",
+        "purchases": f"count(*) filter ({amount} > 0 "
+        f"and {refund} is distinct from true)",
+        "negative": f"count(*) filter ({amount} < 0)",
+        "zero": f"count(*) filter ({amount} = 0)",
+        "refunds": f"count(*) filter ({refund})",
+    }
+    ts = columns["ts"]
+    if ts.kind == "VARCHAR" and not ts.form:
+        zone = r"[0-9](?: ?[A-Za-z].*|[-+][0-9:]{2,8})$"
+        asked["zoned"] = (
+            f"count(*) filter (case when length({ts.text}) > 16 "
+            f"then regexp_matches(substr({ts.text}, 12), {literal(zone)}) end)"
+        )
+    return asked
+
+
+def refuse_faults(connection, source: Source, faults: dict, result: dict) -> None:
+    found = [(*key, result[key]) for key in faults if result[key]]
+    if not found:
+        return
+    name, wrong, number = found[0]
+    column = source.columns.get(name)
+    form = shape(column.text) if column and wrong.startswith("is not ") else "null"
+    rows = connection.execute(
+        f"select row, form from (select row_number() over () as row, {form} as form, "
+        f"{faults[name, wrong]} as bad from {source.opened.sql}) "
+        f"where bad order by row limit 3"
+    ).fetchall()
+    places = english(f"{row:,}" for row, _ in rows)
+    sentence = (
+        f"{source.table}.{name} {wrong} in {number:,} of {result['rows']:,} rows "
+        "of "
+        f"{source.file} (row{'s' * (len(rows) > 1)} {places}"
+        f"{', ...' * (number > len(rows))}"
+    )
+    if rows[0][1] is not None:
+        sentence += f"; the first is like {shown(rows[0][1])}"
+    mend = (
+        "correct them or leave them out" if number > 1 else "correct it or leave it out"
+    )
+    sentence += f"); {REMEDY.get((name, wrong), mend)}"
+    others = f"; also at fault: {english(f'{n} ({k:,})' for n, _, k in found[1:])}"
+    if len(found) > 1 and len(sentence + others) < LONGEST_MESSAGE - 30:
+        sentence += others
+    raise InputFaultError(sentence)
+
+
+def refuse_useless(source: Source, options: Options, result: dict) -> None:
+    """Refuse a log of which nothing could be built."""
+    if not result["users"]:
+        raise InputFaultError(f"no row of {source.file} has a user_id")
+    if options.value == "none" or result["purchases"]:
+        return
+    kinds = {
+        "an amount below zero": result["negative"],
+        "an amount of zero": result["zero"],
+        "is_refund true": result["refunds"],
+    }
+    reasons = english(
+        f"{number:,} have {kind}" for kind, number in kinds.items() if number
+    )
+    raise InputFaultError(
+        f"no row of {source.file} is a purchase, with an amount above zero: of "
+        f"{result['rows']:,} rows {reasons}; mend the sign, or say --value none if "
+        "visits "
+        "have no price"
+    )
+
+
+# -- Loading
 
 
 def create(connection, table: str, source: Source | None) -> None:
     """Write one table of the contract, from its file or empty."""
-    columns = columns_of(source) if source else {}
+    columns = source.columns if source else {}
     selected = ", ".join(
-        f"cast({columns[column][1] if column in columns else 'null'} as {wanted}) "
+        f"cast({columns[column].value if column in columns else 'null'} as {wanted}) "
         f"as {column}"
         for column, wanted in CONTRACT[table].items()
     )
-    origin = f"from {source.sql}" if source else "where false"
-    connection.execute(f"create or replace table {table} as select {selected} {origin}")
+    origin = f"from {source.opened.sql}" if source else "where false"
+    try:
+        connection.execute(
+            f"create or replace table {table} as select {selected} {origin}"
+        )
+    except duckdb.Error as error:
+        raise reader_fault(source.path, error) if source else error from None
 
 
-def load(folder: Path, database: Path, value: str | None = None) -> list[str]:
-    """Load a folder in one transaction; return the lines to print."""
-    files, unknown = find_files(folder)
-    optional = {"amount"} if value == "none" else set()
-    lines = [f"note: {name} is none of the inputs, ignored" for name in unknown]
-    with duckdb.connect(str(database)) as connection:
+def read_source(
+    connection, table, path, scratch, options, mapping
+) -> tuple[Source, dict]:
+    """Open one file, find its columns and check its values."""
+    wanted = {mapping.get(column, column).lower() for column in CONTRACT[table]}
+    opened = open_file(connection, path, scratch, wanted)
+    file = shorten(path.name)
+    source = Source(table, path, opened, columns_of(table, opened, mapping, file))
+    optional = {"amount"} if options.value == "none" else set()
+    require_columns(source, mapping, optional)
+    return check(connection, source, options)
+
+
+def notes_on(connection, source: Source, result: dict) -> list[str]:
+    """What a person should know of how a file was read."""
+    notes = []
+    if source.opened.how:
+        notes.append(
+            f"{source.table}: read {source.file} as {english(source.opened.how)}"
+        )
+    used = {column.name for column in source.columns.values()}
+    extra = [name for name in source.opened.types if name not in used]
+    if extra:
+        notes.append(
+            f"note: {source.file} has columns outside the contract, ignored: "
+            f"{english(shorten(name) for name in extra)}"
+        )
+    zoned = result.get("zoned", 0)
+    if 0 < zoned < result["rows"]:
+        notes.append(
+            f"note: {zoned:,} times of {source.file} have a zone, the others are taken "
+            "as UTC"
+        )
+    if source.table == "transactions":
+        alike, nobody = connection.execute(
+            "select coalesce(sum(ids) filter (ids > 1), 0), "
+            f"coalesce(sum(ids) filter (id in {NOBODY}), 0) from "
+            "(select lower(trim(user_id)) as id, count(*) as ids from "
+            "(select distinct user_id from transactions where user_id is not null) "
+            "group by id)"
+        ).fetchone()
+        if alike:
+            notes.append(
+                f"note: {alike:,} user ids differ from another one only in upper and "
+                "lower "
+                "case or in blanks; they are loaded as they are"
+            )
+        if nobody:
+            notes.append(
+                f"note: {nobody:,} user ids are words for nobody, such as NULL or nan; "
+                "they are loaded as they are: leave the id empty where it is not known"
+            )
+    return notes
+
+
+@contextmanager
+def opened_database(path: Path, read_only: bool = False) -> Iterator:
+    try:
+        connection = duckdb.connect(str(path), read_only=read_only)
+    except duckdb.Error:
+        raise InputFaultError(
+            f"{shorten(path)} cannot be opened: it is in use by another program, or no "
+            "DuckDB file"
+        ) from None
+    with connection:
         for setting in SETTINGS:
             connection.execute(f"set {setting}")
-        connection.execute("begin")
-        connection.execute(f"create schema if not exists {SCHEMA}")
-        enter_schema(connection)
-        for table in CONTRACT:
-            if table not in files:
-                create(connection, table, None)
-                continue
-            source = open_source(connection, table, files[table])
-            rows = check(connection, source, optional)
-            create(connection, table, source)
-            standard = {source.name_in_file(column) for column in CONTRACT[table]}
-            extra = [name for name in source.types if name not in standard]
-            line = f"{table:<21}{rows:>12,} rows"
-            if table == "transactions":
-                first, last = connection.execute(
-                    f"select cast(min(ts) as date), cast(max(ts) as date) from {table}"
-                ).fetchone()
-                line += f"  {first} .. {last}"
-            lines.append(line)
-            if extra:
-                lines.append(
-                    f"note: {source.path.name} has columns outside the contract, "
-                    f"ignored: {english(extra)}"
+        yield connection
+
+
+def load(
+    path: Path,
+    database: Path,
+    options: Options = Options(),  # noqa: B008 - it cannot be changed
+    origin: str = "",
+) -> list[str]:
+    """Load a folder or a file in one transaction; return the lines to print."""
+    mapping = parse_columns(options.columns)
+    files, notes = find_files(path)
+    for table in mapping:
+        if table not in files:
+            raise InputFaultError(f"--columns names {table}, of which there is no file")
+    is_new = not database.exists()
+    lines = []
+    try:
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            opened_database(database) as connection,
+        ):
+            connection.execute("begin")
+            connection.execute(f"create schema if not exists {SCHEMA}")
+            enter_schema(connection)
+            for table in CONTRACT:
+                if table not in files:
+                    create(connection, table, None)
+                    continue
+                source, result = read_source(
+                    *(connection, table, files[table], Path(scratch), options),
+                    mapping.get(table, {}),
                 )
-        connection.execute("commit")
+                create(connection, table, source)
+                lines.append(f"{table:<21}{result['rows']:>12,} rows")
+                lines += notes_on(connection, source, result)
+            name = files["transactions"].resolve()
+            origin = origin or f"{name.parent.name}/{name.name}"
+            connection.execute(
+                f"comment on table transactions is {literal(shorten(origin, 80))}"
+            )
+            reads = describe_loaded(connection, origin)
+            connection.execute("commit")
+    except BaseException:
+        if is_new:
+            database.unlink(missing_ok=True)
+        raise
     absent = [table for table in CONTRACT if table not in files]
     if absent:
         lines.append(f"not given, left empty: {english(absent)}")
-    return lines
+    return [reads, *notes, *lines]
 
 
-def first_sentence(error: Exception) -> str:
-    """Bring DuckDB's message, which runs over many lines, down to its point."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    if "Possible fixes:" in lines:
-        lines = lines[: lines.index("Possible fixes:")]
-        return "; ".join(line for line in lines if line)
-    return lines[0]
+# -- What is loaded
+
+
+def describe_loaded(connection, origin: str) -> str:
+    """What a build reads: where it came from, lines, first and last day, currency."""
+    table = f"{identifier(current_database(connection))}.{SCHEMA}.transactions"
+    line = f"Reads {origin or f'table {SCHEMA}.transactions'}: "
+    try:
+        rows, first, last = connection.execute(
+            "select count(*), cast(min(ts) as date), cast(max(ts) as date) from "
+            f"{table}"
+        ).fetchone()
+        currencies = connection.execute(
+            f"select distinct currency from {table}"
+        ).fetchall()
+    except duckdb.BinderException:  # a table of somebody else's: its own names
+        rows = connection.execute(f"select count(*) from {table}").fetchone()[0]
+        return f"{line}{rows:,} lines"
+    named = sorted({(name or "").strip().upper()[:10] for (name,) in currencies} - {""})
+    said = "no currency named"
+    if named:
+        said = f"currency {english(named[:5])}"
+        said += f" and {len(named) - 5} more" if len(named) > 5 else ""
+        said += " or none" if (None,) in currencies else ""
+    return f"{line}{rows:,} lines, {first} to {last}, {said}"
+
+
+def what_is_loaded(database: Path) -> str:
+    """The line about what is loaded; nothing where nothing is."""
+    if not database.exists():
+        return ""
+    with opened_database(database, read_only=True) as connection:
+        there = connection.execute(
+            "select count(*) from information_schema.tables where table_schema = ? and "
+            "table_name = 'transactions' and table_catalog = current_database()",
+            [SCHEMA],
+        ).fetchone()[0]
+        if not there:
+            return ""
+        name = f"{identifier(current_database(connection))}.{SCHEMA}.transactions"
+        if not connection.execute(f"from {name} limit 1").fetchone():
+            return ""
+        comment = connection.execute(
+            "select comment from duckdb_tables() where schema_name = ? and "
+            "table_name = 'transactions' and database_name = current_database()",
+            [SCHEMA],
+        ).fetchone()
+        return describe_loaded(connection, (comment or [None])[0])
+
+
+def refusal(error: Exception) -> str:
+    """One sentence about why nothing was loaded."""
+    sentence = str(error)
+    if not isinstance(error, InputFaultError):
+        sentence = f"the database refused it ({type(error).__name__})"
+    return shorten_end(f"Input not loaded: {sentence}")
+
+
+def shorten_end(sentence: str) -> str:
+    return sentence[: LONGEST_MESSAGE - 2].rstrip(".… ") + "."
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how files are read, alike for every warehouse."""
+    for option, choices, meaning in (
+        ("--value", ["margin", "revenue", "none"], "none: no amounts"),
+        ("--columns", None, "such as user_id=CustomerID,ts=InvoiceDate"),
+        (
+            "--dates",
+            ["day-first", "month-first"],
+            "the order, if the file leaves it open",
+        ),
+        ("--decimal", ["comma", "point"], "the sign, if the file leaves it open"),
+    ):
+        parser.add_argument(option, choices=choices, default="", help=meaning)
+
+
+def reading_options(parsed: argparse.Namespace) -> Options:
+    return Options(parsed.value, parsed.columns, parsed.dates, parsed.decimal)
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--input", type=Path, required=True, metavar="DIR", help="of files"
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--input", type=Path, metavar="PATH", help="a file, or a folder of them"
     )
+    what.add_argument("--demo", action="store_true", help="load the demo")
     parser.add_argument(
         "--database",
         type=Path,
@@ -418,14 +843,23 @@ def main(arguments: list[str] | None = None) -> int:
         default=Path(os.environ.get("CLV_DUCKDB_PATH") or PROJECT / "warehouse.duckdb"),
         help="the DuckDB file",
     )
-    parser.add_argument(
-        "--value", choices=["margin", "revenue", "none"], help="none: no amounts"
-    )
-    options = parser.parse_args(arguments)
+    add_reading_options(parser)
+    parsed = parser.parse_args(arguments)
+    options, database = reading_options(parsed), parsed.database
     try:
-        lines = load(options.input, options.database, options.value)
+        if parsed.input:
+            lines = load(parsed.input, database, options)
+        elif parsed.demo:
+            lines = load(DEMO, database, Options(parsed.value), DEMO_NAME)
+        else:
+            lines = [what_is_loaded(database)]
+            if not lines[0]:
+                lines = load(DEMO, database, Options(parsed.value), DEMO_NAME)
+                lines.insert(
+                    1, "Nothing was loaded yet, hence the demo; yours: --input PATH"
+                )
     except (InputFaultError, duckdb.Error) as error:
-        print(f"Input not loaded: {first_sentence(error)}.", file=sys.stderr)
+        print(refusal(error), file=sys.stderr)
         return 2
     print("\n".join(lines))
     return 0

@@ -100,9 +100,9 @@ def shop(tmp_path_factory):
 
 
 def total(shop):
-    return shop.read(
-        "select sum(revenue_amount) as revenue from clv.customers"
-    )["revenue"].iloc[0]
+    return shop.read("select sum(revenue_amount) as revenue from clv.customers")[
+        "revenue"
+    ].iloc[0]
 
 
 def test_the_first_line_says_what_is_read(shop):
@@ -151,8 +151,7 @@ def test_another_shop_in_the_same_file_starts_anew_and_the_old_one_goes_on(shop)
     assert not versions & set(registry["model_version"])
     assert (registry["status"] == "champion").any()
     ids = shop.read(
-        "select distinct substr(customer_id, 1, 1) as prefix "
-        "from clv.customer_segments"
+        "select distinct substr(customer_id, 1, 1) as prefix from clv.customer_segments"
     )
     assert ids["prefix"].tolist() == ["k"]
     moved = shop.read("select min(month) as month from clv.segment_transitions")

@@ -1,18 +1,21 @@
 """scripts/load_input.py: what is loaded, and the one sentence when nothing is."""
 
+import codecs
 import datetime
 import decimal
 import gzip
-import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
 import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-spec = importlib.util.spec_from_file_location("load_input", SCRIPTS / "load_input.py")
-load_input = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(load_input)
+sys.path[:0] = [str(SCRIPTS), str(Path(__file__).parent)]
+import attack_inputs  # noqa: E402
+import load_input  # noqa: E402
+import merge_vars  # noqa: E402
 
 GOOD = "user_id,ts,amount\n1,2024-01-31,10.50\n2,2024-02-29 18:30:00,-3\n"
 
@@ -40,6 +43,262 @@ def rows(database, query):
         return connection.execute(query).fetchall()
 
 
+EXCEL = "user_id;ts;amount\r\nKd-1;13/01/2022;1.024,81\r\nKd-2;14/01/2022;49,45\r\n"
+PLAIN = "user_id,ts,amount\nKd-1,2022-01-13,1024.81\nKd-2,2022-01-14,49.45\n"
+UNDERSTOOD = {  # the same two orders → what is said of how they were read
+    "transactions.csv": [
+        (PLAIN, ""),
+        (
+            codecs.BOM_UTF8 + EXCEL.encode(),
+            "semicolon-separated, decimal comma, thousands separators, day-first dates",
+        ),
+        (PLAIN.encode("utf-16"), "UTF-16"),
+        (PLAIN.encode("utf-16-le"), "UTF-16-LE"),
+        (PLAIN.replace("Kd-2", "Kd-2\r").replace("2\r", "2"), ""),
+        (PLAIN.replace("81\n", "81\r\n"), "mixed line ends"),
+        (PLAIN.replace("\n", "\r"), ""),
+        (
+            PLAIN.replace("2022-01-13", "1642032000000").replace(
+                "2022-01-14", "1642118400000"
+            ),
+            "ts in milliseconds since 1970",
+        ),
+        (
+            PLAIN.replace("2022-01-13", "13-Jan-2022").replace(
+                "2022-01-14", "14-Jan-2022"
+            ),
+            "ts with names of months",
+        ),
+        (
+            PLAIN.replace("2022-01-13", "01/13/2022").replace(
+                "2022-01-14", "1/14/2022"
+            ),
+            "month-first dates",
+        ),
+        (
+            EXCEL.replace("1.024", "€ 1\u00a0024")
+            .replace("49", "€ 49")
+            .encode("cp1252"),
+            "semicolon-separated, Windows-1252, decimal comma, thousands separators, "
+            "currency signs left out, day-first dates",
+        ),
+    ],
+    "transactions.tsv": [(PLAIN.replace(",", "\t"), "tab-separated")],
+    "transactions.csv.gz": [(gzip.compress(PLAIN.encode()), "")],
+    "transactions.xlsx": [
+        (
+            attack_inputs.sheet_of(
+                [
+                    ["Kd-1", datetime.date(2022, 1, 13), 1024.81],
+                    ["Kd-2", datetime.date(2022, 1, 14), 49.45],
+                ]
+            ),
+            "sheet Orders",
+        )
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [(name, *each) for name, cases in UNDERSTOOD.items() for each in cases],
+)
+def test_files_are_read_as_people_have_them(
+    name, content, said, folder, database, capsys
+):
+    data = content if isinstance(content, bytes) else content.encode()
+    (folder / name).write_bytes(data)
+    assert run(folder, database) == 0
+    assert rows(database, "select user_id, ts, amount from clv_raw.transactions") == [
+        ("Kd-1", datetime.datetime(2022, 1, 13), decimal.Decimal("1024.81")),
+        ("Kd-2", datetime.datetime(2022, 1, 14), decimal.Decimal("49.45")),
+    ]
+    read = [line for line in capsys.readouterr().out.split("\n") if ": read " in line]
+    assert read == ([f"transactions: read {name} as {said}"] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "option", "day", "amount"),
+    [
+        ("1,04/01/2024,2", ["--dates", "day-first"], (1, 4), "2"),
+        ("1,04/01/2024,2", ["--dates", "month-first"], (4, 1), "2"),
+        ("1,2024-04-01,1.234", ["--decimal", "point"], (4, 1), "1.234"),
+        ("1,2024-04-01,1.234", ["--decimal", "comma"], (4, 1), "1234"),
+    ],
+)
+def test_what_the_file_leaves_open_is_told(text, option, day, amount, folder, database):
+    (folder / "orders.csv").write_text(f"user_id,ts,amount\n{text}\n")
+    assert run(folder, database) == 2
+    assert run(folder, database, *option) == 0
+    assert rows(database, "select ts::date, amount from clv_raw.transactions") == [
+        (datetime.date(2024, *day), decimal.Decimal(amount))
+    ]
+
+
+def test_columns_are_told(folder, database, capsys):
+    file = folder / "orders 2024 [final].csv"
+    file.write_text(
+        '"Customer ID",Day,"Total, net",amount\nKd-1,2024-01-31,10.50,9\n'
+        "Kd-2,2024-01-31,7,9\n"
+    )
+    (folder / "customers.csv").write_text("CustomerID\nKd-1\n")
+    told = 'user_id=customer id,ts=Day,"amount=Total, net",customers.user_id=CustomerID'
+    assert run(folder, database, "--columns", told) == 0
+    assert rows(database, "select sum(amount) from clv_raw.transactions") == [(17.5,)]
+    printed = capsys.readouterr().out
+    assert "[final].csv: the only data file, taken as transactions" in printed
+    assert "outside the contract, ignored: amount" in printed
+    for wrong, sentence in {
+        "user_id=CustmerID": "has no column CustmerID, which --columns takes for "
+        "user_id: "
+        "did you mean Customer ID",
+        "userid=x": "names userid, which is no column of transactions: its columns are "
+        "user_id",
+        "events.ts=x": "names events, of which there is no file",
+        "user_id": "must be pairs such as user_id=CustomerID",
+        "ts=a,ts=b": "names ts of transactions twice",
+    }.items():
+        assert run(folder, database, "--columns", wrong) == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_one_file_is_the_transactions(folder, database, capsys):
+    (folder / "customers.csv").write_text("user_id\n1\n")
+    (folder / "a.csv").write_text(GOOD)
+    (folder / "b.csv").write_text("x\n")
+    assert run(folder, database) == 2
+    assert run(folder / "a.csv", database) == 0
+    assert capsys.readouterr().out.startswith("Reads input/a.csv: 2 lines, ")
+    assert rows(database, "select count(*) from clv_raw.customers") == [(0,)]
+    (folder / "a.doc").write_text("x")
+    assert run(folder / "a.doc", database) == 2
+    assert "none of the files that can be read" in capsys.readouterr().err
+
+
+def test_without_input_what_is_loaded_stays(folder, database, capsys):
+    def without_input(*options):
+        code = load_input.main(["--database", str(database), *options])
+        return code, capsys.readouterr().out.split("\n")
+
+    demo = "Reads the demo, orders of the CD shop CDNOW: 69,659 lines, 1997-01-01 to "
+    code, lines = without_input()
+    assert code == 0
+    assert lines[0].startswith(demo)
+    assert lines[1] == "Nothing was loaded yet, hence the demo; yours: --input PATH"
+    (folder / "orders.csv").write_text(
+        "user_id,ts,amount,currency\n1,2024-01-31,2,EUR\n1,2024-03-31,2,eur\n"
+    )
+    assert run(folder, database) == 0
+    first = capsys.readouterr().out.split("\n")[0]
+    assert first == (
+        "Reads input/orders.csv: 2 lines, 2024-01-31 to 2024-03-31, currency EUR"
+    )
+    assert without_input() == (0, [first, ""])
+    (folder / "orders.csv").write_text("user_id\n1\n")
+    assert run(folder, database) == 2
+    capsys.readouterr()
+    assert without_input() == (0, [first, ""])
+    assert without_input("--demo")[1][0].startswith(demo)
+
+
+def test_ids_that_differ_in_case_or_blanks_are_noticed(folder, database, capsys):
+    (folder / "transactions.csv").write_text(
+        "user_id,ts,amount\n"
+        + "".join(f"{i},2024-01-31,1\n" for i in ("c1", "C1", "c1 "))
+    )
+    assert run(folder, database) == 0
+    assert "note: 3 user ids differ from another one only in upper" in (
+        capsys.readouterr().out
+    )
+    assert rows(
+        database, "select count(distinct user_id) from clv_raw.transactions"
+    ) == [(3,)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "loaded"),
+    [
+        ("tinyint", "25"),
+        ("ubigint", "25"),
+        ("hugeint", "25"),
+        ("decimal(38, 0)", "25"),
+        ("decimal(10, 2)", "25"),
+        ("double", "25"),
+        ("varchar", "00000025"),
+        ("blob", "00000025"),
+    ],
+)
+def test_ids_of_any_type_in_parquet(kind, loaded, folder, database):
+    write_parquet(
+        folder / "transactions.parquet",
+        f"select cast('00000025' as {kind}) as user_id, 2 as amount, "
+        "timestamptz '2024-01-31 23:30:00-02:00' as ts",
+    )
+    assert run(folder, database) == 0
+    assert rows(database, "select user_id, ts from clv_raw.transactions") == [
+        (loaded, datetime.datetime(2024, 2, 1, 1, 30))
+    ]
+
+
+def test_a_folder_called_like_a_file_is_a_fault(folder, database, capsys):
+    (folder / "transactions.csv").mkdir()
+    assert run(folder, database) == 2
+    assert "transactions.csv is a folder, not a file" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_database_is_a_fault(folder, database, capsys):
+    (folder / "transactions.csv").write_text(GOOD)
+    database.write_text("something else")
+    assert run(folder, database) == 2
+    assert "is in use by another program, or no DuckDB file" in capsys.readouterr().err
+    assert database.read_text() == "something else"
+
+
+def test_no_attack_changes_a_total(tmp_path):
+    """A sample of attack_inputs.py, of every kind of case."""
+    trial = attack_inputs.Trial(tmp_path)
+    cases = attack_inputs.campaign(seed=20261128)
+    kinds = {}
+    for case in cases:
+        kinds.setdefault(case.name.split(":")[0], []).append(case)
+    assert len(cases) >= 400
+    assert {"way", "file", "cell", "line", "lines", "whole"} <= set(kinds)
+    sample = [case for found in kinds.values() for case in found[:12]]
+    assert [(case.name, fault) for case in sample for fault in trial.faults(case)] == []
+
+
+def test_a_refused_input_stops_the_build_with_one_sentence(folder, database):
+    (folder / "transactions.csv").write_text("user_id,ts,amount\nKd-1,2203-01-31,1\n")
+    done = subprocess.run(
+        [SCRIPTS / "build.sh", "--input", folder, "--fast"],
+        env={"PATH": "/usr/bin:/bin", "CLV_DUCKDB_PATH": str(database)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(
+        "Input not loaded: transactions.ts lies in the future"
+    )
+    assert not database.exists()
+
+
+def test_the_table_that_a_build_reads_is_named(monkeypatch):
+    variables = {
+        "clv_source_database": None,
+        "clv_source_schema": None,
+        "clv_input_tables": {"transactions": "transactions"},
+    }
+    own = {"clv_source_schema": "shop", "clv_input_tables": {"transactions": "orders"}}
+    assert merge_vars.table_of("duckdb", variables) == "clv_raw.transactions"
+    assert merge_vars.table_of("duckdb", variables | own) == "shop.orders"
+    monkeypatch.setenv("CLV_BIGQUERY_PROJECT", "prod")
+    monkeypatch.setenv("CLV_BIGQUERY_DATASET", "value")
+    table = merge_vars.table_of("bigquery_pal", variables)
+    assert table == "prod.value_raw.transactions"
+
+
 def write_parquet(path, query):
     duckdb.connect().execute(f"copy ({query}) to '{path}' (format parquet)")
 
@@ -60,15 +319,17 @@ def test_every_table_has_the_columns_of_the_contract(folder, database, capsys):
         table: list(columns) for table, columns in load_input.CONTRACT.items()
     }
     printed = capsys.readouterr().out
-    assert "2 rows  2024-01-31 .. 2024-02-29" in printed
+    assert printed.startswith(
+        "Reads input/transactions.csv: 2 lines, 2024-01-31 to 2024-02-29, no currency "
+    )
     assert "not given, left empty: customers, identities" in printed
 
 
 def test_absent_columns_are_null_and_values_keep_their_meaning(folder, database):
     (folder / "transactions.csv").write_text(
         "TS,User_ID,Amount,is_refund,extra\n"
-        "2024-01-31T23:30:00+02:00,007,1.23455,TRUE,x\n"
-        "2024-02-01,,5.55e-17,0,\n"
+        "2024-01-31T23:30:00+02:00,007,1.23455,FALSE,x\n"
+        "2024-02-01,,5.55e-17,1,\n"
     )
     assert run(folder, database) == 0
     assert rows(
@@ -80,11 +341,11 @@ def test_absent_columns_are_null_and_values_keep_their_meaning(folder, database)
             "007",
             datetime.datetime(2024, 1, 31, 21, 30),
             decimal.Decimal("1.2346"),
-            True,
+            False,
             None,
             None,
         ),
-        (None, datetime.datetime(2024, 2, 1), decimal.Decimal(0), False, None, None),
+        (None, datetime.datetime(2024, 2, 1), decimal.Decimal(0), True, None, None),
     ]
 
 
@@ -155,26 +416,85 @@ FAULTS = {
     "no_transactions": ({}, "holds no transactions file"),
     "missing_column": (
         {"transactions.csv": "user_id,amount\n1,2\n"},
-        "transactions has no column ts, which is required "
-        "(transactions.csv has: user_id, amount)",
+        "transactions has no column ts, which is required",
     ),
-    "semicolons": (
-        {"transactions.csv": "user_id;ts;amount\n1;2024-01-31;2\n"},
-        "transactions has no column user_id",
+    "other_names": (
+        {"transactions.csv": "Customer ID,InvoiceDate,x\nKd-1,2024-01-31,2\n"},
+        "say --columns 'user_id=Customer ID,ts=InvoiceDate,amount=?'.",
+    ),
+    "other_names_of_another_input": (
+        {"transactions.csv": GOOD, "customers.csv": "Kundennr\nKd-1\n"},
+        "say --columns customers.user_id=Kundennr.",
+    ),
+    "no_header": (
+        {"transactions.csv": "Kd-1,2024-01-31,2\n"},
+        "transactions.csv has no header: its first line must name the columns "
+        "(user_id, ts, amount)",
     ),
     "bad_date": (
-        {"transactions.csv": GOOD + "3,31/01/2024,1\n4,2024-02-30,1\n"},
+        {"transactions.csv": GOOD + "3,tomorrow,1\n4,2024-02-30,1\n"},
         "transactions.ts is not a date or time such as 2024-01-31 18:30:00 in 2 of 4 "
-        "rows of transactions.csv (row 3: '31/01/2024'; row 4: '2024-02-30')",
+        "rows of transactions.csv (rows 3, 4; the first is like xxxxxxxx); correct "
+        "them",
+    ),
+    "mixed_dates": (
+        {"transactions.csv": GOOD + "3,31/01/2024,1\n"},
+        "ts of transactions.csv mixes times like ####-##-## with ##/##/#### in row 3",
+    ),
+    "open_dates": (
+        {"transactions.csv": "user_id,ts,amount\n1,04/01/2024,2\n"},
+        "may have the day or the month first: no day is above 12; say --dates "
+        "day-first "
+        "or --dates month-first",
+    ),
+    "both_orders": (
+        {"transactions.csv": "user_id,ts,amount\n1,14/01/2024,2\n1,01/14/2024,2\n"},
+        "first a number above 12 in 1 rows (row 1), in the middle in 1 (row 2)",
+    ),
+    "two_digits": (
+        {"transactions.csv": "user_id,ts,amount\n1,14/01/24,2\n"},
+        "has years of two digits, as ##/##/## in row 1",
+    ),
+    "serials": (
+        {"transactions.csv": "user_id,ts,amount\n1,45123,2\n"},
+        "has day numbers of a spreadsheet, as ##### in row 1",
     ),
     "far_future": (
         {"transactions.csv": GOOD + "3,infinity,1\n"},
-        "in 1 of 3 rows of transactions.csv (row 3: 'infinity')",
+        "in 1 of 3 rows of transactions.csv (row 3; the first is like xxxxxxxx)",
+    ),
+    "future": (
+        {"transactions.csv": GOOD + "3,2203-11-01,1\n"},
+        "transactions.ts lies in the future in 1 of 3 rows of transactions.csv (row "
+        "3); "
+        "correct it or leave it out.",
+    ),
+    "zero_of_the_clock": (
+        {"transactions.csv": GOOD + "3,1970-01-01,1\n"},
+        "transactions.ts is the zero of a clock, in 1970, or before in 1 of 3 rows",
     ),
     "bad_amount": (
-        {"transactions.csv": GOOD + '3,2024-01-31,"1,234.50"\n4,2024-01-31,$5\n' * 2},
+        {"transactions.csv": GOOD + "3,2024-01-31,7.5.2\n4,2024-01-31,much\n" * 2},
         "transactions.amount is not a plain number such as 1234.50 in 4 of 6 rows of "
-        "transactions.csv (row 3: '1,234.50'; row 4: '$5'; row 5: '1,234.50'; ...)",
+        "transactions.csv (rows 3, 4, 5, ...; the first is like #.#.#)",
+    ),
+    "huge_amount": (
+        {"transactions.csv": GOOD + "3,2024-01-31,1000000000000\n"},
+        "transactions.amount is 1,000,000,000 or more in 1 of 3 rows of "
+        "transactions.csv (row 3)",
+    ),
+    "open_decimals": (
+        {"transactions.csv": "user_id,ts,amount\n1,2024-01-31,1.234\n1,2024-01-31,5\n"},
+        "every separator stands before three digits, as #.### in row 1; say --decimal "
+        "comma or --decimal point",
+    ),
+    "both_decimals": (
+        {"transactions.csv": GOOD + '3,2024-01-31,"12,50"\n'},
+        "mixes decimal points and decimal commas: amount is like ##,## in row 3",
+    ),
+    "two_currencies": (
+        {"transactions.csv": GOOD + "3,2024-01-31,$5\n"},
+        "has several currency signs, or one in some rows only (row 3 is unlike others)",
     ),
     "nan_amount": (
         {"transactions.csv": GOOD + "3,2024-01-31,NaN\n"},
@@ -191,11 +511,30 @@ FAULTS = {
     ),
     "two_columns": (
         {"transactions.csv": GOOD + "3,yesterday,much\n"},
-        "(row 3: 'yesterday'); also at fault: amount (1)",
+        "; also at fault: amount (1)",
     ),
     "bad_flag": (
         {"transactions.csv": "user_id,ts,amount,is_refund\n1,2024-01-31,2,maybe\n"},
         "transactions.is_refund is not true or false in 1 of 1 rows",
+    ),
+    "only_negative": (
+        {"transactions.csv": "user_id,ts,amount\n1,2024-01-31,-2\n2,2024-01-31,0\n"},
+        "no row of transactions.csv is a purchase, with an amount above zero: of 2 "
+        "rows "
+        "1 have an amount below zero, 1 have an amount of zero",
+    ),
+    "only_refunds": (
+        {"transactions.csv": "user_id,ts,amount,is_refund\n1,2024-01-31,2,true\n"},
+        "of 1 rows 1 have is_refund true",
+    ),
+    "nobody": (
+        {"transactions.csv": "user_id,ts,amount\n,2024-01-31,2\n"},
+        "no row of transactions.csv has a user_id",
+    ),
+    "cut_ids": (
+        {"transactions.csv": GOOD + "1.23457E+12,2024-01-31,2\n"},
+        "transactions.user_id is a number that has lost digits, such as 1.2E+15, in 1 "
+        "of 3",
     ),
     "no_rows": (
         {"transactions.csv": "user_id,ts,amount\n"},
@@ -203,24 +542,60 @@ FAULTS = {
     ),
     "no_bytes": (
         {"transactions.csv": ""},
-        "transactions is empty: transactions.csv has no header line",
+        "transactions.csv is empty: it has no header line",
     ),
     "ragged": (
         {"transactions.csv": GOOD + "3,2024-01-31\n"},
-        "CSV Error on Line: 4",
+        "line 4 of transactions.csv has 2 fields, and the header 3",
+    ),
+    "open_quote": (
+        {"transactions.csv": GOOD + '"3,2024-01-31,5\n' + "4,2024-01-31,5\n" * 2000},
+        "line 4 of transactions.csv has a quotation mark that is not closed",
+    ),
+    "quotes_over_lines": (
+        {
+            "transactions.csv": "user_id,ts,amount,note\n"
+            '1,2024-01-31,5,"hello\n2,2024-01-31,5,hello\n3,2024-01-31,5,bye"\n'
+        },
+        "column 4 holds several lines that look like rows in 1 of 1 rows",
+    ),
+    "id_over_lines": (
+        {"transactions.csv": GOOD + '"3\n4",2024-01-31,5\n'},
+        "transactions.user_id has a line break in 1 of 3 rows",
+    ),
+    "zero_bytes": (
+        {"transactions.csv": GOOD + "\0,2024-01-31,5\n"},
+        "transactions.csv has zero bytes in line 4",
     ),
     "column_twice": (
         {"transactions.csv": "user_id,ts,amount,TS\n1,2024-01-31,2,2024-01-31\n"},
-        "transactions.csv has the column ts twice",
+        "transactions.csv has the same name over columns 2 and 4",
     ),
     "no_parquet": (
         {"transactions.parquet": "user_id,ts,amount\n"},
-        "transactions.parquet",
+        "transactions.parquet is no Parquet file",
+    ),
+    "no_sheet": ({"transactions.xlsx": "PK\3\4, and no more"}, "is damaged, protected"),
+    "old_sheet": (
+        {"transactions.xlsx": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"},
+        "is an .xls or a protected spreadsheet: save it as .xlsx without a password",
+    ),
+    "broken_gzip": (
+        {"transactions.csv.gz": gzip.compress(GOOD.encode())[:-9]},
+        "transactions.csv.gz is damaged: pack it again with gzip",
+    ),
+    "two_encodings": (
+        {"transactions.csv": GOOD.encode() + "ü,2024-01-31,1\n".encode() + b"\xfc,,\n"},
+        "transactions.csv is UTF-8, but not in line 5",
     ),
     "file_twice": (
         {"transactions.csv": GOOD, "transactions.parquet": ""},
         "holds the input transactions twice (transactions.csv and "
         "transactions.parquet): keep one of them",
+    ),
+    "two_other_files": (
+        {"orders.csv": GOOD, "sales.csv": GOOD},
+        "holds no transactions file and 2 others that could be it",
     ),
     "optional_column": (
         {"transactions.csv": GOOD, "ad_spend.csv": "channel,spend\nweb,1\n"},
@@ -233,7 +608,7 @@ FAULTS = {
             "web,2024-01-31,1,2\nweb,2024-02-01,1,2.5\n",
         },
         "ad_spend.new_customers is not a whole number in 1 of 2 rows of ad_spend.csv "
-        "(row 2: '2.5')",
+        "(row 2; the first is like #.#)",
     ),
 }
 
@@ -244,8 +619,9 @@ def test_a_fault_is_one_sentence_and_changes_nothing(fault, tmp_path, database, 
     good, bad = tmp_path / "good", tmp_path / "bad"
     for path, contents in ((good, {"transactions.csv": GOOD}), (bad, files)):
         path.mkdir()
-        for name, text in contents.items():
-            (path / name).write_text(text)
+        for name, content in contents.items():
+            data = content if isinstance(content, bytes) else content.encode()
+            (path / name).write_bytes(data)
     assert run(good, database) == 0
     before = rows(database, "from clv_raw.transactions")
     capsys.readouterr()
@@ -255,6 +631,7 @@ def test_a_fault_is_one_sentence_and_changes_nothing(fault, tmp_path, database, 
     assert sentence in printed.err
     assert printed.err.startswith("Input not loaded: ")
     assert printed.err.count("\n") == 1
+    assert len(printed.err.strip()) <= 300
     assert rows(database, "from clv_raw.transactions") == before
     assert rows(database, "from clv_raw.ad_spend") == []
 
@@ -266,8 +643,9 @@ def test_parquet_values_are_checked_too(folder, database, capsys):
         "unnest(['1', 'nan', 'inf']::double[]) as amount",
     )
     assert run(folder, database) == 2
-    assert "in 2 of 3 rows of transactions.parquet (row 2: 'nan'; row 3: 'inf')" in (
-        capsys.readouterr().err
+    assert (
+        "in 2 of 3 rows of transactions.parquet (rows 2, 3; the first is like xxx)"
+        in (capsys.readouterr().err)
     )
 
 
@@ -280,8 +658,11 @@ def test_text_and_numbers_in_parquet_are_parsed_like_csv(folder, database, capsy
         (datetime.date(2024, 1, 31), decimal.Decimal("2.5"))
     ]
     write_parquet(path, query.format("1706659200"))
-    assert run(folder, database) == 2
-    assert "(row 1: '1706659200')" in capsys.readouterr().err
+    assert run(folder, database) == 0
+    assert rows(database, "select ts from clv_raw.transactions") == [
+        (datetime.datetime(2024, 1, 31),)
+    ]
+    assert "as ts in seconds since 1970" in capsys.readouterr().out
 
 
 def test_value_none_needs_no_amount(folder, database):
@@ -293,7 +674,7 @@ def test_value_none_needs_no_amount(folder, database):
 
 def test_a_missing_folder_is_a_fault(tmp_path, database, capsys):
     assert run(tmp_path / "it's not there", database) == 2
-    assert "it's not there does not exist" in capsys.readouterr().err
+    assert "it's not there." in capsys.readouterr().err
     assert not database.exists()
 
 
