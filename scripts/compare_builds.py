@@ -135,17 +135,17 @@ def main(arguments: list[str] | None = None) -> int:
         "--manifest", type=Path, default=target / "manifest.json", help="of dbt parse"
     )
     options = parser.parse_args(arguments)
-    try:
-        differences = compare(
-            options.first,
-            options.second,
-            options.schema,
-            options.tolerance,
-            run_logs(options.manifest),
-        )
-    except duckdb.IOException as error:
-        print(f"Nothing compared: {str(error).splitlines()[0]}", file=sys.stderr)
-        return 2
+    for path in (options.first, options.second, options.manifest):
+        if not path.is_file():
+            print(f"Nothing compared: there is no file {path}.", file=sys.stderr)
+            return 2
+    differences = compare(
+        options.first,
+        options.second,
+        options.schema,
+        options.tolerance,
+        run_logs(options.manifest),
+    )
     for line in differences:
         print(f"differs: {line}")
     if not differences:

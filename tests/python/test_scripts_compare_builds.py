@@ -71,7 +71,7 @@ def test_views_of_both_files_are_read(tmp_path):
 def test_what_tells_of_runs_is_left_out(first, tmp_path, main):
     log = "create table run_log as select '{}' as invocation_id"
     with duckdb.connect(str(first)) as connection:
-        connection.execute(f"use clv.clv; {log.format(1)}")
+        connection.execute(f"use warehouse.clv; {log.format(1)}")
     second = build(tmp_path / "second.duckdb", SAME, log.format(2))
     assert main(first, second) == 0
     third = build(
