@@ -355,8 +355,8 @@ identified as (
                     order by faulted.transaction_month asc, faulted.currency asc
                 ) = 1
                 then concat(
-                    'transactions.user_id has few customers in common with the load',
-                    ' accepted as of ',
+                    'transactions.user_id has few customers in common with the load ',
+                    'accepted as of ',
                     cast(accepted_span.as_of_date as {{ type_text() }}),
                     {% if is_daily() -%}
                     ', which a daily run adds to: run a full build for another log'
