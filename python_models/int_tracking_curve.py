@@ -172,8 +172,7 @@ def model(dbt, session):
         as_of["first_transaction_date"]
     )
     fits = _to_pandas(dbt.ref("int_purchases__parameters"))
-    frame = curves(
-        fits[fits["is_recipe"].astype(bool)],
-        int(span.dt.days.max()) if len(span) else 0,
-    )
+    # an empty build (dbt build --empty) has no dates
+    days = span.dt.days.max() if span.notna().any() else 0
+    frame = curves(fits[fits["is_recipe"].astype(bool)], int(days))
     return _from_pandas(frame, session)

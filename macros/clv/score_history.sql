@@ -15,6 +15,7 @@
     (tests/python/test_score_history.py). Seasons are left out: days are usual days.
 #}
 {% macro create_score_history(relation) -%}
+    {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
     {{ create_table_function(
         api.Relation.create(
             database=relation.database, schema=relation.schema, identifier='score_history'

@@ -3,6 +3,7 @@
     ago or never; and those of past days that were built again.
 #}
 {% macro forget_scores() -%}
+    {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
     delete from {{ this }}
     where
         (log_id like '%@%' and log_id != {{ current_log() }})

@@ -1,5 +1,6 @@
 {# Appends this run's candidate to the registry, with how its recipe did in the backtest, unless it is there. #}
 {% macro register_candidate() -%}
+    {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
     {%- set columns = state_tables()['registry_parameters'].keys() | list -%}
     {%- set added = backtest_metrics() | list + ['log_id', 'recorded_at'] -%}
     insert into {{ source('clv_state', 'registry_parameters') }} ({{ columns | join(', ') }})
@@ -29,6 +30,7 @@
 
 {# Appends what int_registry__decisions decided, in its order, unless it is there. #}
 {% macro register_decisions() -%}
+    {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
     {{ append_events(
         'select model_version, step, status, reason, decided_on from ' ~ this, 'gate'
     ) }}

@@ -3,6 +3,7 @@
     int_as_of, the first model that a load which is refused does not reach.
 #}
 {% macro accept_load() %}
+    {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
     {%- set columns = [
         'transaction_month', 'currency', 'line_count', 'duplicate_count', 'refund_count',
         'purchase_days', 'customers', 'sales_amount', 'active_days', 'lines_without_user',

@@ -1,5 +1,6 @@
 {# Appends what everybody is expected to bring to clv_state.equity_history: a post-hook of its model. #}
 {% macro keep_equity() %}
+    {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
     {%- set columns = [
         'as_of_date', 'horizon_days', 'model_version', 'customers', 'expected_purchases',
         'clv', 'expected_value', 'value_variance', 'shared_error', 'degrees_of_freedom',

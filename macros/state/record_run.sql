@@ -4,6 +4,7 @@
     where the load was refused, which leaves all state as it is.
 #}
 {% macro record_run(results) %}
+    {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
     {%- set scores, checked = ref('customer_lifetime_value'), ref('int_as_of') -%}
     {%- set serving = ref('int_serving') -%}
     {%- if execute and flags.WHICH in ['build', 'run'] -%}

@@ -4,6 +4,7 @@
     marts and all state stay as they are.
 #}
 {% macro refuse_load() %}
+    {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
     with faults as (
 
         select

@@ -3,6 +3,7 @@
     int_loads__checked. A post-hook of int_as_of, as accept_load.
 #}
 {% macro report_load() %}
+    {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
     {%- if execute -%}
         {%- set notices -%}
             select

@@ -4,6 +4,7 @@
     still the one before.
 #}
 {% macro say_log() %}
+    {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
     {%- set accepted, chosen = source('clv_state', 'accepted_loads'), ref('int_logs__chosen') -%}
     {%- if execute -%}
         {%- set before = run_query(

@@ -18,4 +18,8 @@ select
 from ruled
 full outer join {{ ref('clv_segments') }} as seed
     on ruled.clv_segment = seed.clv_segment
-where ruled.clv_segment is null or seed.clv_segment is null
+where
+    (ruled.clv_segment is null or seed.clv_segment is null)
+    {%- if flags.EMPTY %}
+    and false
+    {%- endif %}

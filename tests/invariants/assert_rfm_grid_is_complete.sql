@@ -5,4 +5,4 @@ where
     segment is not null
     and recency_score between 1 and 5
     and frequency_monetary_score between 1 and 5
-having count(*) != 25
+having count(*) != {{ 0 if flags.EMPTY else 25 }}
