@@ -121,7 +121,7 @@ class Warehouse:
 
     def read_all(self, unit: Unit) -> Found:
         """Every query of the page, and no connection left behind."""
-        columns = PRICED if unit.currency else UNPRICED
+        columns = PRICED if unit.is_priced else UNPRICED
         found = {name: self.read(query, columns) for name, query in READS.items()}
         self.adapter.cleanup_connections()
         return found
@@ -174,7 +174,7 @@ def key_figures(found: Found, unit: Unit) -> list[Card]:
     if equity := found["equity"]:
         now, before = equity[-1], equity[-2] if len(equity) > 1 else None
         when = date(before["cutoff_date"]) if before else ""
-        title = "[[Customer equity]], 365 days" if unit.currency else (
+        title = "[[Customer equity]], 365 days" if unit.is_priced else (
             "Purchases expected, 365 days"
         )  # fmt: skip
         note = than(now["value"], before and before["value"], when)
@@ -185,7 +185,7 @@ def key_figures(found: Found, unit: Unit) -> list[Card]:
         cards.append(Card("equity", title, unit.amount(now["value"]), note, values))
         each = [(row["value"] or 0) / row["customers"] for row in equity]
         note = f"{count(now['customers'])} customers who have bought"
-        title = "[[CLV]] per customer" if unit.currency else "Purchases per customer"
+        title = "[[CLV]] per customer" if unit.is_priced else "Purchases per customer"
         cards.append(
             Card("per_customer", title, unit.amount(each[-1]), note, tuple(each))
         )
@@ -350,6 +350,8 @@ def page(found: Found, unit: Unit, vega: str) -> str:
         found = found | {read: [] for read in FORECASTS if found[read] is not None}
     if money := found["money"]:
         unit = replace(unit, money=money[0]["money"])
+    if unit.is_priced and (reconciled := found["currency"]):
+        unit = replace(unit, currency=reconciled[0]["currency"] or "")
     figures = [figure(panel, found, unit) for panel in PANELS]
     segments, versions = found["segments"] or (), found["versions"] or ()
     serves = [row for row in versions if row["status"] == "champion"]
@@ -379,10 +381,10 @@ def page(found: Found, unit: Unit, vega: str) -> str:
 
 
 def unit_of(variables: str) -> Unit:
-    """What value is counted in, by the variables of the build."""
+    """Whether anything has a price; in what currency, the marts say."""
     project = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
     every = project["vars"] | (yaml.safe_load(variables) or {})
-    return Unit(None if every["clv_value"] == "none" else every["clv_currency"])
+    return Unit(None if every["clv_value"] == "none" else "")
 
 
 def reason_of(error: BaseException | None) -> str | None:

@@ -105,7 +105,7 @@ class Unit:
     """What value is counted in: a currency, or purchases where nothing has a price.
 
     Attributes:
-        currency: its code; None without prices.
+        currency: its code, '' where the log names none; None without prices.
         money: what the amounts are: revenue, margin, or value where that is not known.
     """
 
@@ -113,16 +113,21 @@ class Unit:
     money: str = "value"
 
     @property
+    def is_priced(self) -> bool:
+        """Whether there are amounts."""
+        return self.currency is not None
+
+    @property
     def symbol(self) -> str:
         """What stands before an amount."""
-        if self.currency is None:
+        if not self.currency:
             return ""
         return SYMBOLS.get(self.currency, f"{self.currency} ")
 
     @property
     def noun(self) -> str:
         """What is counted, as a word."""
-        return self.money if self.currency else "purchases"
+        return self.money if self.is_priced else "purchases"
 
     def amount(self, value: float | None) -> str:
         """Write an amount for a sentence or a card: $779k."""
@@ -130,13 +135,13 @@ class Unit:
             return NOTHING
         sign = "-" if value < 0 else ""
         plain = f"{sign}{self.symbol}{short(abs(value))}"
-        return plain if self.currency else f"{plain} purchases"
+        return plain if self.is_priced else f"{plain} purchases"
 
     def exact(self, value: float | None) -> str:
         """Write an amount for a table: $779,039.92."""
         if value is None:
             return NOTHING
-        sign, digits = ("-" if value < 0 else ""), (2 if self.currency else 1)
+        sign, digits = ("-" if value < 0 else ""), (2 if self.is_priced else 1)
         return f"{sign}{self.symbol}{abs(value):,.{digits}f}"
 
 

@@ -69,6 +69,8 @@ READS: dict[str, str] = {
                 else 'margin'
             end as money
         from {cohorts}""",
+    "currency": """
+        select max(revenue_currency) as currency from {revenue_reconciliation}""",
     "equity": """
         select cutoff_date, horizon_days, is_production, customers, {future} as value,
             {low} as low, {high} as high, interval_source
@@ -298,7 +300,7 @@ def by_channel(rows: Rows, unit: Unit) -> Rows:
 
     Spend is money: beside purchases it says nothing.
     """
-    if unit.currency is None:
+    if not unit.is_priced:
         return []
     months = sorted({str(row["cohort_month"]) for row in rows})[-12:]
     channels: dict[str, list[Row]] = {}

@@ -64,7 +64,7 @@
     ) }}
     {{ log(
         'clv: as in the ' ~ days ~ ' days after ' ~ row[0] ~ ': ' ~ '{:,}'.format(customers)
-        ~ ' customers brought ' ~ '{:,.2f}'.format(row[3] | float) ~ ' ' ~ var('clv_currency')
+        ~ ' customers brought ' ~ '{:,.2f}'.format(row[3] | float)
         ~ ' each, and CLV explains ' ~ (100 * (row[2] | float)) | round(1) ~ ' % of how they differ.',
         info=true
     ) }}

@@ -4,10 +4,11 @@
 with delivered as (
 
     select
-        coalesce(currency, '{{ var("clv_currency") }}') as currency,
+        coalesce(lines.currency, as_of.currency, '') as currency,
         count(*) as line_count,
-        coalesce(sum(amount), 0) as delivered_amount
-    from {{ ref('stg_transactions') }}
+        coalesce(sum(lines.amount), 0) as delivered_amount
+    from {{ ref('stg_transactions') }} as lines
+    cross join {{ ref('int_as_of') }} as as_of
     group by 1
 
 ),
@@ -20,7 +21,7 @@ reconciled as (
         sum(delivered_amount) as delivered_amount,
         sum(
             case
-                when not is_counted or currency != '{{ var("clv_currency") }}' then 0
+                when not is_counted or currency != coalesce(revenue_currency, '') then 0
                 when disposition = 'refund_delivered_positive'
                     then revenue_amount + delivered_amount
                 else revenue_amount - delivered_amount

@@ -342,7 +342,7 @@ def made_up(unit=DOLLARS):
     day = dt.date(2024, 6, 30)
     cutoffs = [str(day - dt.timedelta(91 * k)) for k in (3, 2, 1, 0)]
     months = [f"{2022 + k // 12}-{k % 12 + 1:02d}-01" for k in range(24)]
-    priced = unit.currency is not None
+    priced = unit.is_priced
     found = {
         "readiness": [
             {"horizon_days": horizon, "is_forecast": True, "warning": None,

@@ -5,12 +5,20 @@
     'purchase': true, 'refund': true, 'refund_delivered_positive': true, 'negative_sale': true,
     'unmatched_refund': false, 'duplicate': false, 'no_user': false, 'after_as_of': false,
 } %}
-with lines as (
+with as_of as (
+
+    select currency
+    from {{ ref('int_as_of') }}
+
+),
+
+lines as (
 
     select
-        *,
-        coalesce(currency, '{{ var("clv_currency") }}') as delivered_currency
-    from {{ ref('int_transactions__resolved') }}
+        resolved.*,
+        coalesce(resolved.currency, as_of.currency, '') as delivered_currency
+    from {{ ref('int_transactions__resolved') }} as resolved
+    cross join as_of
 
 ),
 
@@ -103,7 +111,8 @@ possible as (
     {% for disposition in dispositions -%}
     select
         '{{ disposition }}' as disposition,
-        '{{ var("clv_currency") }}' as delivered_currency
+        coalesce(currency, '') as delivered_currency
+    from as_of
     {{- '\n\n    union all\n\n    ' if not loop.last }}
     {%- endfor %}
 
@@ -119,9 +128,11 @@ select
     ) as is_counted,
     cast(coalesce(happened.line_count, 0) as {{ type_integer() }}) as line_count,
     {{ as_money('coalesce(happened.delivered_amount, 0)') }} as delivered_amount,
-    {{ as_money('coalesce(happened.revenue_amount, 0)') }} as revenue_amount
+    {{ as_money('coalesce(happened.revenue_amount, 0)') }} as revenue_amount,
+    as_of.currency as revenue_currency
 from possible
 full outer join happened
     on
         possible.disposition = happened.disposition
         and possible.delivered_currency = happened.delivered_currency
+cross join as_of
