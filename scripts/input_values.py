@@ -8,7 +8,7 @@ What they leave open is refused, with the option that settles it; nothing is gue
 
 import re
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from input_files import InputFaultError, shorten
 
@@ -22,10 +22,7 @@ FLAGS = {
 }
 EARLIEST, LATEST = "1900-01-01", "9999-01-01"  # a year of two digits is before
 
-# Shapes: a digit is #, a letter x, an e stays. In numbers a 0 before a separator is §.
-LETTERS = "".join(c for c in string.ascii_letters if c not in "eE")
-FROM = string.digits + LETTERS + "E"
-INTO = "#" * 10 + "x" * len(LETTERS) + "e"
+# Shapes: a digit is #, a letter x, an e stays. In numbers 0 before a separator is §.
 MANY_SHAPES = 1000
 
 SPACE = r"[ \x{a0}\x{2007}\x{2009}\x{202f}]"
@@ -74,9 +71,8 @@ class Column:
     name: str
     kind: str
     wanted: str
-    form: str = (
-        ""  # of numbers: point, comma; of times: as in TIME_SHAPES; empty: plain
-    )
+    form: str = ""  # of numbers: point, comma; of times: see TIME_SHAPES; plain: empty
+    patterns: tuple[str, ...] = ()  # of times with names, or the day or month first
 
     @property
     def sql(self) -> str:
@@ -206,14 +202,9 @@ class Column:
         if self.form == "compact":
             digits = f"regexp_replace({text}, '[.]0*$', '')"
             return f"try_strptime({digits}, ['%Y%m%d', '%Y%m%d%H%M%S'])"
-        patterns = [
-            f"{date}{comma} {clock}" if clock else date
-            for clock in CLOCKS
-            for date in PATTERNS[self.form]
-            for comma in ("", ",")[: 2 if clock else 1]
-        ]
-        listed = ", ".join(map(literal, patterns))
-        parsed = f"try_strptime({text}, [{listed}])"
+        if not self.patterns:
+            return iso
+        parsed = f"try_strptime({text}, [{', '.join(map(literal, self.patterns))}])"
         return f"coalesce({iso}, {parsed})" if self.form == "iso" else parsed
 
 
@@ -229,8 +220,8 @@ BLANKS = literal(" \t\u00a0")
 
 
 def shape(text: str) -> str:
-    """SQL of the shape of a text."""
-    return f"translate({text}, '{FROM}', '{INTO}')"
+    """SQL of a text with # for every digit."""
+    return f"translate({text}, '{string.digits}', '{'#' * 10}')"
 
 
 def shown(form: str) -> str:
@@ -247,7 +238,14 @@ def shapes_of(connection, sql: str, text: str, form: str) -> dict[str, tuple[int
         f"{text} is not null as is_given, row_number() over () as row from {sql}) "
         f"where is_given group by form order by n desc, first limit {MANY_SHAPES}"
     ).fetchall()
-    return {form: (number, first) for form, number, first in rows}
+    found: dict[str, tuple[int, int]] = {}
+    for form, number, row in rows:
+        letters = "".join(
+            ("e" if c in "eE" else "x") if c.isalpha() else c for c in form
+        )
+        before, first = found.get(letters, (0, row))
+        found[letters] = (before + number, min(first, row))
+    return found
 
 
 # -- Numbers
@@ -348,12 +346,32 @@ def kind_of_time(form: str) -> str:
     return next((k for k, p in TIME_SHAPES.items() if re.fullmatch(p, form)), "")
 
 
+def patterns_of(form: str, shapes) -> tuple[str, ...]:
+    """Which patterns read the shapes that a column has."""
+    parts = {"%d": "##?", "%m": "##?", "%Y": "####", "%H": "##?", "%I": "##?"}
+    parts |= {"%M": "##", "%S": "##", "%f": "#+", "%p": "[xe]{2}"}
+    parts |= {"%b": "[xe]{3}", "%B": "[xe]{3,9}"}
+    patterns = [
+        date + (f"{comma} {clock}" if clock else "")
+        for date in PATTERNS.get(form, ())
+        for clock in CLOCKS
+        for comma in ("", ",")[: 2 if clock else 1]
+    ]
+
+    def reads(pattern: str, form: str) -> bool:
+        wanted = re.sub("%.", lambda part: parts[part[0]], pattern.replace(".", "[.]"))
+        return bool(re.fullmatch(wanted, form))
+
+    return tuple(p for p in patterns if any(reads(p, form) for form in shapes))
+
+
 def settle_times(connection, sql, columns: dict[str, Column], told: str, file: str):
-    """The form of each time column of a file, and what was unusual about them."""
-    forms, how = {}, []
+    """The time columns of a file with their forms, and what was unusual about them."""
+    forms, shapes, how = {}, {}, []
     for name, column in columns.items():
         kinds: dict[str, list] = {}  # kind → number of values, first row, shape
         seen = shapes_of(connection, sql, column.text, shape(column.text))
+        shapes[name] = list(seen)
         for form, (number, row) in seen.items():
             known = kinds.setdefault(kind_of_time(form), [0, row, form])
             known[0] += number
@@ -391,7 +409,11 @@ def settle_times(connection, sql, columns: dict[str, Column], told: str, file: s
         order = day_order(connection, sql, unsettled, columns, told, file)
         forms |= dict.fromkeys(unsettled, order)
         how.append(f"{order} dates")
-    return forms, how
+    settled = {
+        name: replace(column, form=form, patterns=patterns_of(form, shapes[name]))
+        for (name, column), form in zip(columns.items(), forms.values(), strict=True)
+    }
+    return settled, how
 
 
 def day_order(connection, sql, names, columns, told: str, file: str) -> str:

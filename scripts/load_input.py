@@ -486,8 +486,8 @@ def understand(connection, source: Source, options: Options, result: dict) -> So
         columns |= {name: replace(c, form=form) for name, c in numbers.items()}
         how += said
     if any(not_plain(result, name) for name in times):
-        forms, said = settle_times(connection, sql, times, options.dates, source.file)
-        columns |= {name: replace(c, form=forms[name]) for name, c in times.items()}
+        times, said = settle_times(connection, sql, times, options.dates, source.file)
+        columns |= times
         how += said
     return replace(
         source,
@@ -659,7 +659,7 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
             f"note: {zoned:,} times of {source.file} have a zone, the others are taken "
             "as UTC"
         )
-    if source.table == "transactions":
+    if source.table == "transactions" and source.columns["user_id"].kind == "VARCHAR":
         alike, nobody = connection.execute(
             "select coalesce(sum(ids) filter (ids > 1), 0), "
             f"coalesce(sum(ids) filter (id in {NOBODY}), 0) from "
