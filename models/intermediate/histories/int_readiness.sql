@@ -66,14 +66,19 @@ windows as (
     select
         counted.cutoff_date,
         horizons.horizon_days,
-        count(earlier.cutoff_date) as ended_windows
+        sum(
+            case
+                when
+                    earlier.withheld_because is null
+                    and {{ add_days('earlier.cutoff_date', 'horizons.horizon_days') }}
+                    <= counted.cutoff_date
+                    then 1
+                else 0
+            end
+        ) as ended_windows
     from counted
     cross join horizons
-    left join counted as earlier
-        on
-            earlier.withheld_because is null
-            and {{ add_days('earlier.cutoff_date', 'horizons.horizon_days') }}
-            <= counted.cutoff_date
+    cross join counted as earlier
     group by 1, 2
 
 ),
@@ -115,7 +120,7 @@ select
     judged.log_days,
     judged.buyers,
     cast(judged.repeat_customers as {{ type_integer() }}) as repeat_customers,
-    judged.ended_windows,
+    cast(judged.ended_windows as {{ type_integer() }}) as ended_windows,
     judged.withheld_because is null as is_forecast,
     judged.status,
     -- One sentence for all horizons that it is true of.

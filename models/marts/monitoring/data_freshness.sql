@@ -6,6 +6,21 @@ with as_of as (
 
 ),
 
+readiness as (
+
+    select distinct is_forecast
+    from {{ ref('int_readiness') }}
+    where is_production
+
+),
+
+fitted as (
+
+    select max(cutoff_date) as newest_date
+    from {{ ref('int_purchases__parameters') }}
+
+),
+
 newest as (
 
     select
@@ -25,12 +40,10 @@ newest as (
     -- Where forecasts are withheld nothing is fitted, and nothing is late.
     select
         'parameters' as subject,
-        max(parameters.cutoff_date) as newest_date
-    from {{ ref('int_readiness') }} as readiness
-    left join {{ ref('int_purchases__parameters') }} as parameters
-        on readiness.is_forecast
-    where readiness.is_production and readiness.is_forecast
-    group by 1
+        fitted.newest_date
+    from fitted
+    cross join readiness
+    where readiness.is_forecast
 
     union all
 
