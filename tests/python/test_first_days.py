@@ -1,7 +1,7 @@
 """A user's first days with scripts/build.sh and one warehouse file.
 
-Whole builds, since what is asked is that the parts agree on whose data it is; of a small
-shop, without tests and with one backtest.
+Whole builds of a small shop, with one backtest and without tests: what is asked is that
+the parts agree on whose data it is.
 """
 
 import hashlib
