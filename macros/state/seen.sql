@@ -37,20 +37,10 @@
     qualify rank() over (order by loads.as_of_date desc, loads.recorded_at desc) = 1
 {%- endmacro %}
 
-{#
-    Whether a month has the same customers in two loads; null where one of them does not say. Both its
-    first and its last customer stay once it has ended; while it grows, one of them may not.
-#}
-{% macro has_customers_in_common(ours, theirs, last_day) -%}
-    case
-        when {{ has_ended(theirs, last_day) }}
-            then
-                {{ ours }}.first_customer_hash = {{ theirs }}.first_customer_hash
-                and {{ ours }}.last_customer_hash = {{ theirs }}.last_customer_hash
-        else
-            {{ ours }}.first_customer_hash = {{ theirs }}.first_customer_hash
-            or {{ ours }}.last_customer_hash = {{ theirs }}.last_customer_hash
-    end
+{# Whether a month of two loads has a customer in common; null where one of them does not say. #}
+{% macro has_a_customer_in_common(ours, theirs) -%}
+    {{ ours }}.first_customer_hash = {{ theirs }}.first_customer_hash
+    or {{ ours }}.last_customer_hash = {{ theirs }}.last_customer_hash
 {%- endmacro %}
 
 {# Whether the month had ended when it was accepted, and has by the last day of this load. #}

@@ -32,13 +32,17 @@ accepted_span as (
 
 ),
 
--- In how many of the months that both loads say it of, and that were read, customers are the same.
+-- Months in common that were read, of which both loads say who bought. Both the first and the last
+-- customer of a month stay once it has ended.
 months_in_common as (
 
     select
-        {{ has_customers_in_common(
-            'profiled', 'accepted', 'span.last_transaction_date'
-        ) | indent(8) }} as has_customers_in_common
+        {{ has_a_customer_in_common('profiled', 'accepted') | indent(8) }}
+            as has_customer_in_common,
+        profiled.first_customer_hash = accepted.first_customer_hash
+        and profiled.last_customer_hash = accepted.last_customer_hash
+        or not {{ has_ended('accepted', 'span.last_transaction_date') }}
+            as has_both
     from profiled
     inner join accepted
         on
@@ -51,21 +55,22 @@ months_in_common as (
 
 ),
 
--- A full run may have lost some customers; the few months of a daily one have at least one.
+-- The few months that a daily run reads have at least one customer in common.
 customers_in_common as (
 
     select
         coalesce(
-            sum(case when has_customers_in_common then 1 else 0 end)
-            {% if is_daily() -%}
-            = 0
-            {%- else -%}
-            < 0.5 * count(*)
-            {%- endif %},
+            sum(case when has_customer_in_common then 1 else 0 end)
+            {{ '= 0' if is_daily() else '< 0.5 * count(*)' }},
             false
-        ) as are_few
+        ) as are_few,
+        coalesce(
+            sum(case when has_customer_in_common and has_both then 1 else 0 end)
+            < 0.5 * count(*),
+            false
+        ) as are_fewer
     from months_in_common
-    where has_customers_in_common is not null
+    where has_customer_in_common is not null
 
 ),
 
@@ -343,14 +348,21 @@ faulted as (
 
 ),
 
--- Whose log it is comes first: what else is wrong may follow from it.
+-- Whose log it is comes first: what else is wrong follows from it. Where customers are fewer and
+-- nothing else is wrong, some ids have changed; else lines were lost, and the months say so.
 identified as (
 
     select
         faulted.*,
         case
             when
-                customers_in_common.are_few
+                (
+                    customers_in_common.are_few
+                    or (
+                        customers_in_common.are_fewer
+                        and count(faulted.fault) over (partition by 1) = 0
+                    )
+                )
                 and row_number() over (
                     order by faulted.transaction_month asc, faulted.currency asc
                 ) = 1

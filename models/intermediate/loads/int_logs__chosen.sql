@@ -117,13 +117,8 @@ months as (
 
     select
         newest.family,
-        {{ has_customers_in_common(
-            'profiled', 'newest', 'as_of.as_of_date'
-        ) | indent(8) }}
-            as has_customers_in_common,
-        newest.first_customer_hash = profiled.first_customer_hash
-        or newest.last_customer_hash = profiled.last_customer_hash
-            as has_one_in_common,
+        {{ has_a_customer_in_common('profiled', 'newest') | indent(8) }}
+            as has_customer_in_common,
         {{ has_ended('newest', 'as_of.as_of_date') | indent(8) }}
             as has_ended,
         abs(profiled.line_count - newest.line_count)
@@ -143,10 +138,9 @@ summed as (
 
     select
         family,
-        sum(case when has_customers_in_common is null then 0 else 1 end)
+        sum(case when has_customer_in_common is null then 0 else 1 end)
             as known_months,
-        sum(case when has_customers_in_common then 1 else 0 end) as common_months,
-        sum(case when has_one_in_common then 1 else 0 end) as touching_months,
+        sum(case when has_customer_in_common then 1 else 0 end) as common_months,
         sum(case when has_ended then 1 else 0 end) as ended_months,
         sum(case when has_ended and has_changed then 1 else 0 end) as changed_months
     from months
@@ -155,14 +149,14 @@ summed as (
 ),
 
 -- Without a word about customers the months decide, as they did before loads said it. A log that has
--- lost most of its customers still touches what it was in some month: it is in doubt, not another.
+-- lost most of its customers still has one in some month: it is in doubt, not another.
 judged as (
 
     select
         family,
         case
             when 2 * common_months >= known_months then 'same'
-            when touching_months = 0 and 2 * changed_months > ended_months then 'other'
+            when common_months = 0 and 2 * changed_months > ended_months then 'other'
             else 'doubtful'
         end as verdict
     from summed
