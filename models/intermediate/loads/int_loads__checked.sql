@@ -348,23 +348,37 @@ faulted as (
 
 ),
 
+-- Where nothing was accepted, nothing tells whether a change of range is a fault or history.
+told as (
+
+    select
+        *,
+        case
+            when is_first_load then load_fault
+            else coalesce(load_fault, range_fault)
+        end as month_fault,
+        case when is_first_load then range_fault end as notice
+    from faulted
+
+),
+
 -- Whose log it is comes first: what else is wrong follows from it. Where customers are fewer and
 -- nothing else is wrong, some ids have changed; else lines were lost, and the months say so.
 identified as (
 
     select
-        faulted.*,
+        told.*,
         case
             when
                 (
                     customers_in_common.are_few
                     or (
                         customers_in_common.are_fewer
-                        and count(faulted.fault) over (partition by 1) = 0
+                        and count(told.month_fault) over (partition by 1) = 0
                     )
                 )
                 and row_number() over (
-                    order by faulted.transaction_month asc, faulted.currency asc
+                    order by told.transaction_month asc, told.currency asc
                 ) = 1
                 then concat(
                     'transactions.user_id has few customers in common with the load ',
@@ -376,11 +390,8 @@ identified as (
                     ': ids in another form, or another shop'
                     {%- endif %}
                 )
-            when faulted.is_first_load then faulted.load_fault
-            else coalesce(faulted.load_fault, faulted.range_fault)
+            else told.month_fault
         end as fault,
-        -- Where nothing was accepted, nothing tells whether a change of range is a fault or history.
-        case when faulted.is_first_load then faulted.range_fault end as notice,
         case
             when unrated.currency is not null
                 then concat(
@@ -391,11 +402,11 @@ identified as (
                     'seeds/reference/currency_rates.csv and run dbt seed'
                 )
         end as currency_fault
-    from faulted
+    from told
     cross join customers_in_common
     cross join accepted_span
     left join unrated
-        on faulted.currency = unrated.currency
+        on told.currency = unrated.currency
 
 )
 
