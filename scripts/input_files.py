@@ -124,8 +124,7 @@ def reader_fault(path: Path, error: Exception) -> InputFaultError:
     if fields:
         return InputFaultError(
             f"{place} has {fields[2]} fields, and the header {fields[1]}: mend the "
-            "line, "
-            "and quote fields that hold the separator or a line break"
+            "line, and quote fields that hold the separator or a line break"
         )
     if "quote" in text:
         return InputFaultError(
@@ -366,8 +365,7 @@ def guess_encoding(path: Path, file: str) -> str:
             if others[True] and others[False]:
                 raise InputFaultError(
                     f"{file} is UTF-8, but not in line {others[False][0][0]:,}: save "
-                    "all "
-                    "of it as UTF-8"
+                    "all of it as UTF-8"
                 )
             if len(others[False]) == 1000:
                 break

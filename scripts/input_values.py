@@ -323,19 +323,16 @@ def refuse_several_currencies(connection, sql, name, column: Column, file: str) 
     text = column.text
     signs = connection.execute(
         "select sign, count(*) as n, min(row) as first from (select row_number() over "
-        "() "
-        f"as row, {text} as value, regexp_extract({text}, {literal(SIGN)}) as sign "
+        f"() as row, {text} as value, regexp_extract({text}, {literal(SIGN)}) as sign "
         f"from {sql}) where regexp_matches(value, '[0-9]') and not "
-        "regexp_full_match(value, '[-+]?[0-9.,]+[eE][-+]?[0-9]+') "
-        "group by sign order by n, first desc"
+        "regexp_full_match(value, '[-+]?[0-9.,]+[eE][-+]?[0-9]+') group by sign order "
+        "by n, first desc"
     ).fetchall()
     if len(signs) > 1:
         raise InputFaultError(
             f"{name} of {file} has several currency signs, or one in some rows only "
-            "(row "
-            f"{signs[0][2]:,} is unlike others): write plain numbers, and the currency "
-            "of "
-            "each in a column currency"
+            f"(row {signs[0][2]:,} is unlike others): write plain numbers, and the "
+            "currency of each in a column currency"
         )
 
 
@@ -382,8 +379,7 @@ def settle_times(connection, sql, columns: dict[str, Column], told: str, file: s
             _, row, other = kinds[rare[0]]
             raise InputFaultError(
                 f"{name} of {file} mixes times like {shown(form)} with {shown(other)} "
-                "in "
-                f"row {row:,}: write all of them alike, best as 2024-01-31 18:30:00"
+                f"in row {row:,}: write all of them alike, best as 2024-01-31 18:30:00"
             )
         if often == "short":
             raise InputFaultError(
@@ -393,8 +389,7 @@ def settle_times(connection, sql, columns: dict[str, Column], told: str, file: s
         if often == "serial":
             raise InputFaultError(
                 f"{name} of {file} has day numbers of a spreadsheet, as {shown(form)} "
-                "in "
-                f"row {row:,}: format the column as a date there and save it again"
+                f"in row {row:,}: format the column as a date there and save it again"
             )
         kind = often
         forms[name] = kind
@@ -437,22 +432,18 @@ def day_order(connection, sql, names, columns, told: str, file: str) -> str:
     if all(above):
         raise InputFaultError(
             f"{name} of {file} mixes orders: first a number above 12 in {above[0]:,} "
-            "rows "
-            f"(row {rows[0]:,}), in the middle in {above[1]:,} (row {rows[1]:,}); "
-            "write "
-            "all of them alike, best as 2024-01-31"
+            f"rows (row {rows[0]:,}), in the middle in {above[1]:,} (row {rows[1]:,}); "
+            "write all of them alike, best as 2024-01-31"
         )
     settled = "day-first" if above[0] else "month-first" if above[1] else ""
     if settled and told and told != settled:
         raise InputFaultError(
             f"{name} of {file} has {settled} dates, as row {rows[0] or rows[1]:,} "
-            "shows, "
-            f"which has a day above 12: leave out --dates {told}"
+            f"shows, which has a day above 12: leave out --dates {told}"
         )
     if not settled and not told:
         raise InputFaultError(
             f"{name} of {file} may have the day or the month first: no day is above "
-            "12; "
-            "say --dates day-first or --dates month-first"
+            "12; say --dates day-first or --dates month-first"
         )
     return settled or told

@@ -300,8 +300,8 @@ def find_files(path: Path) -> tuple[dict[str, Path], list[str]]:
             raise InputFaultError(
                 f"{name} holds no transactions file and "
                 f"{f'{len(data)} others' if data else 'no other'} that could be it: "
-                "name "
-                "it transactions.csv (.parquet, .xlsx, ...) or give its path to --input"
+                "name it transactions.csv (.parquet, .xlsx, ...) or give its path to "
+                "--input"
             )
         found["transactions"] = data[0]
         others.remove(data[0])
@@ -319,16 +319,14 @@ def parse_columns(text: str) -> dict[str, dict[str, str]]:
         table = table or "transactions"
         if not sign or not name or table not in CONTRACT:
             raise InputFaultError(
-                "--columns must be pairs such as user_id=CustomerID,ts=InvoiceDate or, "
-                "for "
-                "another input, customers.user_id=CustomerID"
+                "--columns must be pairs such as user_id=CustomerID,ts=InvoiceDate "
+                "or, for another input, customers.user_id=CustomerID"
             )
         if column not in CONTRACT[table]:
             near = difflib.get_close_matches(column, CONTRACT[table], 3, 0.5)
             raise InputFaultError(
                 f"--columns names {shorten(column)}, which is no column of {table}: "
-                "its "
-                f"columns are {english(near or CONTRACT[table])}"
+                f"its columns are {english(near or CONTRACT[table])}"
             )
         if column in mapping.setdefault(table, {}):
             raise InputFaultError(f"--columns names {column} of {table} twice")
@@ -454,9 +452,8 @@ def swallowed(source: Source) -> dict[tuple[str, str], str]:
             pieces = f"string_split_regex({column}, {literal(cuts)})"
             faults[f"column {place}", "holds several lines that look like rows"] = (
                 f"case when contains({column}, chr(10)) then len({pieces}) > {width} "
-                "and "
-                f"len(list_filter({pieces}, lambda piece: "
-                f"regexp_full_match(piece, {literal(cell)}))) >= 2 end"
+                f"and len(list_filter({pieces}, lambda piece: regexp_full_match(piece, "
+                f"{literal(cell)}))) >= 2 end"
             )
     return faults
 
@@ -567,10 +564,9 @@ def refuse_faults(connection, source: Source, faults: dict, result: dict) -> Non
     ).fetchall()
     places = english(f"{row:,}" for row, _ in rows)
     sentence = (
-        f"{source.table}.{name} {wrong} in {number:,} of {result['rows']:,} rows "
-        "of "
-        f"{source.file} (row{'s' * (len(rows) > 1)} {places}"
-        f"{', ...' * (number > len(rows))}"
+        f"{source.table}.{name} {wrong} in {number:,} of {result['rows']:,} rows of "
+        f"{source.file} (row{'s' * (len(rows) > 1)} "
+        f"{places}{', ...' * (number > len(rows))}"
     )
     if rows[0][1] is not None:
         sentence += f"; the first is like {shown(rows[0][1])}"
@@ -601,8 +597,7 @@ def refuse_useless(source: Source, options: Options, result: dict) -> None:
     raise InputFaultError(
         f"no row of {source.file} is a purchase, with an amount above zero: of "
         f"{result['rows']:,} rows {reasons}; mend the sign, or say --value none if "
-        "visits "
-        "have no price"
+        "visits have no price"
     )
 
 
@@ -670,8 +665,7 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
         if alike:
             notes.append(
                 f"note: {alike:,} user ids differ from another one only in upper and "
-                "lower "
-                "case or in blanks; they are loaded as they are"
+                "lower case or in blanks; they are loaded as they are"
             )
         if nobody:
             notes.append(

@@ -77,9 +77,11 @@ def merge(text: str, as_of: str, value: str, run: str) -> dict:
                 f"--as-of must be a date such as 2024-12-31, not {as_of!r}"
             ) from None
     if value:
-        if value not in ("margin", "revenue", "none"):
-            raise ValueError(f"--value must be margin, revenue or none, not {value!r}")
         given["clv_value"] = value
+    if given.get("clv_value", "none") not in ("margin", "revenue", "none"):
+        raise ValueError(
+            f"clv_value must be margin, revenue or none, not {given['clv_value']!r}"
+        )
     if run:
         given["clv_run"] = run
     return given
