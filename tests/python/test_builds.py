@@ -478,6 +478,7 @@ SEEDS = {
     "planned_redemption_rate\nc1,control,0.3,,,\nc1,mail,0.7,0.1,2000,0.06\n",
 }
 RICH = {
+    "clv_currency": "USD",
     "clv_strata": ["first_channel", "country"],
     "clv_min_stratum_customers": 210,
     "clv_backtest_days": [182],
