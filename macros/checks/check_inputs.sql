@@ -206,20 +206,21 @@
                 or {{ instant }} >= timestamp '{{ daily_window().lines_from }}'
             {%- endif %}
         {%- endset -%}
-        {%- set row = run_query(query).rows[0] -%}
-        {%- set bad_rows = row.values()[7 if input == 'transactions' else 1:] -%}
-        {%- for column, sentence, fault, advice in faults -%}
-            {%- if bad_rows[loop.index0] -%}
-                {%- do exceptions.raise_compiler_error(
-                    'clv: ' ~ input ~ '.' ~ column ~ ' ' ~ sentence ~ ' in '
-                    ~ '{:,}'.format(bad_rows[loop.index0] | int) ~ ' of ' ~ '{:,}'.format(row[0] | int)
-                    ~ ' rows' ~ advice ~ '; see them with: select * from ' ~ relation ~ ' where ' ~ fault ~ '.'
-                ) -%}
+        {%- for row in run_query(query).rows -%}
+            {%- set bad_rows = row.values()[7 if input == 'transactions' else 1:] -%}
+            {%- for column, sentence, fault, advice in faults -%}
+                {%- if bad_rows[loop.index0] -%}
+                    {%- do exceptions.raise_compiler_error(
+                        'clv: ' ~ input ~ '.' ~ column ~ ' ' ~ sentence ~ ' in '
+                        ~ '{:,}'.format(bad_rows[loop.index0] | int) ~ ' of ' ~ '{:,}'.format(row[0] | int)
+                        ~ ' rows' ~ advice ~ '; see them with: select * from ' ~ relation ~ ' where ' ~ fault ~ '.'
+                    ) -%}
+                {%- endif -%}
+            {%- endfor -%}
+            {%- if input == 'transactions' -%}
+                {%- do judge_transactions(relation, row) -%}
             {%- endif -%}
         {%- endfor -%}
-        {%- if input == 'transactions' -%}
-            {%- do judge_transactions(relation, row) -%}
-        {%- endif -%}
     {%- endif -%}
 {% endmacro %}
 

@@ -283,9 +283,8 @@ PLANTED = {
     ),
     "every column of a source": (
         STAGED,
-        "nullif(trim(cast(user_id",
-        f"* except ({', '.join(check_bigquery.CONTRACT['transactions'])}),"
-        " nullif(trim(cast(user_id",
+        " as user_id,",
+        f" as user_id, * except ({', '.join(check_bigquery.CONTRACT['transactions'])}),",
         "select *",
     ),
     "the clock": (

@@ -127,11 +127,10 @@ select
     {%- endfor %}
     cast(coalesce(members.prospects, 0) as {{ type_integer() }}) as prospects
 from wanted
-cross join learned
 inner join summed as everyone
-    on
-        learned.learned_horizon_days = everyone.horizon_days
-        and everyone.is_everyone
+    on everyone.is_everyone
+inner join learned
+    on everyone.horizon_days = learned.learned_horizon_days
 left join summed as members
     on
         not members.is_everyone
