@@ -15,6 +15,7 @@ spec = importlib.util.spec_from_file_location(
 )
 check_bigquery = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(check_bigquery)
+CONTRACT = check_bigquery.CONTRACT
 
 OBSERVED = "int_histories__observed"
 DAYS = "int_purchase_days"
@@ -284,7 +285,7 @@ PLANTED = {
     "every column of a source": (
         STAGED,
         " as user_id,",
-        f" as user_id, * except ({', '.join(check_bigquery.CONTRACT['transactions'])}),",
+        f" as user_id, * except ({', '.join(CONTRACT['transactions'])}),",
         "select *",
     ),
     "the clock": (
