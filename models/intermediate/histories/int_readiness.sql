@@ -78,7 +78,8 @@ windows as (
         ) as ended_windows
     from counted
     cross join horizons
-    cross join counted as earlier
+    inner join counted as earlier
+        on counted.cutoff_date >= earlier.cutoff_date
     group by 1, 2
 
 ),
