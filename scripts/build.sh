@@ -114,7 +114,7 @@ else
 fi
 
 # One line per seed, model and snapshot, and every fault; the log keeps all.
-quiet=' START (sql|seed|snapshot|test|unit_test|hook)| PASS | SKIP (test|unit_test)|^[0-9:]+ *$'
+quiet=' START (sql|seed|snapshot|test|unit_test|hook)| PASS | SKIP (test|unit_test|relation|exposure)|^[0-9:]+ *$'
 dbt --no-use-colors build --target "$target" --vars "$vars" \
     ${dbt_options[@]+"${dbt_options[@]}"} \
     | grep --line-buffered -vE "$quiet" \

@@ -193,6 +193,8 @@ class Column:
             return f"{column} at time zone 'UTC'"
         if self.kind.startswith(("DATE", "TIMESTAMP")):
             return f"cast({column} as timestamp)"
+        if self.form == "iso":  # DuckDB knows a zone only right behind the time
+            text = rf"regexp_replace({text}, ' ([-+]\d\d:?\d\d)$', '\1')"
         iso = f"try_cast({text} as timestamptz) at time zone 'UTC'"
         if not self.form:
             return iso

@@ -170,9 +170,12 @@ EXPECTED = {
 }
 FUTURE, ZERO = "lies in the future", "is the zero of a clock, in 1970, or before"
 CUT = "is a number that has lost digits, such as 1.2E+15,"
+FINE = "is finer than the four decimals that are kept"
 BROKEN = "has a line break"
 REMEDY = {
-    ("amount", "has no value"): "if visits have no price, say --value none",
+    ("amount", "has no value"): "give it one; if no visit has a price, say --value "
+    "none",
+    ("amount", FINE): "give amounts in a smaller unit",
     ("user_id", CUT): "format the column as text where it comes from",
     ("other_id", CUT): "format the column as text where it comes from",
 }
@@ -411,6 +414,11 @@ def faults_of(source: Source, optional: set[str]) -> dict[tuple[str, str], str]:
         if name in FILLED.get(table, ()) and name not in optional:
             faults[name, "has no value"] = column.is_empty
         if column.wanted == MONEY:
+            # Not what sums of floats leave where they should be zero.
+            faults[name, FINE] = (
+                f"abs({column.as_double} - {column.value}) > "
+                f"greatest(1e-9, 0.01 * abs({column.as_double}))"
+            )
             limit = LIMITS.get(table, LIMIT)
             faults[name, f"is {limit:,} or more"] = (
                 f"case when {column.value} is null then abs({column.as_double}) "
@@ -425,15 +433,19 @@ def faults_of(source: Source, optional: set[str]) -> dict[tuple[str, str], str]:
         elif column.kind == "VARCHAR":
             if name in IDS:
                 faults[name, CUT] = (
-                    f"case when contains({column.sql}, 'E+') then regexp_full_match("
-                    f"{column.sql}, '[0-9][.,]?[0-9]*E\\+[0-9]+') end"
+                    f"regexp_full_match({column.sql}, "
+                    "'[0-9][.,]?[0-9]*[eE]\\+[0-9]+|[0-9][.,][0-9]+[eE][0-9]+')"
                 )
             if source.opened.delimiter and name not in FREE_TEXT:
                 faults[name, BROKEN] = f"contains({column.sql}, chr(10))"
+    for name, column in source.columns.items():
+        # A consent or a status may begin later: when it is known is what counts.
+        if column.wanted == TIMESTAMP and name not in ("updated_at", "effective_at"):
+            faults[name, FUTURE] = (
+                f"{column.value} > cast(now() as timestamp) + interval 1 day"
+            )
     if table == "transactions" and "ts" in source.columns:
-        ts = source.columns["ts"].value
-        faults["ts", FUTURE] = f"{ts} > cast(now() as timestamp) + interval 1 day"
-        faults["ts", ZERO] = f"{ts} < timestamp '1970-01-02'"
+        faults["ts", ZERO] = f"{source.columns['ts'].value} < timestamp '1970-01-02'"
     return faults
 
 

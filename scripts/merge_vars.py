@@ -44,10 +44,8 @@ def check(given: dict) -> None:
     known = defaults()
     for name, value in given.items():
         if name not in known:
-            if str(name).startswith("clv_"):
-                near = difflib.get_close_matches(str(name), known, 1, 0)[0]
-                raise ValueError(f"there is no variable {name}: {near} is near")
-            continue
+            near = difflib.get_close_matches(str(name).lower(), known, 1, 0)[0]
+            raise ValueError(f"there is no variable {name}: {near} is near")
         shape = type(known[name])
         if shape in SHAPES and not isinstance(value, shape):
             example = json.dumps(known[name], default=str)

@@ -78,9 +78,10 @@ def describe_input(connection, schema: str) -> list[str]:
         connection,
         """
         select
-            sum(revenue_amount) filter (is_counted) as revenue,
-            sum(line_count) filter (not is_counted) as aside
-        from revenue_reconciliation
+            (select sum(revenue_amount) from customers) as revenue,
+            (
+                select sum(line_count) from revenue_reconciliation where not is_counted
+            ) as aside
         """,
     )
     customers = f"{people['customers']:,}"

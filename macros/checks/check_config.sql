@@ -252,7 +252,8 @@
 {% macro check_names() %}
     {%- set given = invocation_args_dict.get('vars') or {} -%}
     {%- for name in given | list + adapter.config.vars.to_dict() | list
-        if name.startswith('clv_') and name not in variable_names() -%}
+        if name not in variable_names()
+        and ((name | lower).startswith('clv') or 'clv_' ~ name in variable_names()) -%}
         {%- do exceptions.raise_compiler_error(
             "clv: there is no variable '" ~ name ~ "': " ~ nearest(name, variable_names())
             ~ ' is the nearest one (dbt_project.yml lists all).'

@@ -1,6 +1,6 @@
 {#
     A daily run adds to what a full run left: one that is there, not older than var
-    clv_days_between_full_runs allows, and not of a later date.
+    clv_days_between_full_runs allows, not of a later date, and with the same settings.
 #}
 {% macro check_daily() %}
     {%- set declared = ref('int_settled_until') -%}
@@ -12,11 +12,28 @@
                 ~ ' does not exist. ' ~ full_run
             ) -%}
         {%- endif -%}
-        {%- for last in run_query('select as_of_date, settled_until from ' ~ declared).rows -%}
+        {%- if 'settings' not in adapter.get_columns_in_relation(declared) | map(attribute='name') | map('lower') -%}
+            {%- do exceptions.raise_compiler_error(
+                'clv: the last full run is of an earlier release, which kept no settings. ' ~ full_run
+            ) -%}
+        {%- endif -%}
+        {%- for last in run_query('select as_of_date, settled_until, settings from ' ~ declared).rows -%}
+        {%- set before, now, changed = fromjson(last[2]), fromjson(cut_point_settings()), [] -%}
+        {%- for name in now if before.get(name) != now[name] -%}
+            {%- do changed.append(
+                (name if name.startswith('clv_') else 'clv_' ~ name) ~ ' (' ~ before.get(name) | tojson
+                ~ ' then, ' ~ now[name] | tojson ~ ' now)'
+            ) -%}
+        {%- endfor -%}
         {%- if last[0] | string > var('clv_as_of_date') | string -%}
             {%- do exceptions.raise_compiler_error(
                 'clv: a daily run as of ' ~ var('clv_as_of_date') ~ ' cannot follow the full run as of '
                 ~ last[0] ~ '. ' ~ full_run
+            ) -%}
+        {%- elif changed -%}
+            {%- do exceptions.raise_compiler_error(
+                'clv: a daily run needs the variables of the full run that it adds to; other values have '
+                ~ changed | join(', ') ~ '. Set them as then, or run a full build with them.'
             ) -%}
         {%- elif last[1] | string < daily_window().settled_from | string -%}
             {%- do exceptions.raise_compiler_error(

@@ -507,7 +507,23 @@ FAULTS = {
     "null_amount": (
         {"transactions.csv": GOOD + "3,2024-01-31,\n"},
         "transactions.amount has no value in 1 of 3 rows of transactions.csv (row 3); "
-        "if visits have no price, say --value none",
+        "give it one; if no visit has a price, say --value none",
+    ),
+    "fine_amounts": (
+        {"transactions.csv": GOOD + "3,2024-01-31,0.00014\n"},
+        "transactions.amount is finer than the four decimals that are kept in 1 of 3 "
+        "rows of transactions.csv (row 3); give amounts in a smaller unit",
+    ),
+    "ids_with_a_small_exponent": (
+        {"transactions.csv": GOOD + "4.12346e+12,2024-01-31,1\n"},
+        "transactions.user_id is a number that has lost digits, such as 1.2E+15, in 1 ",
+    ),
+    "signed_up_in_the_future": (
+        {
+            "transactions.csv": GOOD,
+            "customers.csv": "user_id,signup_ts\n1,2203-01-01\n",
+        },
+        "customers.signup_ts lies in the future in 1 of 1 rows of customers.csv",
     ),
     "two_columns": (
         {"transactions.csv": GOOD + "3,yesterday,much\n"},
@@ -684,3 +700,17 @@ def test_names_are_quoted(tmp_path):
     text = 'user_id,ts,amount,"o\'dd ""name"""\n1,2024-01-31,1,x\n'
     (folder / "transactions.csv").write_text(text)
     assert run(folder, database) == 0
+
+
+def test_a_zone_may_stand_apart_from_its_time(tmp_path, database):
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "transactions.csv").write_text(
+        "user_id,ts,amount\n"
+        "1,2023-05-01 14:22:01 -0400,5\n2,2023-05-02 14:22:01 +02:00,5\n"
+    )
+    assert run(folder, database) == 0
+    assert rows(database, "select ts from clv_raw.transactions order by ts") == [
+        (datetime.datetime(2023, 5, 1, 18, 22, 1),),
+        (datetime.datetime(2023, 5, 2, 12, 22, 1),),
+    ]

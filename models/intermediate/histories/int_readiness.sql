@@ -9,16 +9,50 @@
     1.3 and 3.6, with 30 1.2 and 2.3, with 50 1.2 and 1.8, with 100 1.2 and 1.6.
 #}
 {%- set fewest_repeat_customers = 30 %}
-with cutoffs as (
+with months as (
+
+    select
+        transaction_month,
+        min(first_transaction_date) as first_date,
+        sum(line_count) as line_count
+    from {{ ref('int_loads__checked') }}
+    where line_count > 0
+    group by 1
+
+),
+
+cumulated as (
+
+    select
+        first_date,
+        sum(line_count) over (
+            partition by 1
+            order by transaction_month
+            rows between unbounded preceding and current row
+        ) as lines_up_to,
+        sum(line_count) over (partition by 1) as line_count
+    from months
+
+),
+
+-- One line of a wrong year makes no long log: it begins when 1 % of its lines have come.
+span as (
+
+    select min(first_date) as first_date
+    from cumulated
+    where 100 * lines_up_to >= line_count
+
+),
+
+cutoffs as (
 
     select
         cutoffs.cutoff_date,
         cutoffs.is_production,
-        coalesce(
-            {{ days_between('as_of.first_transaction_date', 'cutoffs.cutoff_date') }}, 0
-        ) as log_days
+        coalesce({{ days_between('span.first_date', 'cutoffs.cutoff_date') }}, 0)
+            as log_days
     from {{ ref('int_cutoffs') }} as cutoffs
-    cross join {{ ref('int_as_of') }} as as_of
+    cross join span
 
 ),
 

@@ -10,9 +10,42 @@ with profiled as (
 ),
 
 -- What this run sees of accepted loads is decided in int_logs__chosen; of those the newest counts.
-accepted as (
+last_accepted as (
 
     {{ last_load() | indent(4) }}
+
+),
+
+delivered_currency as (
+
+    select
+        max(currency) as currency,
+        min(currency) = max(currency) as is_one
+    from profiled
+
+),
+
+accepted_currency as (
+
+    select min(currency) = max(currency) as is_one
+    from last_accepted
+
+),
+
+-- Where each load has one currency only it may have got another name: a column that names it is new.
+accepted as (
+
+    select
+        last_accepted.* replace ( -- noqa: AM04
+            case
+                when delivered_currency.is_one and accepted_currency.is_one
+                    then delivered_currency.currency
+                else last_accepted.currency
+            end as currency
+        )
+    from last_accepted
+    cross join delivered_currency
+    cross join accepted_currency
 
 ),
 
@@ -357,7 +390,26 @@ told as (
             when is_first_load then load_fault
             else coalesce(load_fault, range_fault)
         end as month_fault,
-        case when is_first_load then range_fault end as notice
+        case
+            when not is_first_load then null
+            when range_fault is not null then range_fault
+            when
+                is_newest
+                and sum(duplicate_count) over (partition by currency)
+                > {{ var('clv_load_max_duplicates') }}
+                * sum(line_count) over (partition by currency)
+                then concat(
+                    'transactions has ',
+                    cast(
+                        sum(duplicate_count) over (partition by currency)
+                        as {{ type_text() }}
+                    ), ' identical lines among all ',
+                    cast(
+                        sum(line_count) over (partition by currency)
+                        as {{ type_text() }}
+                    )
+                )
+        end as notice
     from faulted
 
 ),

@@ -113,6 +113,20 @@ newest as (
 
 ),
 
+-- Of loads in one currency each the months are the same, whatever it is called: a column that
+-- names it may have been added.
+currencies as (
+
+    select
+        newest.family,
+        min(newest.currency) = max(newest.currency)
+        and min(profiled.currency) = max(profiled.currency) as are_one
+    from newest
+    cross join profiled
+    group by 1
+
+),
+
 months as (
 
     select
@@ -126,10 +140,12 @@ months as (
         * ({{ tolerance }} + 3 / sqrt(nullif(newest.line_count, 0)))
             as has_changed
     from newest
+    inner join currencies
+        on newest.family = currencies.family
     inner join profiled
         on
             newest.transaction_month = profiled.transaction_month
-            and newest.currency = profiled.currency
+            and (newest.currency = profiled.currency or currencies.are_one)
     cross join as_of
 
 ),

@@ -1,7 +1,9 @@
 -- grain: one row per project: the day from which daily runs may still change purchase days
--- Rebuilt by full runs only: what lies before it is summed once and not read again.
+-- Rebuilt by full runs only: what lies before it is summed once and not read again. A daily run with
+-- other settings than these would mix two meanings of value: check_daily refuses it.
 {%- set lines_from = month_start(add_days('as_of_date', -var('clv_lookback_days'))) %}
 select
     as_of_date,
-    {{ month_start(add_days(lines_from, -var('clv_refund_days'))) }} as settled_until
+    {{ month_start(add_days(lines_from, -var('clv_refund_days'))) }} as settled_until,
+    '{{ cut_point_settings() | trim }}' as settings
 from {{ ref('int_as_of') }}
