@@ -138,3 +138,19 @@ def test_a_daily_run_fails_on_a_history_that_lacks_a_column(daily):
     assert daily.exit_code == 1
     assert "out of sync" in printed
     pd.testing.assert_frame_equal(daily.read(f"select count(*) from {table}"), before)
+
+
+def test_a_daily_run_refuses_other_variables_than_the_full_run_had(daily):
+    """It would add margins of another rate to those that are there."""
+    before = daily.read("from clv.customers order by all")
+    printed = daily.build(
+        *("--select", "int_as_of"),
+        may_fail=True,
+        clv_run="daily",
+        clv_as_of_date=DAILY,
+        clv_margin_rate=0.35,
+        **VARS,
+    )
+    assert daily.exit_code != 0
+    assert "other values have clv_margin_rate (1.0 then, 0.35 now)" in printed
+    pd.testing.assert_frame_equal(daily.read("from clv.customers order by all"), before)
