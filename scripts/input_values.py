@@ -29,6 +29,8 @@ SPACE = r"[ \x{a0}\x{2007}\x{2009}\x{202f}]"
 MINUS = r"[-\x{2212}]"
 SIGN = r"(?:[$€£¥₹₩₽₺₫₪₴฿]|[A-Za-z]{3})"
 SIGN_SHAPE = r"[$€£¥₹₩₽₺₫₪₴฿]|[xe]{3}"
+# Of which one currency alone has the sign; many are called dollar.
+CODES = {"€": "EUR", "£": "GBP", "₹": "INR", "₩": "KRW", "₽": "RUB", "₺": "TRY"}
 
 CLOCK = r"(?:,?[ x]##?:##(?::##(?:\.#+)?)?(?: ?xx)?)?"
 WORD = r"[xe]{3,9}\.?"
@@ -287,6 +289,7 @@ def evidence(form: str) -> str:
 
 def settle_numbers(connection, sql, columns: dict[str, Column], told: str, file: str):
     """The form of the numbers of a file, and what was unusual about them."""
+    signs = {}
     found: dict[str, tuple[int, str, str, int]] = {}  # what is said → by which
     forms = []
     for name, column in columns.items():
@@ -296,7 +299,14 @@ def settle_numbers(connection, sql, columns: dict[str, Column], told: str, file:
             if re.search("[#§]", form):
                 forms.append(form)
                 found.setdefault(evidence(form), (number, name, form, row))
-        refuse_several_currencies(connection, sql, name, column, file)
+        if sign := sign_of(connection, sql, name, column, file):
+            signs[sign] = name
+    if len(signs) > 1:
+        first, second, *_ = signs.values()
+        raise InputFaultError(
+            f"{first} and {second} of {file} have different currency signs: write "
+            "plain numbers, all in the currency of the row"
+        )
     if "point" in found and "comma" in found:
         rare = min(found["point"], found["comma"])
         raise InputFaultError(
@@ -321,7 +331,27 @@ def settle_numbers(connection, sql, columns: dict[str, Column], told: str, file:
     return form, how
 
 
-def refuse_several_currencies(connection, sql, name, column: Column, file: str) -> None:
+def refuse_another_currency(
+    connection, sql, columns: dict[str, Column], currency: Column, file: str
+) -> None:
+    """Refuse a sign in amounts that contradicts the column that names the currency."""
+    for name, column in columns.items():
+        sign = sign_of(connection, sql, name, column, file)
+        code = CODES.get(sign, sign.upper() if len(sign) == 3 else "")
+        others = connection.execute(
+            f"select count(*) from {sql} where upper(trim({currency.text})) "
+            f"{'!= ' + literal(code) if code else f'in {tuple(CODES.values())}'}"
+        ).fetchone()[0]
+        if sign and others:
+            raise InputFaultError(
+                f"{name} of {file} has the sign of another currency than the column "
+                f"{shorten(currency.name, 30)} names in {others:,} rows: write plain "
+                "numbers, or mend that column"
+            )
+
+
+def sign_of(connection, sql, name, column: Column, file: str) -> str:
+    """The one currency sign that the numbers of a column have, or none."""
     text = column.text
     signs = connection.execute(
         "select sign, count(*) as n, min(row) as first from (select row_number() over "
@@ -336,6 +366,7 @@ def refuse_several_currencies(connection, sql, name, column: Column, file: str) 
             f"(row {signs[0][2]:,} is unlike others): write plain numbers, and the "
             "currency of each in a column currency"
         )
+    return signs[0][0] if signs else ""
 
 
 # -- Times

@@ -52,6 +52,7 @@ from input_values import (
     identifier,
     is_open,
     literal,
+    refuse_another_currency,
     settle_numbers,
     settle_times,
     shape,
@@ -492,6 +493,10 @@ def understand(connection, source: Source, options: Options, result: dict) -> So
         form, said = settle_numbers(
             connection, sql, numbers, options.decimal, source.file
         )
+        if "currency" in columns and any("sign" in each for each in said):
+            refuse_another_currency(
+                connection, sql, numbers, columns["currency"], source.file
+            )
         columns |= {name: replace(c, form=form) for name, c in numbers.items()}
         how += said
     if any(not_plain(result, name) for name in times):

@@ -509,6 +509,18 @@ FAULTS = {
         "transactions.amount has no value in 1 of 3 rows of transactions.csv (row 3); "
         "give it one; if no visit has a price, say --value none",
     ),
+    "two_signs": (
+        {
+            "transactions.csv": "user_id,ts,amount,variable_cost\n"
+            "1,2024-01-31,$2.50,€1.50\n"
+        },
+        "amount and variable_cost of transactions.csv have different currency signs",
+    ),
+    "a_sign_of_another_currency": (
+        {"transactions.csv": "user_id,ts,amount,currency\n1,2024-01-31,$2.50,EUR\n"},
+        "amount of transactions.csv has the sign of another currency than the column "
+        "currency names in 1 rows",
+    ),
     "fine_amounts": (
         {"transactions.csv": GOOD + "3,2024-01-31,0.00014\n"},
         "transactions.amount is finer than the four decimals that are kept in 1 of 3 "
@@ -713,4 +725,16 @@ def test_a_zone_may_stand_apart_from_its_time(tmp_path, database):
     assert rows(database, "select ts from clv_raw.transactions order by ts") == [
         (datetime.datetime(2023, 5, 1, 18, 22, 1),),
         (datetime.datetime(2023, 5, 2, 12, 22, 1),),
+    ]
+
+
+def test_a_sign_that_the_currency_agrees_with_is_left_out(tmp_path, database):
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "transactions.csv").write_text(
+        "user_id,ts,amount,currency\n1,2023-05-01,€ 5.50,EUR\n2,2023-05-02,€ 7.25,eur\n"
+    )
+    assert run(folder, database) == 0
+    assert rows(database, "select sum(amount) from clv_raw.transactions") == [
+        (decimal.Decimal("12.7500"),)
     ]
