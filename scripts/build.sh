@@ -113,8 +113,10 @@ else
     echo "Reads table $table"
 fi
 
-# One line per seed, model and snapshot, and every fault; the log keeps all.
+# Every fault, and what the checks say; the log keeps all.
+echo "Building: the log of it is ${DBT_LOG_PATH:-logs}/dbt.log"
 quiet=' START (sql|seed|snapshot|test|unit_test|hook)| PASS | SKIP (test|unit_test|relation|exposure)|^[0-9:]+ *$'
+quiet+='| OK (created|loaded|hook:|snapshotted)|NO-OP exposure|^[0-9:]+ +(Running with|Registered|Unable to do|Found [0-9]|Concurrency)'
 dbt --no-use-colors build --target "$target" --vars "$vars" \
     ${dbt_options[@]+"${dbt_options[@]}"} \
     | grep --line-buffered -vE "$quiet" \

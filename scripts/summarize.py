@@ -112,6 +112,32 @@ def describe_readiness(connection) -> tuple[bool, list[str]]:
     return is_forecast, lines
 
 
+def describe_checks(connection) -> list[str]:
+    """How forecasts of windows that have ended compare with what came."""
+    found = connection.execute(
+        """
+        select horizon_days, count(*), min(bias), max(bias), avg(coverage_80)
+        from model_backtest
+        where
+            group_type = 'all'
+            and coverage_80 is not null
+            and coalesce(mae_above_model, 0) = 0
+            and horizon_days in (90, 365)
+        group by 1
+        order by 1
+        """
+    ).fetchall()
+    return [
+        line(
+            "" if number else "checked",
+            f"{days} days, {windows} ended window{'s' if windows > 1 else ''}: total "
+            + (f"{low:+.0%} to {high:+.0%}" if windows > 1 else f"{low:+.0%}")
+            + f" off, 80 % ranges held {held:.0%}",
+        )
+        for number, (days, windows, low, high, held) in enumerate(found)
+    ]
+
+
 def describe_fit(connection, schema: str) -> list[str]:
     fit = read(
         connection,
@@ -230,6 +256,7 @@ def main(arguments: list[str] | None = None) -> int:
             if is_forecast:
                 lines += describe_fit(connection, schema)
                 lines += describe_future(connection)
+                lines += describe_checks(connection)
             lines += describe_segments(connection, is_forecast)
             lines += where_to_look(options.database, schema)
     except duckdb.Error as error:
