@@ -6,7 +6,10 @@
     {%- if execute and flags.WHICH in ['build', 'run', 'seed', 'snapshot', 'test'] -%}
         {%- set statements = [] -%}
         {%- for table, columns in state_tables().items() -%}
-            {%- set relation = source('clv_state', table) -%}
+            {#- Not source(), which an empty build makes a query of no rows. -#}
+            {%- set relation = api.Relation.create(
+                database=target.database, schema=target.schema ~ '_state', identifier=table
+            ) -%}
             {%- set found = columns_there(relation) -%}
             {%- if found -%}
                 {%- do statements.extend(add_columns(relation, found, columns)) -%}

@@ -1,10 +1,13 @@
 """Tables and variables that dbt itself refuses, before anything is built."""
 
+import os
+import subprocess
+
 import duckdb
 import pytest
 import yaml
 from conftest import ROOT
-from test_builds import Build
+from test_builds import BIN, Build
 
 pytestmark = pytest.mark.slow
 
@@ -212,3 +215,36 @@ def test_the_list_of_variables_is_that_of_the_project():
     names = [part.strip(" '\n") for part in listed.split("])")[0].split(",")]
     project = yaml.safe_load((ROOT / "dbt_project.yml").read_text())
     assert sorted(filter(None, names)) == sorted(project["vars"])
+
+
+def test_an_empty_build_passes_and_leaves_state_as_it_was(shop):
+    give(shop, STANDARD)
+    printed = shop.call(
+        *("dbt", "--no-use-colors", "build", "--empty"),
+        "--exclude-resource-type=unit_test",
+        may_fail=True,
+    )
+    assert shop.exit_code == 0, printed[-3000:]
+    for table in ("accepted_loads", "registry_events", "equity_history", "run_results"):
+        assert not shop.read(f"from clv_state.{table}").size
+
+
+def test_compiling_for_bigquery_needs_no_network(shop):
+    """A proxy that nobody listens at stands for a network that is not there."""
+    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    done = subprocess.run(
+        [BIN / "dbt", "compile", "--target", "bigquery_offline"],
+        cwd=shop.folder,
+        env=os.environ
+        | nowhere
+        | {
+            "DBT_PROFILES_DIR": str(shop.folder),
+            "DBT_TARGET_PATH": str(shop.folder / "offline"),
+            "DBT_LOG_PATH": str(shop.folder / "logs"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
