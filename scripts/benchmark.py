@@ -338,7 +338,7 @@ def leg_fit(folder):
     import duckdb
 
     connection = duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True)
-    connection.execute("use clv.clv_intermediate")
+    connection.execute("use warehouse.clv_intermediate")
 
     def table(name):
         return connection.execute(f"from {name}").df()
@@ -369,7 +369,7 @@ def leg_lookup(folder):
     import duckdb
 
     connection = duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True)
-    connection.execute("use clv.clv")
+    connection.execute("use warehouse.clv")
     people = connection.execute(
         "select customer_id, frequency, recency_days, age_days, mean_value "
         "from customer_lifetime_value order by hash(customer_id) limit 200"

@@ -20,6 +20,4 @@ full outer join {{ ref('clv_segments') }} as seed
     on ruled.clv_segment = seed.clv_segment
 where
     (ruled.clv_segment is null or seed.clv_segment is null)
-    {%- if flags.EMPTY %}
-    and false
-    {%- endif %}
+    and not {{ 'true' if flags.EMPTY else 'false' }}

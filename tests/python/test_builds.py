@@ -1023,24 +1023,25 @@ def small(tmp_path_factory):
     [
         (
             "create table {raw} as select '7' as user_id, 'soon' as ts, 1.5 as amount",
-            "clv: transactions.ts cannot be read as timestamp in 1 rows; "
-            'the first: user 7: "soon"',
+            "clv: transactions.ts cannot be read as timestamp in 1 of 1 rows; "
+            "see them with: select * from",
         ),
         (
             "create table {raw} as select '7' as user_id, date '2024-01-01' as ts, "
             "'dear' as amount",
-            "clv: transactions.amount cannot be read as decimal(18, 4) in 1 rows; "
-            'the first: user 7: "dear"',
+            "clv: transactions.amount cannot be read as decimal(18, 4) in 1 of 1 rows; "
+            "see them with: select * from",
         ),
         (
             "create table {raw} as select '7' as user_id, date '2024-01-01' as ts, "
             "null::decimal as amount",
-            "clv: transactions.amount is null in 1 rows; the first: user 7; "
-            "set var clv_value to none if there are no amounts.",
+            "clv: transactions.amount is null in 1 of 1 rows; "
+            "var clv_value: none is for visits without amounts; see them with: select",
         ),
         (
             "create table {raw} as select '7' as user_id, 1.5 as amount",
-            "clv: transactions.ts does not exist in",
+            "clv: transactions (table transactions) has no column ts; its columns are "
+            "user_id, amount; say in dbt_project.yml which is which:",
         ),
         (
             "create table {raw} as select '7' as user_id, date '2024-01-01' as ts, "

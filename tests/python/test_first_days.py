@@ -111,7 +111,7 @@ def test_the_first_line_says_what_is_read(shop):
     assert shop.exit_code == 0, shop.printed
     lines = len(shop.log)
     first = shop.printed.splitlines()[0]
-    assert f"orders.csv: {lines:,} lines, 2024-01-01 to 2024-12-" in first
+    assert f"orders.csv: {lines:,} lines, 2024-01-" in first
     assert "no currency" in first
     assert float(total(shop)) == pytest.approx(shop.log["Total"].sum(), abs=0.005)
 

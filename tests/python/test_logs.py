@@ -74,7 +74,11 @@ class Shops(Build):
 
     def chapter(self, printed):
         """What was said, and what the file holds."""
-        said = [line for line in printed.splitlines() if "clv: " in line]
+        said = [
+            line
+            for line in printed.splitlines()
+            if "clv: " in line and "clv: reads " not in line
+        ]
         return {
             "said": " ".join(said),
             "logs": self.read("from clv_intermediate.int_logs order by seen_until"),

@@ -352,6 +352,7 @@ def made_up(unit=DOLLARS):
             for horizon in (30, 90, 180, 365)
         ],
         "money": [{"money": "revenue" if priced else "value"}],
+        "currency": [{"currency": unit.currency}],
         "equity": [
             seen(cutoff_date=each, is_production=each == cutoffs[-1], customers=5000,
                  value=9e5 + 4e4 * k, low=8e5 if priced else None,

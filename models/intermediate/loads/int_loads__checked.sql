@@ -2,6 +2,8 @@
 -- A fault stops the run before int_logs, of which everything else is downstream: the last good marts
 -- stay as they are.
 {%- set tolerance = var('clv_load_tolerance') %}
+{%- set is_foreign = "profiled.currency != '" ~ var('clv_currency') ~ "'"
+    if var('clv_currency') else 'named_currencies.currencies > 1' %}
 with profiled as (
 
     select *
@@ -183,16 +185,11 @@ unrated as (
     left join first_rates
         on profiled.currency = first_rates.currency
     where
-        (
-            first_rates.valid_from is null
-            or profiled.first_transaction_date < first_rates.valid_from
+        profiled.currency != ''
+        and {{ is_foreign }}
+        and coalesce(
+            profiled.first_transaction_date < first_rates.valid_from, true
         )
-        and profiled.currency != ''
-        {%- if var('clv_currency') is none %}
-        and named_currencies.currencies > 1
-        {%- else %}
-        and profiled.currency != '{{ var("clv_currency") }}'
-        {%- endif %}
         {%- if is_daily() %}
         and {{ since('profiled.transaction_month', daily_window().lines_from) }}
         {%- endif %}
@@ -450,8 +447,9 @@ identified as (
                     'transactions.currency ', unrated.currency, ' has no rate for ',
                     cast(unrated.first_day as {{ type_text() }}), ' to ',
                     cast(unrated.last_day as {{ type_text() }}), ' (',
-                    cast(unrated.line_count as {{ type_text() }}), ' lines): add it to ',
-                    'seeds/reference/currency_rates.csv and run dbt seed'
+                    cast(unrated.line_count as {{ type_text() }}),
+                    ' lines): add it to seeds/reference/currency_rates.csv and run ',
+                    'dbt seed'
                 )
         end as currency_fault
     from told
