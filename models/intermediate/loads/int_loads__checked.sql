@@ -187,12 +187,10 @@ unrated as (
     where
         profiled.currency != ''
         and {{ is_foreign }}
-        and coalesce(
-            profiled.first_transaction_date < first_rates.valid_from, true
-        )
-        {%- if is_daily() %}
+        and coalesce(profiled.first_transaction_date < first_rates.valid_from, true)
+    {%- if is_daily() %}
         and {{ since('profiled.transaction_month', daily_window().lines_from) }}
-        {%- endif %}
+    {%- endif %}
     group by 1
 
 ),
