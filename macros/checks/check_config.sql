@@ -435,6 +435,29 @@
     {%- endfor -%}
 {% endmacro %}
 
+{#
+    A variable that is a list (of days, whole numbers) or a mapping by default, and must be one: it is
+    read when the project is parsed, before check_config runs.
+#}
+{% macro shaped(name) %}
+    {%- set value = var(name) -%}
+    {%- set is_mapping = name in [
+        'clv_overlay_objectives', 'clv_gate_tolerances', 'clv_segment_percentiles',
+        'clv_at_risk_thresholds', 'clv_channel_ratios', 'clv_offer_caps',
+    ] -%}
+    {%- do require(
+        value is mapping and is_mapping
+        or value is sequence and value is not string and value is not mapping and not is_mapping
+        and (
+            name not in ['clv_horizons', 'clv_backtest_days']
+            or value | select('integer') | list | length == value | length
+        ),
+        name,
+        ('must be a mapping' if is_mapping else 'must be a list') ~ ', as in dbt_project.yml'
+    ) -%}
+    {%- do return(value) -%}
+{% endmacro %}
+
 {# Raises one sentence that names the variable, what it must be and what it is. #}
 {% macro require(is_met, name, rule) %}
     {%- if not is_met -%}

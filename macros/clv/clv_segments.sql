@@ -4,7 +4,7 @@
     (3 = VIP, 2 = notable, 1 = valuable by CLV), is_outlier, is_historically_valuable, is_promising.
 #}
 {% macro clv_segment_rules() %}
-    {%- set percentiles = var('clv_segment_percentiles') -%}
+    {%- set percentiles = shaped('clv_segment_percentiles') -%}
     {%- set loyal = var('clv_loyal_purchases') -%}
     {%- set is_priced = var('clv_value') != 'none' -%}
     {%- set clv = 'CLV' if is_priced else 'expected purchases' -%}

@@ -6,9 +6,9 @@
     shop has too few customers, and what it can find with all of them.
 #}
 {% macro plan_campaign(days=90) %}
-    {%- if days not in var('clv_horizons') -%}
+    {%- if days not in shaped('clv_horizons') -%}
         {%- do exceptions.raise_compiler_error(
-            'clv: days must be one of ' ~ var('clv_horizons') | join(', ') ~ ' (var clv_horizons).'
+            'clv: days must be one of ' ~ shaped('clv_horizons') | join(', ') ~ ' (var clv_horizons).'
         ) -%}
     {%- endif -%}
     {%- set value = 'cast(outcomes.value_' ~ days ~ 'd as ' ~ type_double() ~ ')' -%}

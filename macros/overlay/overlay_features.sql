@@ -70,7 +70,7 @@
 {# The components of the candidates of var clv_overlay_candidates, and the quantiles. #}
 {% macro overlay_components() %}
     {%- set components = [] -%}
-    {%- for candidate in var('clv_overlay_candidates') -%}
+    {%- for candidate in shaped('clv_overlay_candidates') -%}
         {%- do components.extend(
             {'offset': ['offset'], 'free': ['free'], 'two_stage': ['buys', 'amount']}[candidate]
         ) -%}

@@ -12,8 +12,8 @@
         'duplicates': var('clv_duplicates'),
         'refund_days': var('clv_refund_days'),
         'time_zone': var('clv_time_zone'),
-        'strata': var('clv_strata'),
-        'horizons': var('clv_horizons') | sort,
+        'strata': shaped('clv_strata'),
+        'horizons': shaped('clv_horizons') | sort,
     }) -%}
 {% endmacro %}
 

@@ -192,6 +192,9 @@ def test_transactions_that_mean_nothing_stop_with_a_sentence(
             "var 'clv_time_zone' must be the IANA name",
         ),
         ({"clv_currency": "euro"}, "var 'clv_currency' must be a code in capitals"),
+        ({"clv_horizons": 90}, "var 'clv_horizons' must be a list"),
+        ({"clv_backtest_days": ["x"]}, "var 'clv_backtest_days' must be a list"),
+        ({"clv_segment_percentiles": 3}, "var 'clv_segment_percentiles' must be a map"),
         ({"clv_input_tables": 5}, "var 'clv_input_tables' must name the table"),
         (
             {"clv_input_columns": "x"},

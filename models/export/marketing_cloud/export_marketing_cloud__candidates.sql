@@ -1,8 +1,8 @@
 -- grain: one row per customer, with what would be shipped of her, or why nothing may be
 {%- set is_stopping = var('clv_stop_campaigns') %}
-{%- set channels = var('clv_consent_channels') %}
-{%- set bands = var('clv_export_bands') %}
-{%- set caps = var('clv_offer_caps') %}
+{%- set channels = shaped('clv_consent_channels') %}
+{%- set bands = shaped('clv_export_bands') %}
+{%- set caps = shaped('clv_offer_caps') %}
 {%- set silence = {
     'by_input': 'consent_input.statements = 0',
     'excluded': 'false',

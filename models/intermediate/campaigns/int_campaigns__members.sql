@@ -1,5 +1,5 @@
 -- grain: one row per campaign and customer assigned to one of its arms
-{%- set controls = var('clv_control_arms') | join("', '") | lower %}
+{%- set controls = shaped('clv_control_arms') | join("', '") | lower %}
 with as_of as (
 
     select as_of_date

@@ -16,7 +16,7 @@ candidates as (
         first_transaction_date,
         true as is_production
     from as_of
-    {%- for days in var('clv_backtest_days') if not is_daily() %}
+    {%- for days in shaped('clv_backtest_days') if not is_daily() %}
 
     union all
 

@@ -32,7 +32,7 @@ outcomes as (
     select
         purchase_days.customer_id,
         cutoffs.cutoff_date
-        {%- for horizon in var('clv_horizons') %}
+        {%- for horizon in shaped('clv_horizons') %}
         {%- set horizon_end = add_days('cutoffs.cutoff_date', horizon) %}
         {%- set counts %}
                 purchase_days.purchase_date <= {{ horizon_end }}
@@ -58,14 +58,14 @@ outcomes as (
         on
             purchase_days.purchase_date > cutoffs.cutoff_date
             and purchase_days.purchase_date
-            <= {{ add_days('cutoffs.cutoff_date', var('clv_horizons') | max) }}
+            <= {{ add_days('cutoffs.cutoff_date', shaped('clv_horizons') | max) }}
     group by 1, 2
 
 )
 
 select
     observed.customer_id,
-    {%- for horizon in var('clv_horizons') %}
+    {%- for horizon in shaped('clv_horizons') %}
     {%- set horizon_end = add_days('cutoffs.cutoff_date', horizon) %}
     cast(
         case

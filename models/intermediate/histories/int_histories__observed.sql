@@ -69,14 +69,14 @@ summed as (
 ),
 {%- endif %}
 
-{%- if var('clv_strata') %}
+{%- if shaped('clv_strata') %}
 
 stratified as (
 
     select
         summed.*,
         concat(
-            {%- for attribute in var('clv_strata') %}
+            {%- for attribute in shaped('clv_strata') %}
             coalesce(profiled.{{ attribute }}, 'unknown'){{ ", '|'," if not loop.last }}
             {%- endfor %}
         ) as stratum

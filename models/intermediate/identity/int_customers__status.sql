@@ -70,7 +70,7 @@ select
     -- A purchase after the day of the status opens the customer again.
     coalesce(
         latest.status in (
-            {%- for status in var('clv_suppressed_statuses') %}
+            {%- for status in shaped('clv_suppressed_statuses') %}
             '{{ status }}',
             {%- endfor %}
             ''

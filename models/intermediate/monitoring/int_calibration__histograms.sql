@@ -16,7 +16,7 @@ outcomes as (
 
 predicted as (
 
-    {%- for horizon in var('clv_horizons') %}
+    {%- for horizon in shaped('clv_horizons') %}
     select
         predictions.cutoff_date,
         {{ horizon }} as horizon_days,

@@ -28,7 +28,7 @@ served as (
     where
         gated.is_overlay
         and gated.candidate = 'offset'
-        and {{ 'true' if var('clv_overlay_objectives').mean != 'l2' else 'false' }}
+        and {{ 'true' if shaped('clv_overlay_objectives').mean != 'l2' else 'false' }}
 
 ),
 

@@ -1,7 +1,7 @@
 -- grain: one row per customer, cutoff and candidate: what it makes of the baseline
 -- The baseline owns the total, the overlay shares it out anew: free or not, what the trees say is
 -- scaled to the sum of the baseline.
-{%- set is_log = var('clv_overlay_objectives').mean != 'l2' %}
+{%- set is_log = shaped('clv_overlay_objectives').mean != 'l2' %}
 {%- set predictions = {
     'offset': 'exp(scored.offset_score)' if is_log
         else 'greatest(1 + scored.offset_score, 0)',
@@ -28,7 +28,7 @@ with scored as (
 
 candidates as (
 
-    {% for candidate in var('clv_overlay_candidates') -%}
+    {% for candidate in shaped('clv_overlay_candidates') -%}
     select
         customer_id,
         cutoff_date,

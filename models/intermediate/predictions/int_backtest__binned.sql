@@ -2,7 +2,7 @@
 -- of what was predicted and of what came: all that the metrics of model_backtest need
 -- Method overlay is the overlay everywhere, overlay_gated what the gate would have published then.
 -- Bins bound the rows, and whatever is ranked is ranked by them: no worker sorts customers.
-{%- set horizons = var('clv_horizons') %}
+{%- set horizons = shaped('clv_horizons') %}
 {%- set naive_methods = ['last_horizon', 'mean', 'rfm_cell_mean'] %}
 {%- set overlay_methods = {
     'overlay': 'overlay.overlay_value',

@@ -1,7 +1,7 @@
 -- grain: one row per customer, backtest cutoff and matured horizon: what a reader of averages expects
 -- Everything is known at the cutoff: averages are those of the last horizon before it, of customers
 -- as they were when it began, by RFM cell. They need a hundred such customers, a cell needs twenty.
-{%- set horizons = var('clv_horizons') %}
+{%- set horizons = shaped('clv_horizons') %}
 with known as (
 
     select

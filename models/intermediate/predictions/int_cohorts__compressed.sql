@@ -1,7 +1,7 @@
 -- grain: one row per cutoff, month of first purchase, country, model version, stratum, frequency, age
 -- Sums over customers of one history: of what a published forecast says of them, and of what came.
 -- Given alive they expect the same purchases, so that any day ahead needs nothing more than this.
-{%- set horizons = var('clv_horizons') %}
+{%- set horizons = shaped('clv_horizons') %}
 with cutoffs as (
 
     select *

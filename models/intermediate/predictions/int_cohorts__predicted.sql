@@ -1,5 +1,5 @@
 -- grain: one row per month of first purchase, cutoff and horizon: what was predicted, what came
-{%- set horizons = var('clv_horizons') %}
+{%- set horizons = shaped('clv_horizons') %}
 with summed as (
 
     select

@@ -1,6 +1,6 @@
 -- grain: one row per horizon: what all who have bought are expected to bring together, as of today
 -- The sum of the scores that serve. Its post-hook keeps it: no later run can find it out again.
-{%- set horizons = var('clv_horizons') %}
+{%- set horizons = shaped('clv_horizons') %}
 with champion as (
 
     select max(model_version) as model_version

@@ -45,7 +45,7 @@ select
     pairs.stratum,
     pairs.frequency,
     pairs.age_days,
-    {%- for horizon in var('clv_horizons') %}
+    {%- for horizon in shaped('clv_horizons') %}
     in_{{ horizon }}_days.expected_purchases as expected_purchases_{{ horizon }}d,
     in_{{ horizon }}_days.discounted_purchases as discounted_purchases_{{ horizon }}d,
     in_{{ horizon }}_days.probability_purchase as probability_purchase_{{ horizon }}d,
@@ -54,7 +54,7 @@ select
     {%- endfor %}
     pairs.cutoff_date
 from pairs
-{% for horizon in var('clv_horizons') %}
+{% for horizon in shaped('clv_horizons') %}
 inner join outlook as in_{{ horizon }}_days
     on
         pairs.model_version = in_{{ horizon }}_days.model_version

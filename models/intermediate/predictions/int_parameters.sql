@@ -35,7 +35,7 @@ cutoffs as (
 
 ),
 
-{%- if var('clv_strata') %}
+{%- if shaped('clv_strata') %}
 
 -- A stratum that came after the fit gets the parameters of the largest.
 strata as (

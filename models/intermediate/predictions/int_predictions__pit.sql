@@ -49,7 +49,7 @@ sampled as (
 
 matured as (
 
-    {% for horizon in var('clv_horizons') -%}
+    {% for horizon in shaped('clv_horizons') -%}
     select
         sampled.customer_id,
         sampled.model_version,
@@ -77,7 +77,7 @@ matured as (
 -- Only those who spent need the grid.
 searched_0 as (
 
-    {% for horizon in var('clv_horizons') -%}
+    {% for horizon in shaped('clv_horizons') -%}
     select
         matured.*,
         ln(matured.spend / matured.spend_scale) as ln_spend,

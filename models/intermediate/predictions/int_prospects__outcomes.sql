@@ -11,7 +11,7 @@ with as_of as (
 
 cutoffs as (
 
-    {%- for horizon in var('clv_horizons') %}
+    {%- for horizon in shaped('clv_horizons') %}
     select
         {{ horizon }} as horizon_days,
         {{ add_days('as_of_date', -horizon) }} as cutoff_date

@@ -2,7 +2,7 @@
 -- The canary serves a stable share of customers, the champion the others. Where the overlay won,
 -- it corrects the values: by a factor of the last full run, on the scores of today. No score where
 -- the log is not enough to forecast (int_readiness), though a version may still have some.
-{%- set horizons = var('clv_horizons') %}
+{%- set horizons = shaped('clv_horizons') %}
 with serving as (
 
     select *

@@ -148,7 +148,7 @@ checks as (
     select
         '{{ loss }}' as check_name,
         {{ loss }} as value,
-        {{ var('clv_gate_tolerances')[loss] }} as highest
+        {{ shaped('clv_gate_tolerances')[loss] }} as highest
     from summed
 
     union all

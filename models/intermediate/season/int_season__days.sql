@@ -1,7 +1,7 @@
 -- grain: one row per cutoff and day, from the first known purchase to the end of what is looked at
 -- The calendar of season-warped time: which week of the year a day is in, and what a one-off
 -- promotion makes of it, as far as that was known at the cutoff.
-{%- set furthest = var('clv_horizons') | max %}
+{%- set furthest = shaped('clv_horizons') | max %}
 with promotions as (
 
     select

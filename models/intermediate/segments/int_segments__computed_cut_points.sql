@@ -1,7 +1,7 @@
 -- grain: one row per cutoff: the cut-points of the CLV segments that its customers give
 -- Percentiles are read from histograms with bins 0.1 % wide, so that no worker has to sort every
 -- customer; the cut-point is the smallest value in its bin, a value that somebody has.
-{%- set percentiles = var('clv_segment_percentiles') %}
+{%- set percentiles = shaped('clv_segment_percentiles') %}
 {#- column: (series, percentile) #}
 {%- set cut_points = {
     'vip_clv': ('clv', percentiles.vip),
@@ -17,7 +17,7 @@
 {#- series: (measure, which customers) #}
 {%- set is_active -%}
     days_since_last_purchase
-    <= {{ var('clv_at_risk_thresholds').one_time_share }} * inactivity_days
+    <= {{ shaped('clv_at_risk_thresholds').one_time_share }} * inactivity_days
 {%- endset %}
 {%- set series = {
     'clv': ('clv', 'true'),

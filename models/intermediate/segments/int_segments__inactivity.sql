@@ -63,7 +63,7 @@ percentiles as (
         cutoff_date,
         min(gap_days) as gap_days
     from cumulated
-    where gaps_up_to >= {{ var('clv_segment_percentiles').gap }} * gaps
+    where gaps_up_to >= {{ shaped('clv_segment_percentiles').gap }} * gaps
     group by 1
 
 )

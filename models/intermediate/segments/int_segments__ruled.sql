@@ -1,5 +1,5 @@
 -- grain: one row per customer who has bought and cutoff: the segment of one that nobody remembers
-{%- set at_risk = var('clv_at_risk_thresholds') %}
+{%- set at_risk = shaped('clv_at_risk_thresholds') %}
 {%- set bands = {'tier': 1, 'kept_tier': var('clv_exit_band')} %}
 {%- set tiers = {3: 'vip_clv', 2: 'notable_clv', 1: 'valuable_clv'} %}
 with measured as (

@@ -25,7 +25,7 @@ held_out as (
 members as (
 
     select
-        {%- for horizon in var('clv_horizons') %}
+        {%- for horizon in shaped('clv_horizons') %}
         held_out.purchases_{{ horizon }}d,
         cast(held_out.{{ measure }}_{{ horizon }}d as {{ type_double() }})
             as realised_{{ horizon }}d,
@@ -50,7 +50,7 @@ summed as (
 
     {%- for scheme in ['clv', 'rfm'] %}
     {%- set is_last_scheme = loop.last %}
-    {%- for horizon in var('clv_horizons') %}
+    {%- for horizon in shaped('clv_horizons') %}
     select
         '{{ scheme }}' as scheme,
         cutoff_date,

@@ -3,7 +3,7 @@
 -- transaction.
 {%- set days = [0, 30, 90, 180, 365] %}
 {%- set k = var('clv_cac_prior_customers') %}
-{%- set ratios = var('clv_channel_ratios') %}
+{%- set ratios = shaped('clv_channel_ratios') %}
 with spend as (
 
     select

@@ -13,7 +13,7 @@
 } %}
 with outcomes as (
 
-    {% for horizon in var('clv_horizons') -%}
+    {% for horizon in shaped('clv_horizons') -%}
     select
         cutoff_date,
         cohort_month,
