@@ -250,9 +250,10 @@
 
 {# Variables that begin like ours and are none of ours are most likely misspelt: ignored, they would mislead. #}
 {% macro check_names() %}
-    {%- set given = invocation_args_dict.get('vars') or {} -%}
-    {%- for name in given | list + adapter.config.vars.to_dict() | list
-        if name not in variable_names()
+    {%- set given = adapter.config.vars.to_dict() -%}
+    {%- set scoped = given.get(project_name, {}) -%}
+    {%- for name in (invocation_args_dict.get('vars') or {}) | list + given | list + scoped | list
+        if name not in variable_names() and name != project_name
         and ((name | lower).startswith('clv') or 'clv_' ~ name in variable_names()) -%}
         {%- do exceptions.raise_compiler_error(
             "clv: there is no variable '" ~ name ~ "': " ~ nearest(name, variable_names())

@@ -102,7 +102,7 @@
     {%- set mapping = var('clv_input_columns').get(input, {}) -%}
     {%- set required = required_columns(input) -%}
     {%- set missing, absent = [], [] -%}
-    {%- for column in columns -%}
+    {%- for column, type in columns.items() -%}
         {%- set mapped = mapping.get(column, column) -%}
         {%- set is_name = mapped is string and modules.re.fullmatch('[A-Za-z_][A-Za-z_0-9]*', mapped) -%}
         {%- if mapped is none and column in required
@@ -110,6 +110,12 @@
             {%- do missing.append(column) -%}
         {%- elif is_name and mapped | lower not in found -%}
             {%- do absent.append(column) -%}
+        {%- elif is_name and type in ['date', type_instant()] and found[mapped | lower].is_number() -%}
+            {%- do lacking.append(
+                input ~ '.' ~ column ~ ' is a number, not a time: put the expression that makes it one into var '
+                ~ 'clv_input_columns, such as timestamp_seconds(' ~ mapped ~ ') on BigQuery or to_timestamp('
+                ~ mapped ~ ') on DuckDB'
+            ) -%}
         {%- endif -%}
     {%- endfor -%}
     {%- if missing -%}
@@ -157,6 +163,7 @@
             {%- do columns.update({column: mapped}) -%}
         {%- endif -%}
     {%- endfor -%}
+    {%- set tomorrow = (run_started_at + modules.datetime.timedelta(days=1)).strftime('%Y-%m-%d %H:%M:%S') -%}
     {%- set faults = [] -%}
     {%- for column, value in columns.items() -%}
         {%- set type = input_contract()[input][column] -%}
@@ -167,21 +174,25 @@
                 value ~ ' is not null and ' ~ safe_cast_to(value, type) ~ ' is null', '',
             )) -%}
         {%- endif -%}
+        {%- set limit = 1000000000 if input == 'transactions' else 1000000000000 -%}
         {%- if type == type_money() -%}
             {%- do faults.append((
-                column, 'is 1,000,000,000 or more (no amount of one line)',
-                'abs(' ~ safe_cast_to(value, type) ~ ') >= 1000000000', '',
+                column, 'is ' ~ '{:,}'.format(limit) ~ ' or more (no amount of one line)',
+                'abs(' ~ safe_cast_to(value, type) ~ ') >= ' ~ limit, '',
+            )) -%}
+        {%- endif -%}
+        {#- A consent or a status may begin later; of events the times are not read for it. -#}
+        {%- if type == type_instant() and input != 'events' and column not in ['updated_at', 'effective_at'] -%}
+            {%- do faults.append((
+                column, 'is more than a day from now',
+                safe_cast_to(value, type) ~ " > timestamp '" ~ tomorrow ~ "'", '',
             )) -%}
         {%- endif -%}
     {%- endfor -%}
     {%- set relation = source('clv_raw', input) -%}
     {%- if input == 'transactions' -%}
         {%- set instant = safe_cast_to(columns['ts'], type_instant()) -%}
-        {%- set tomorrow = (run_started_at + modules.datetime.timedelta(days=1)).strftime('%Y-%m-%d %H:%M:%S') -%}
         {%- do faults.append(('ts', 'is null', columns['ts'] ~ ' is null', '')) -%}
-        {%- do faults.append((
-            'ts', 'is more than a day from now', instant ~ " > timestamp '" ~ tomorrow ~ "'", '',
-        )) -%}
         {%- if var('clv_value') != 'none' -%}
             {%- do faults.append((
                 'amount', 'is null', columns['amount'] ~ ' is null',

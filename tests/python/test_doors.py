@@ -87,6 +87,17 @@ def test_all_that_is_missing_is_named_at_once_with_the_lines_to_paste(shop):
     )
 
 
+def test_times_of_the_future_are_refused_in_other_inputs_too(shop):
+    people = (
+        "create table warehouse.clv_raw.customers as "
+        "select 'c1' as user_id, timestamp '2203-01-01' as signup_ts"
+    )
+    give(shop, STANDARD, others=[people])
+    said = run(shop)
+    assert shop.exit_code != 0
+    assert "clv: customers.signup_ts is more than a day from now in 1 of 1 rows" in said
+
+
 def test_a_table_that_was_named_must_be_there(shop):
     give(shop, STANDARD)
     said = run(shop, clv_input_tables={"transactions": "transactions", "events": "e2"})
@@ -102,6 +113,13 @@ def test_a_table_that_was_named_must_be_there(shop):
             f"{STANDARD} union all select 'c1', timestamp '2203-01-01', 5",
             {},
             "transactions.ts is more than a day from now in 1 of 201 rows",
+        ),
+        (
+            "select customerno as user_id, epoch(orderedat)::bigint as ts, "
+            "nettotal as amount from o",
+            {},
+            "transactions.ts is a number, not a time: put the expression that makes it "
+            "one into var clv_input_columns",
         ),
         (
             f"{STANDARD} union all select 'c1', null, 5",

@@ -1,13 +1,18 @@
 -- grain: one row per target and customer ever sent there: what the ledger proves it holds
 -- Of this log, whatever the as-of date of what was sent: a destination knows no dates.
-with ledger as (
+with logs as (
+
+    select distinct {{ log_family('log_id') }} as family
+    from {{ ref('export_marketing_cloud__exclusions') }}
+
+),
+
+ledger as (
 
     select entries.*
     from {{ source('clv_state', 'export_ledger') }} as entries
-    inner join {{ ref('int_logs') }} as logs
-        on
-            {{ log_family('entries.log_id') }} = {{ log_family('logs.log_id') }}
-            and logs.is_current
+    inner join logs
+        on {{ log_family('entries.log_id') }} = logs.family
 
 ),
 
