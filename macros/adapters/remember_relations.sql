@@ -4,7 +4,7 @@
     off, and this, an on-run-start hook, does it for the commands that build.
 #}
 {% macro remember_relations() %}
-    {%- if execute and flags.WHICH in ['build', 'run', 'seed', 'snapshot', 'test'] -%}
+    {%- if execute -%}
         {%- set seen = [] -%}
         {%- for node in graph.nodes.values()
             if node.resource_type in ['model', 'seed', 'snapshot'] and (node.database, node.schema) not in seen -%}
