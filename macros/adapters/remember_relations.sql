@@ -1,10 +1,10 @@
 {#
     Tells dbt which relations there are, before anything runs at once. dbt would ask the warehouse for
     that at every command, `dbt compile` too, which then needs a network; so flag populate_cache is
-    off, and this, an on-run-start hook, does it for the commands that build.
+    off, and this, an on-run-start hook, does it for all others.
 #}
 {% macro remember_relations() %}
-    {%- if execute -%}
+    {%- if execute and flags.WHICH != 'compile' -%}
         {%- set seen = [] -%}
         {%- for node in graph.nodes.values()
             if node.resource_type in ['model', 'seed', 'snapshot'] and (node.database, node.schema) not in seen -%}

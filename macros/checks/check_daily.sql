@@ -30,16 +30,16 @@
                 'clv: a daily run as of ' ~ var('clv_as_of_date') ~ ' cannot follow the full run as of '
                 ~ last[0] ~ '. ' ~ full_run
             ) -%}
-        {%- elif changed -%}
-            {%- do exceptions.raise_compiler_error(
-                'clv: a daily run needs the variables of the full run that it adds to; other values have '
-                ~ changed | join(', ') ~ '. Set them as then, or run a full build with them.'
-            ) -%}
         {%- elif last[1] | string < daily_window().settled_from | string -%}
             {%- do exceptions.raise_compiler_error(
                 'clv: the last full run, as of ' ~ last[0] ~ ', is too old for a daily run as of '
                 ~ var('clv_as_of_date') ~ ': var clv_days_between_full_runs is '
                 ~ var('clv_days_between_full_runs') ~ '. ' ~ full_run
+            ) -%}
+        {%- elif changed -%}
+            {%- do exceptions.raise_compiler_error(
+                'clv: a daily run needs the variables of the full run that it adds to; other values have '
+                ~ changed | join(', ') ~ '. Set them as then, or run a full build with them.'
             ) -%}
         {%- endif -%}
         {%- endfor -%}

@@ -238,7 +238,8 @@ def test_the_list_of_variables_is_that_of_the_project():
     assert sorted(filter(None, names)) == sorted(project["vars"])
 
 
-def test_an_empty_build_passes_and_leaves_state_as_it_was(shop):
+def test_an_empty_build_passes_and_leaves_state_as_it_was(tmp_path):
+    shop = Build(tmp_path)
     give(shop, STANDARD)
     printed = shop.call(
         *("dbt", "--no-use-colors", "build", "--empty"),
