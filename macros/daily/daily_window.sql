@@ -43,3 +43,18 @@
 {% macro instants_since(column, first_day) -%}
     {{ column }} >= timestamp '{{ first_day - modules.datetime.timedelta(2) }}'
 {%- endmacro %}
+
+{#
+    What a daily run must share with the full run that it adds to, as JSON: what is predicted, how customers
+    are cut, how far lines are read again; and, as hashes, which tables and columns are read.
+#}
+{% macro daily_settings() -%}
+    {%- set settings = fromjson(cut_point_settings()) -%}
+    {%- for name in ['clv_lookback_days', 'clv_overlay', 'clv_overlay_horizon_days'] -%}
+        {%- do settings.update({name: var(name)}) -%}
+    {%- endfor -%}
+    {%- for name in ['clv_source_schema', 'clv_input_tables', 'clv_input_columns'] -%}
+        {%- do settings.update({name: local_md5(tojson(var(name), sort_keys=true))}) -%}
+    {%- endfor -%}
+    {{- tojson(settings, sort_keys=true) | replace("'", '') -}}
+{%- endmacro %}
