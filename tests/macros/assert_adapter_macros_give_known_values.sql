@@ -104,7 +104,26 @@
         "case when " ~ surrogate_key(['cast(null as string)']) ~ " = "
         ~ surrogate_key(["''"]) ~ " then 1 else 0 end", '0'
     ),
+    (
+        'surrogate_key of ordinary values is that of earlier versions',
+        surrogate_key(["'a'", '1', 'cast(null as string)']), dbt.hash("'a|1|~'")
+    ),
 ] %}
+{#- Different values, which must have different keys. -#}
+{%- for one, other in [
+    (["'a|b'", "'c'"], ["'a'", "'b|c'"]),
+    (["'a|'", "'b'"], ["'a'", "'|b'"]),
+    (["'~'", "'|'"], ["cast(null as string)", "'|'"]),
+    (["'~'"], ["cast(null as string)"]),
+    (["'~1'", "'a'"], ["'|'", "'a'"]),
+    (["'~1'", "'|'"], ["'|'", "'|'"]),
+    (["'a~'", "cast(null as string)", "'|'"], ["'a'", "'~'", "'|'"]),
+] %}
+{%- do cases.append((
+    'surrogate_key without collisions ' ~ loop.index,
+    "case when " ~ surrogate_key(one) ~ " = " ~ surrogate_key(other) ~ " then 1 else 0 end", '0'
+)) %}
+{%- endfor %}
 {%- for zone, day, start in midnights %}
 {%- set started = "cast('" ~ start ~ "' as timestamp)" %}
 {%- for value, type in [

@@ -43,9 +43,16 @@ def give(shop, query, table="transactions", others=()):
 
 
 def run(shop, **variables):
-    """Run the first model; return what was printed, in one line."""
+    """Run the first models; return what was printed, in one line."""
     printed = shop.call(
-        *("dbt", "--no-use-colors", "run", "--select", "stg_transactions"),
+        *(
+            "dbt",
+            "--no-use-colors",
+            "run",
+            "--select",
+            "stg_transactions",
+            "stg_consents",
+        ),
         *("--vars", yaml.safe_dump(variables)),
         may_fail=True,
     )
@@ -64,6 +71,26 @@ def test_columns_and_tables_that_are_absent_are_null_and_said_once(shop):
     assert len(staged) == 200
     assert staged["amount"].sum() == pytest.approx(2694)
     assert staged["sku"].isna().all()
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Asia/Tokyo"])
+def test_a_date_is_a_day_of_the_shop_and_a_timestamp_an_instant(shop, zone):
+    dates = (
+        "select customerno as user_id, orderedat::date as ts, nettotal as amount from o"
+    )
+    moment = "create table warehouse.clv_raw.consents as select 'c1' as user_id, "
+    moment += (
+        "'email' as channel, true as is_granted, timestamp '2024-01-01' as updated_at"
+    )
+    give(shop, dates, others=[moment])
+    said = run(shop, clv_time_zone=zone)
+    assert '"transactions": 200 lines, 2024-01-01 to 2024-07-18' in said
+    local = f"timezone('{zone}', timezone('UTC', transacted_at))"
+    assert shop.read(
+        f"select min({local}), max({local}) from clv_staging.stg_transactions"
+    ).astype(str).to_numpy().tolist() == [["2024-01-01", "2024-07-18"]]
+    staged = shop.read("select updated_at from clv_staging.stg_consents")
+    assert staged["updated_at"].astype(str).tolist() == ["2024-01-01"]
 
 
 def test_all_that_is_missing_is_named_at_once_with_the_lines_to_paste(shop):
