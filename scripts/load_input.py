@@ -110,6 +110,7 @@ CONTRACT = {
         "spend_date": DATE,
         "spend": MONEY,
         "new_customers": COUNT,
+        "currency": TEXT,
     },
     "campaign_assignments": {
         "campaign_id": TEXT,

@@ -62,7 +62,7 @@
         'events': {'user_id': text, 'ts': instant, 'event_name': text, 'metadata_json': text},
         'ad_spend': {
             'channel': text, 'spend_date': 'date', 'spend': money,
-            'new_customers': type_integer(),
+            'new_customers': type_integer(), 'currency': text,
         },
         'campaign_assignments': {
             'campaign_id': text, 'user_id': text, 'arm': text, 'assigned_at': instant,
