@@ -221,6 +221,23 @@ def test_transactions_that_mean_nothing_stop_with_a_sentence(
             "there is no variable 'clv_horizon': clv_horizons is the nearest one",
         ),
         (
+            {"clv_backtest_days": [91, 182, 91]},
+            "var 'clv_backtest_days' must not name anything twice; it is [91, 182, 91]",
+        ),
+        (
+            {"clv_horizons": [30, 90, 90, 180, 365]},
+            "var 'clv_horizons' must not name anything twice",
+        ),
+        (
+            {"clv_consent_channels": ["email", "Email"]},
+            "var 'clv_consent_channels' must not name anything twice",
+        ),
+        (
+            {"clv_export_bands": [10, 100, 50]},
+            "var 'clv_export_bands' must be a list of rising numbers above 0",
+        ),
+        ({"clv_currency": "eur"}, "var 'clv_currency' must be a code in capitals"),
+        (
             {"clv_as_of_date": "2024-02-30"},
             "var 'clv_as_of_date' must be a date such as 2024-12-31",
         ),
