@@ -1,6 +1,7 @@
 """Tables and variables that dbt itself refuses, before anything is built."""
 
 import os
+import shutil
 import subprocess
 
 import duckdb
@@ -91,6 +92,19 @@ def test_a_date_is_a_day_of_the_shop_and_a_timestamp_an_instant(shop, zone):
     ).astype(str).to_numpy().tolist() == [["2024-01-01", "2024-07-18"]]
     staged = shop.read("select updated_at from clv_staging.stg_consents")
     assert staged["updated_at"].astype(str).tolist() == ["2024-01-01"]
+
+
+def test_a_copy_of_the_file_under_another_name_can_be_read_and_built(shop, monkeypatch):
+    give(shop, STANDARD)
+    run(shop)
+    copy = shop.database.with_name("renamed.duckdb")
+    shutil.copy(shop.database, copy)
+    with duckdb.connect(str(copy)) as connection:
+        read = "select count(*) from clv_staging.stg_transactions"
+        assert connection.execute(read).fetchall() == [(200,)]
+    monkeypatch.setattr(shop, "database", copy)
+    assert '"renamed"."clv_raw"."transactions": 200 lines' in run(shop)
+    assert shop.exit_code == 0
 
 
 def test_all_that_is_missing_is_named_at_once_with_the_lines_to_paste(shop):
