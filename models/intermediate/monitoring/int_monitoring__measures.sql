@@ -334,8 +334,10 @@ united as (
     select
         'merged_accounts' as measure,
         'all' as subject,
-        cast(sum(case when accounts > 1 then accounts - 1 else 0 end) as {{ type_double() }})
-            as measured
+        cast(
+            sum(case when accounts > 1 then accounts - 1 else 0 end)
+            as {{ type_double() }}
+        ) as measured
     from identities
 
     {%- for measure in ['budget_use', 'redemption_excess'] %}

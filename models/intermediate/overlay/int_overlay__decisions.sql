@@ -5,6 +5,8 @@
 -- win, it serves only where it is surely better in both. A loss at any other horizon counts too.
 -- A deviance is no judge: a few customers of whom nothing was expected would decide.
 {%- set fitted = var('clv_overlay_horizon_days') %}
+{%- set squared_days = 'cast(reasoned.worse_squared_days as ' ~ type_text() ~ ')' %}
+{%- set absolute_days = 'cast(reasoned.worse_absolute_days as ' ~ type_text() ~ ')' %}
 with cutoffs as (
 
     select distinct cutoff_date
@@ -127,7 +129,10 @@ verdicts as (
             as worse_{{ error }}_days,
         {%- endfor %}
         max(
-            case when judged.is_worse_squared or judged.is_worse_absolute then 1 else 0 end
+            case
+                when judged.is_worse_squared or judged.is_worse_absolute then 1
+                else 0
+            end
         ) = 1 as is_worse,
         max(
             case
@@ -211,12 +216,12 @@ select
     case
         when reasoned.reason not in ('worse', 'worse here') then null
         when reasoned.worse_squared_days is null
-            then concat('absolute error at ', cast(reasoned.worse_absolute_days as {{ type_text() }}), ' days')
+            then concat('absolute error at ', {{ absolute_days }}, ' days')
         when reasoned.worse_absolute_days is null
-            then concat('squared error at ', cast(reasoned.worse_squared_days as {{ type_text() }}), ' days')
+            then concat('squared error at ', {{ squared_days }}, ' days')
         else concat(
-            'squared error at ', cast(reasoned.worse_squared_days as {{ type_text() }}), ' days',
-            ', absolute error at ', cast(reasoned.worse_absolute_days as {{ type_text() }}), ' days'
+            'squared error at ', {{ squared_days }}, ' days, ',
+            'absolute error at ', {{ absolute_days }}, ' days'
         )
     end as worse_in,
     -- The first that wins, else the first of all.

@@ -17,7 +17,9 @@ select
         when decisions.worse_in is not null
             then concat(decisions.reason, ': ', decisions.worse_in)
         when decisions.windows = 0 and decisions.reason != 'no window has ended'
-            then concat(decisions.reason, ' over shorter horizons: none of this one has ended')
+            then concat(
+                decisions.reason, ' over shorter horizons: no window of this has ended'
+            )
         else decisions.reason
     end as reason,
     decisions.cutoff_date as as_of_date
