@@ -81,7 +81,9 @@ identities as (
 
     select
         customer_id,
-        count(*) as identifiers
+        count(*) as identifiers,
+        sum(case when substr(identifier, 1, 8) = 'account:' then 1 else 0 end)
+            as accounts
     from {{ ref('int_identities__resolved') }}
     group by 1
 
@@ -325,6 +327,17 @@ united as (
         'largest_identity' as measure,
         'all' as subject,
         cast(max(identifiers) as {{ type_double() }}) as measured
+    from identities
+
+    union all
+
+    select
+        'merged_accounts' as measure,
+        'all' as subject,
+        cast(
+            sum(case when accounts > 1 then accounts - 1 else 0 end)
+            as {{ type_double() }}
+        ) as measured
     from identities
 
     {%- for measure in ['budget_use', 'redemption_excess'] %}
