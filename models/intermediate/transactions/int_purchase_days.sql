@@ -88,6 +88,7 @@ before_refunds as (
 
 ),
 
+{%- set measures = ['order_count', 'line_count', 'revenue_amount', 'margin_amount'] %}
 {%- set so_far %} over (
             partition by refunded.customer_id, refunded.purchase_date
             order by refunded.refund_date
@@ -100,7 +101,7 @@ after_refunds as (
     select
         sold.customer_id,
         sold.purchase_date,
-        {%- for measure in ['order_count', 'line_count', 'revenue_amount', 'margin_amount'] %}
+        {%- for measure in measures %}
         sold.{{ measure }} - sum(refunded.{{ measure }}){{ so_far }} as {{ measure }},
         {%- endfor %}
         refunded.refund_date as known_from,

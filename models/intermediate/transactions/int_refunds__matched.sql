@@ -70,7 +70,6 @@ orders as (
     from bought
     where order_id is not null
     group by 1, 2
-    {%- if is_daily() %}
 
     union all
 
@@ -81,7 +80,6 @@ orders as (
     from {{ ref('int_orders__settled') }} as settled
     inner join refunded_customers
         on settled.customer_id = refunded_customers.customer_id
-    {%- endif %}
 
 ),
 
@@ -502,7 +500,7 @@ sharing as (
         *,
         sum(weight) over (
             partition by customer_id, refund_date
-            order by purchase_date desc, is_known desc, refund_id
+            order by purchase_date desc, is_known desc, refund_id asc
             {{ so_far }}
         ) as until
     from overdrawn
@@ -594,45 +592,55 @@ summed_shares as (
         *,
         sum(weight) over (
             partition by refund_id
-            order by case when purchase_date is null then 1 else 0 end, purchase_date desc
+            order by
+                case when purchase_date is null then 1 else 0 end asc, purchase_date desc
             {{ so_far }}
         ) as weight_so_far
     from shares
 
+),
+
+-- Shared out as the difference of two running parts: they add up to the digit.
+shared as (
+
+    select
+        refunds.*,
+        shares.purchase_date,
+        shares.completed,
+        shares.weight = refunds.weight as is_whole,
+        cast(shares.weight_so_far as {{ type_double() }})
+        / cast(nullif(refunds.weight, 0) as {{ type_double() }}) as part_until,
+        cast(shares.weight_so_far - shares.weight as {{ type_double() }})
+        / cast(nullif(refunds.weight, 0) as {{ type_double() }}) as part_from
+    from summed_shares as shares
+    inner join refunds
+        on shares.refund_id = refunds.refund_id
+
 )
 
 select
-    refunds.refund_id,
-    refunds.customer_id,
-    refunds.order_id,
-    {#- By what was shared out so far, so that the parts add up to the digit. #}
-    {%- for measure in ['line_count', 'revenue_amount', 'margin_amount'] %}
-    {%- set parts = [] %}
-    {%- for until in ['shares.weight_so_far', '(shares.weight_so_far - shares.weight)'] %}
-    {%- set part = 'cast(refunds.' ~ measure ~ ' as ' ~ type_double() ~ ') * cast('
-        ~ until ~ ' as ' ~ type_double() ~ ') / cast(refunds.weight as ' ~ type_double() ~ ')' %}
-    {%- do parts.append(
-        'cast(round(' ~ part ~ ') as ' ~ type_integer() ~ ')' if measure == 'line_count'
-        else as_money(part)
-    ) %}
-    {%- endfor %}
-    {%- set whole = 'refunds.' ~ measure %}
+    refund_id,
+    customer_id,
+    order_id,
+    cast(
+        case
+            when is_whole then line_count
+            else round(line_count * part_until) - round(line_count * part_from)
+        end as {{ type_integer() }}
+    ) as line_count,
+    {%- for amount in ['revenue_amount', 'margin_amount'] %}
     case
-        when shares.weight = refunds.weight
-            then {{ 'cast(' ~ whole ~ ' as ' ~ type_integer() ~ ')' if measure == 'line_count'
-                else as_money(whole) }}
+        when is_whole then {{ as_money(amount) }}
         else
-            {{ parts[0] }}
-            - {{ parts[1] }}
-    end as {{ measure }},
+            {{ as_money(amount ~ ' * part_until') }}
+            - {{ as_money(amount ~ ' * part_from') }}
+    end as {{ amount }},
     {%- endfor %}
-    shares.completed = 1 as completes_refund,
-    shares.purchase_date is not null as is_matched,
-    shares.purchase_date,
-    refunds.refund_date
-from summed_shares as shares
-inner join refunds
-    on shares.refund_id = refunds.refund_id
+    completed = 1 as completes_refund,
+    purchase_date is not null as is_matched,
+    purchase_date,
+    refund_date
+from shared
 {%- if is_daily() %}
-where {{ since('refunds.refund_date', daily_window().lines_from) }}
+where {{ since('refund_date', daily_window().lines_from) }}
 {%- endif %}
