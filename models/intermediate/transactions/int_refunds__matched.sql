@@ -593,7 +593,8 @@ summed_shares as (
         sum(weight) over (
             partition by refund_id
             order by
-                case when purchase_date is null then 1 else 0 end asc, purchase_date desc
+                case when purchase_date is null then 1 else 0 end asc,
+                purchase_date desc
             {{ so_far }}
         ) as weight_so_far
     from shares
