@@ -22,7 +22,7 @@ LINE = (
 )
 TABLES = {
     "clv_intermediate.int_transactions__resolved": LINE,
-    "clv_intermediate.int_refunds__matched": "refund_id",
+    "clv_intermediate.int_refunds__matched": "refund_id, purchase_date",
     "clv_intermediate.int_purchase_days": "customer_id, purchase_date, known_from",
     "clv_intermediate.int_purchases__to_date": "customer_id",
     "clv_intermediate.int_customers__profiled": "customer_id",
