@@ -1,18 +1,19 @@
 """Play a month of the shipped calendar on a shop whose customers never change.
 
-usage: play_calendar.py [--days N] [--customers N] [--late DATE] [--failed DATE] [--seed N]
-                        [--tests] [--keep DIR]
+usage: play_calendar.py [--days N] [--customers N] [--late DATE] [--failed DATE]
+                        [--seed N] [--tests] [--keep DIR]
 
 Every run of .github/workflows/production.yml is made in its order: daily_scoring every
-morning as of the day before, weekly_backtest on Sundays, monthly_refit on the first. The
-shop is a simulation of a known BG/NBD process with constant prices, so that there is
-nothing to find but what went wrong with the runs: on the morning of --late the lines of
-the day before are missing, on that of --failed nothing runs. Whatever else rings is a
-false alarm.
+morning as of the day before, weekly_backtest on Sundays, monthly_refit on the first.
+The shop is a simulation of a known BG/NBD process with constant prices, so that there
+is nothing to find but what went wrong with the runs: on the morning of --late the lines
+of the day before are missing, on that of --failed nothing runs. Whatever else rings is
+a false alarm.
 
-Prints a line per run: the day, the kind, what it is as of, the version that serves, the
-alerts that are loud, how many customers moved to another segment, and the seconds. Exits
-with 1 where a run failed, or something rang that should not have, or did not and should.
+Prints a line per run: the day, the kind, what it is as of, the version that serves (a
+canary with a question mark), how many customers moved to another segment, the seconds,
+and the alerts that are loud. Exits with 1 where a run failed, or rang where it should
+not have, or did not where it should.
 """
 
 import argparse
@@ -81,7 +82,7 @@ class Month(Build):
         self.orders, self.tests = orders, tests
 
     def play(self, day: datetime.date, kind: str, missing: int = 0) -> dict:
-        """Make the run of a morning; the last `missing` days have not been delivered."""
+        """Make the run of a morning, to which the last `missing` days did not come."""
         start = time.monotonic()
         as_of = day - DAY
         delivered = pd.Timestamp(day) - pd.Timedelta(missing, "D")

@@ -23,7 +23,8 @@ calibrations as (
 
     select
         *,
-        sqrt(mean_probability * (1 - mean_probability) / customers) as standard_error
+        sqrt(greatest(mean_probability * (1 - mean_probability), 0) / customers)
+            as standard_error
     from {{ ref('model_calibration') }}
     where horizon_days = 90
     qualify rank() over (partition by horizon_days order by cutoff_date desc) = 1
