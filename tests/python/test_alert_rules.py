@@ -197,7 +197,10 @@ def ring(tmp_path_factory):
     connection = duckdb.connect(config={"threads": 1})
     connection.execute(f"attach '{demo}' as warehouse (read_only)")
     # "database"."schema"."name" is a table of that name here
-    sql = {name: re.sub(r'"\w+"\."\w+"\."(\w+)"', r"\1", texts[name]) for name in CHAIN}
+    sql = {
+        name: re.sub(r'"\w+"\."\w+"\."(\w+)"', r"\1", texts[name])
+        for name in (*CHAIN, FAILS_THE_BUILD)
+    }
     places = dict(
         connection.sql(
             "select table_name, table_schema from information_schema.tables "
