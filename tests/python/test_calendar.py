@@ -2,6 +2,7 @@
 
 import datetime
 
+import pandas as pd
 import pytest
 from play_calendar import FIRST, Month, simulate
 
@@ -31,10 +32,9 @@ def test_nothing_rings_but_the_late_day(tmp_path):
     # one day late is a ticket: a page fails the build
     assert runs[2]["alerts"][0].startswith("ticket data_are_old (transactions")
     assert len({tuple(run["serving"]) for run in runs}) == 1
-    compared = month.read(
-        "select reference_date, compared_date from clv.feature_drift "
-        "where feature = 'score'"
-    )
-    assert len(compared) == 1
-    days = compared["compared_date"] - compared["reference_date"]
-    assert days.dt.days.tolist() == [1]
+    drift = month.read("from clv.feature_drift").set_index("feature")
+    assert drift.loc["score", "compared_date"] == pd.Timestamp(runs[3]["as_of"])
+    assert drift.loc["score", "reference_date"] == pd.Timestamp(runs[2]["as_of"])
+    # features are those of the full run
+    features = drift.drop(index="score")
+    assert set(features["compared_date"]) == {pd.Timestamp(runs[0]["as_of"])}
