@@ -201,13 +201,11 @@ unrated as (
         )
 {%- endset %}
 
--- What the six months before were like. A month that had ended when the last load was accepted is
--- closed, whether that load had lines of it or not.
+-- What the six months before were like.
 compared as (
 
     select
-        united.*,
-        accepted_span.as_of_date as accepted_as_of_date,
+        *,
         {%- for count in [
             'line_count', 'duplicate_count', 'refund_count', 'active_days'
         ] %}
@@ -216,13 +214,8 @@ compared as (
         sum(purchase_days){{ before }} as purchase_days_before,
         sum(sales_amount){{ before }} as sales_amount_before,
         avg(median_sale_amount){{ before }} as median_sale_amount_before,
-        min(transaction_month){{ before }} as first_month_before,
-        coalesce(
-            {{ add_months('united.transaction_month', 1) }}
-            <= {{ add_days('accepted_span.as_of_date', 1) }}, false
-        ) as is_closed
+        min(transaction_month){{ before }} as first_month_before
     from united
-    cross join accepted_span
 
 ),
 
@@ -231,14 +224,20 @@ expected as (
     select
         compared.*,
         span.last_transaction_date as last_day,
-        compared.accepted_as_of_date is null as is_first_load,
+        accepted_span.as_of_date as accepted_as_of_date,
+        accepted_span.as_of_date is null as is_first_load,
+        -- Whether the last load had lines of the month or not.
+        coalesce(
+            {{ add_months('compared.transaction_month', 1) }}
+            <= {{ add_days('accepted_span.as_of_date', 1) }}, false
+        ) as is_closed,
         compared.transaction_month = span.last_month
         and row_number() over (
             partition by compared.transaction_month
             order by compared.line_count desc, compared.currency asc
         ) = 1 as is_newest,
         {%- if var('clv_as_of_date') is none %}
-        compared.accepted_as_of_date as expected_day,
+        accepted_span.as_of_date as expected_day,
         {%- else %}
         cast('{{ var("clv_as_of_date") }}' as date) as expected_day,
         {%- endif %}
@@ -254,6 +253,7 @@ expected as (
             as mean_sale_amount_before
     from compared
     cross join span
+    cross join accepted_span
 
 ),
 
@@ -285,6 +285,8 @@ judged as (
 {%- set accepted_on %}cast(accepted_as_of_date as {{ type_text() }}){% endset %}
 {%- set scale = var('clv_load_max_scale') %}
 {%- set count_chance = '3 * sqrt(greatest(coalesce({}, 0), 4))' %}
+{%- set sales_chance =
+    '3 * accepted_sales_amount / sqrt(nullif(accepted_purchase_days, 0))' %}
 
 faulted as (
 
@@ -299,12 +301,15 @@ faulted as (
                 ('is_refund', 'refunds', 'refund_count'),
                 ('amount', 'sales', 'sales_amount'),
             ] %}
-            {%- set chance = '3 * accepted_sales_amount / sqrt(nullif(accepted_purchase_days, 0))'
-                if measure == 'sales_amount' else count_chance.format('accepted_' ~ measure) %}
+            {%- set chance = sales_chance if measure == 'sales_amount'
+                else count_chance.format('accepted_' ~ measure) %}
             when
                 is_closed
-                and abs(coalesce({{ measure }}, 0) - coalesce(accepted_{{ measure }}, 0))
-                > {{ tolerance }} * coalesce(accepted_{{ measure }}, 0) + {{ chance }}
+                and abs(
+                    coalesce({{ measure }}, 0) - coalesce(accepted_{{ measure }}, 0)
+                )
+                > {{ tolerance }} * coalesce(accepted_{{ measure }}, 0)
+                + {{ chance }}
                 then concat(
                     'transactions.{{ column }} gives ',
                     cast(coalesce({{ measure }}, 0) as {{ type_text() }}),

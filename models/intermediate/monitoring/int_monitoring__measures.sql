@@ -412,7 +412,12 @@ select
     united.subject,
     united.measured,
     case
-        when united.measure in ('{{ measured_in_full_runs | join("', '") }}')
+        when
+            united.measure in (
+                {%- for measure in measured_in_full_runs %}
+                '{{ measure }}'{{ ',' if not loop.last }}
+                {%- endfor %}
+            )
             then full_run.as_of_date
         else as_of.as_of_date
     end as as_of_date
