@@ -455,9 +455,23 @@ def rich_inputs():
                 )
             ),
         ),
+        # two thirds say yes; every fourth says no afterwards, under another id, and every
+        # eighth yes again; what is said after the as-of date counts later
         "consents": pd.DataFrame(
-            {"user_id": ["u000a"], "channel": ["email"], "is_granted": [True]}
-        ),
+            [
+                (f"{each}{id_}", "Email", is_granted, said_on)
+                for number, each in enumerate(people)
+                for id_, is_granted, said_on, every in (
+                    ("a", number % 3 > 0, "2023-06-01", 1),
+                    ("b", False, "2024-03-01", 4),
+                    ("a", True, "2024-05-01", 8),
+                    ("a", True, "2024-08-01", 12),
+                )
+                if number % every == 0
+            ]
+            + [("p1", "push", True, None), ("p2", "email", True, None)],
+            columns=["user_id", "channel", "is_granted", "updated_at"],
+        ).astype({"updated_at": "datetime64[us]"}),
         "customer_status": pd.DataFrame(
             {
                 "user_id": ["u001b", "u001b", "u002a"],
@@ -486,6 +500,7 @@ RICH = {
     "clv_overlay": True,
     "clv_overlay_min_customers": 300,
     "clv_holdout_share": {"c1": 0.1, "unmeasured": 0.1},
+    "clv_fail_on": "page",
 }
 
 
