@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
+from plant_faults import FinishedBuild
+from planted_faults import FAULTS
 from scipy.special import betainc
 from scipy.stats import nbinom, norm, ttest_ind
 from warm_dbt import Dbt
@@ -455,7 +457,7 @@ def rich_inputs():
                 )
             ),
         ),
-        # two thirds say yes; every fourth says no afterwards, under another id, and every
+        # two thirds say yes; every fourth says no later, under another id, and every
         # eighth yes again; what is said after the as-of date counts later
         "consents": pd.DataFrame(
             [
@@ -515,6 +517,12 @@ def rich(inputs, tmp_path_factory):
     build = Build(tmp_path_factory.mktemp("rich"), SEEDS).load(**inputs)
     build.build(tests=True, **RICH)
     return build
+
+
+@pytest.mark.slow
+def test_every_fault_is_noticed_by_its_guard_and_every_guard_has_one(rich, tmp_path):
+    build = FinishedBuild(rich.folder, tmp_path)
+    assert build.plant_all(FAULTS) + build.without_fault(FAULTS) == []
 
 
 def test_revenue_is_what_a_reader_of_the_log_would_add_up(rich, inputs):
