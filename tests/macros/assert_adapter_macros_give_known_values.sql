@@ -72,22 +72,6 @@
         ~ surrogate_key(["''"]) ~ " then 1 else 0 end", '0'
     ),
 ] %}
-{#- As in every other zone than var clv_time_zone's default. #}
-{%- set local_date_in = adapter.dispatch('local_date', 'clv') %}
-{%- for zone, utc, local in [
-    ('America/New_York', '2024-01-01 04:59:59', '2023-12-31'),
-    ('America/New_York', '2024-01-01 05:00:00', '2024-01-01'),
-    ('America/New_York', '2024-07-01 04:00:00', '2024-07-01'),
-    ('Europe/Berlin', '2023-12-31 23:00:00', '2024-01-01'),
-    ('Europe/Berlin', '2024-06-30 21:59:59', '2024-06-30'),
-    ('Asia/Kolkata', '2023-12-31 18:30:00', '2024-01-01'),
-] %}
-{%- do cases.append((
-    'local_date of ' ~ utc ~ ' in ' ~ zone,
-    local_date_in("cast('" ~ utc ~ "' as timestamp)", zone),
-    "cast('" ~ local ~ "' as date)",
-)) %}
-{%- endfor %}
 with cases as (
 
     {% for name, actual, expected in cases -%}
