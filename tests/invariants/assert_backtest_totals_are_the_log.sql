@@ -1,6 +1,7 @@
 -- What came, in every row of the backtest together, in the totals and in the cohorts, is the value
 -- of the purchase days of the window, of customers who had bought by the cutoff. Every window that
--- has ended, and at whose cutoff forecasts were not withheld, is in all three marts.
+-- has ended, and at whose cutoff forecasts were not withheld, is in all of them; without value nothing
+-- is in model_backtest.
 with days as (
 
     select *
@@ -77,10 +78,17 @@ logged as (
 
 marts as (
 
-    {% for mart in ['cohort_clv', 'customer_equity', 'model_backtest'] -%}
-    select '{{ mart }}' as mart
-    {{- '\n\n    union all\n\n    ' if not loop.last }}
-    {%- endfor %}
+    select 'cohort_clv' as mart
+
+    union all
+
+    select 'customer_equity' as mart
+    {%- if var('clv_value') != 'none' %}
+
+    union all
+
+    select 'model_backtest' as mart
+    {%- endif %}
 
 ),
 
