@@ -94,6 +94,25 @@ FAULTS = [
         "delete from channel_economics "
         "where channel = 'web' and cohort_month = '2023-09-01'",
     ),
+    Fault(
+        "assert_every_currency_of_spend_has_a_rate",
+        "a channel is paid in a currency without a rate",
+        "replace view int_ad_spend__resolved as select * replace (case "
+        "when channel = 'tv' then 'no_rate' else disposition end as disposition) "
+        "from this",
+    ),
+    Fault(
+        "assert_what_purchases_bring_is_what_was_bought_less_refunds",
+        "some refunds vanish",
+        "delete from int_refunds__matched "
+        f"where is_matched and {SOME.format('refund_id', 20)}",
+    ),
+    Fault(
+        "assert_what_purchases_bring_is_what_was_bought_less_refunds",
+        "a day that was bought on has its revenue twice",
+        "update int_purchase_days set revenue_amount = 2 * revenue_amount "
+        "where purchase_date = '2024-02-10'",
+    ),
     # -- Who is who
     Fault(
         CONSERVED,
@@ -487,6 +506,12 @@ FAULTS = [
         "a till links its buyers",
         "update int_identities__resolved set customer_id = 'u000a' "
         f"where {SOME.format('identifier', 9)}",
+    ),
+    Fault(
+        "accounts_are_merged",
+        "two accounts are one customer",
+        "insert into int_identities__resolved values "
+        "('account:1', 'u000a'), ('account:2', 'u000a')",
     ),
     Fault(
         "ids_differ_in_case_or_blanks_only",
