@@ -42,3 +42,88 @@
             else false
         end
 {% endmacro %}
+
+{#
+    Stops a run that registers no version (a weekly backtest, a daily run) where none would serve that
+    predicts what it asks for: in a log that has not been built yet, before the day of its first version,
+    or with another definition than the champion's. A log of which nothing can be forecast has no versions
+    at all, and needs none.
+#}
+{% macro refuse_without_champion() %}
+    {%- if flags.EMPTY or 'model.clv.int_scores' not in selected_resources
+        or 'model.clv.int_registry__decisions' in selected_resources and not is_daily() -%}
+        {{ return('select 1') }}
+    {%- endif -%}
+    with logs as (
+
+        select *
+        from {{ ref('int_logs__chosen') }}
+
+    ),
+
+    events as (
+
+        select
+            events.event_number,
+            events.model_version,
+            events.status = 'champion' and events.decided_on <= logs.seen_until as is_champion
+        from {{ source('clv_state', 'registry_events') }} as events
+        left join logs
+            on events.log_id = logs.log_id
+        where
+            {{ log_family('events.log_id') }} in (
+                select {{ log_family('ours.log_id') }} from logs as ours
+            )
+
+    ),
+
+    versions as (
+
+        select distinct
+            model_version,
+            definition
+        from {{ source('clv_state', 'registry_parameters') }}
+
+    ),
+
+    champion as (
+
+        select versions.definition
+        from events
+        left join versions
+            on events.model_version = versions.model_version
+        where events.is_champion
+        qualify row_number() over (order by events.event_number desc) = 1
+
+    ),
+
+    standing as (
+
+        select
+            (select count(*) from events) as events,
+            (select max(champion.definition) from champion) as definition,
+            (
+                select count(*)
+                from {{ source('clv_state', 'accepted_loads') }} as loads
+                where
+                    {{ log_family('loads.log_id') }} in (
+                        select {{ log_family('ours.log_id') }} from logs as ours
+                    )
+            ) as months
+
+    )
+
+    select *
+    from standing
+    where
+        case
+            when months = 0 or (events > 0 and coalesce(definition, '') != '{{ model_definition() }}')
+                then {{ raise_error(
+                    "concat('clv: no model version serves that predicts what this run asks for', "
+                    ~ "case when definition is null then '' else "
+                    ~ "concat(' (the champion predicts ', definition, ')') end, "
+                    ~ "'. Run a full build, which makes one, or set the variables of the champion.')"
+                ) }}
+            else false
+        end
+{% endmacro %}
