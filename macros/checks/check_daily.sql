@@ -1,6 +1,8 @@
 {#
     A daily run adds to what a full run left: one that is there, not older than var
-    clv_days_between_full_runs allows, not of a later date, and with the same settings.
+    clv_days_between_full_runs allows, not of a later date, and with the same settings. And no run that
+    leaves the registry as it is (a weekly backtest), or fits nothing, can do without a version that
+    predicts what it asks for.
 #}
 {% macro check_daily() %}
     {%- set declared = ref('int_settled_until') -%}
@@ -43,5 +45,40 @@
             ) -%}
         {%- endif -%}
         {%- endfor -%}
+    {%- endif -%}
+    {%- do check_champion() -%}
+{% endmacro %}
+
+{% macro check_champion() %}
+    {%- set serving, ready = ref('int_serving'), ref('int_readiness') -%}
+    {%- set versions = source('clv_state', 'registry_parameters') -%}
+    {%- set makes_one = 'model.clv.int_registry__decisions' in selected_resources and not is_daily() -%}
+    {%- if execute and flags.WHICH in ['build', 'run'] and not makes_one
+        and 'model.clv.int_scores' in selected_resources -%}
+        {%- set definitions = [] -%}
+        {%- if load_relation(serving) is not none and load_relation(ready) is not none -%}
+            {%- set query -%}
+                select distinct
+                    versions.definition,
+                    readiness.is_forecast
+                from {{ ready }} as readiness
+                left join {{ serving }} as serving
+                    on serving.status = case when readiness.is_forecast then 'champion' end
+                left join {{ versions }} as versions
+                    on serving.model_version = versions.model_version
+                where readiness.is_production
+            {%- endset -%}
+            {%- for definition, is_forecast in run_query(query).rows -%}
+                {%- do definitions.append(definition if is_forecast else model_definition()) -%}
+            {%- endfor -%}
+        {%- endif -%}
+        {%- if model_definition() not in definitions -%}
+            {%- do exceptions.raise_compiler_error(
+                'clv: no model version serves that predicts what this run asks for'
+                ~ (' (the champion predicts ' ~ definitions[0] ~ ', this run ' ~ model_definition() ~ ')'
+                    if definitions and definitions[0] else '')
+                ~ '. Run a full build, which makes one, or set the variables of the champion.'
+            ) -%}
+        {%- endif -%}
     {%- endif -%}
 {% endmacro %}

@@ -19,9 +19,11 @@
                     from (
                         select
                             statuses.model_version,
-                            row_number() over (order by statuses.event_number desc) as place
+                            row_number() over (
+                                order by statuses.last_served_number desc
+                            ) as place
                         from {{ ref('int_registry__statuses') }} as statuses
-                        where statuses.status in ('champion', 'canary', 'retired')
+                        where statuses.last_served_number is not null
                     ) as kept
                     where kept.place <= {{ var('clv_versions_kept') }}
                 )

@@ -1,4 +1,7 @@
-{# Appends this run's candidate to the registry, with how its recipe did in the backtest, unless it is there. #}
+{#
+    Appends this run's candidate to the registry once it is decided on, with how its recipe did in the
+    backtest, unless it is there: a post-hook of int_registry__decisions.
+#}
 {% macro register_candidate() -%}
     {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
     {%- set columns = state_tables()['registry_parameters'].keys() | list -%}
@@ -22,10 +25,12 @@
         from {{ ref('int_backtest__binned') }} as binned
         where binned.is_recipe and binned.horizon_days = {{ var('clv_gate_horizon_days') }}
     ) as backtest
-    where candidate.model_version not in (
-        select registered.model_version
-        from {{ source('clv_state', 'registry_parameters') }} as registered
-    )
+    where
+        candidate.model_version in (select decided.model_version from {{ this }} as decided)
+        and candidate.model_version not in (
+            select registered.model_version
+            from {{ source('clv_state', 'registry_parameters') }} as registered
+        )
 {%- endmacro %}
 
 {# Appends what int_registry__decisions decided, in its order, unless it is there. #}
@@ -59,6 +64,7 @@
             model_version,
             status
         from events
+        where status not in ('pinned', 'unpinned')
         qualify row_number() over (
             partition by model_version
             order by event_number desc

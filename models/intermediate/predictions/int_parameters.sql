@@ -1,7 +1,8 @@
 -- grain: one row per model version, stratum and cutoff to score
 -- All that scoring knows of the fits: int_outlook and int_predictions__scored read nothing else.
--- The as-of date is scored by the champion, by a canary and by this run's candidate; a backtest
--- cutoff by what was fitted to it; the gate's cutoff by the champion too, if it could have been.
+-- The as-of date is scored by every version that may serve after this run: those in the registry, and
+-- this run's candidate; a backtest cutoff by what was fitted to it; the gate's cutoff by the champion
+-- too, if it could have been.
 {%- set parameters = model_parameter_names() %}
 with registered as (
 
@@ -14,7 +15,7 @@ with registered as (
         {%- endfor %}
         versions.season,
         versions.fitted_until,
-        statuses.status,
+        statuses.role,
         row_number() over (
             partition by versions.model_version
             order by versions.customers desc, versions.stratum asc
@@ -22,9 +23,7 @@ with registered as (
     from {{ source('clv_state', 'registry_parameters') }} as versions
     inner join {{ ref('int_registry__statuses') }} as statuses
         on versions.model_version = statuses.model_version
-    where
-        statuses.status in ('champion', 'canary')
-        and statuses.definition = '{{ model_definition() }}'
+    where statuses.is_scored
 
 ),
 
@@ -113,7 +112,7 @@ select
 from registered
 inner join {{ ref('int_gate__cutoff') }} as cutoffs
     on registered.fitted_until <= cutoffs.cutoff_date
-where registered.status = 'champion'
+where registered.role = 'champion'
 
 union all
 

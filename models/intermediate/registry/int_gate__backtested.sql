@@ -25,7 +25,7 @@ champion as (
     from {{ source('clv_state', 'registry_parameters') }} as versions
     inner join {{ ref('int_registry__statuses') }} as statuses
         on versions.model_version = statuses.model_version
-    where statuses.status = 'champion'
+    where statuses.role = 'champion'
 
 ),
 

@@ -13,7 +13,7 @@ champion as (
 
     select model_version
     from {{ ref('int_registry__statuses') }}
-    where status = 'champion'
+    where role = 'champion'
 
 ),
 
@@ -343,5 +343,6 @@ select
     model_version,
     check_name,
     cast(value as {{ type_double() }}) as value,
-    is_passed
+    -- What cannot be measured has not passed.
+    coalesce(is_passed, false) as is_passed
 from checks

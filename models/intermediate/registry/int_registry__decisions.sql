@@ -1,5 +1,6 @@
 -- grain: one row per change of a model version's status that this run decides, in order
--- Written to the registry by the post-hooks; the same data decide nothing twice.
+-- The first case that holds says who serves after the run; whoever else stood as champion or canary
+-- goes. Written to the registry by the post-hooks; the same data decide nothing twice.
 -- depends_on: {{ ref('int_backtest__binned') }}
 {{ config(
     post_hook=[
@@ -7,28 +8,24 @@
         "{{ register_decisions() }}",
     ]
 ) }}
+{#- In order: the case, when it holds, and the champion and the canary after it. #}
+{%- set cases = [
+    ('pinned', 'pinned is not null', 'pinned', 'null'),
+    ('first', 'champion is null', 'candidate', 'null'),
+    ('rolled_back', 'champion_failure is not null and is_on_probation and previous is not null',
+        'previous', 'null'),
+    ('at_once', 'candidate_passes and is_at_once', 'candidate', 'null'),
+    ('both', 'candidate_passes and canary_passes', 'canary', 'candidate'),
+    ('candidate', 'candidate_passes', 'champion', 'candidate'),
+    ('canary', 'canary_passes', 'canary', 'null'),
+    ('no_canary', 'canary_is_due', 'champion', 'null'),
+    ('nothing', 'true', 'champion', 'canary'),
+] %}
+{%- set always = var('clv_promotion') == 'always' %}
 with statuses as (
 
     select *
     from {{ ref('int_registry__statuses') }}
-
-),
-
-champion as (
-
-    select *
-    from statuses
-    where status = 'champion'
-
-),
-
--- The version that served before the champion.
-previous as (
-
-    select model_version
-    from statuses
-    where status = 'retired' and last_served_number is not null
-    qualify row_number() over (order by last_served_number desc) = 1
 
 ),
 
@@ -39,220 +36,277 @@ as_of as (
 
 ),
 
-failed as (
+checks as (
 
     select
         model_version,
         string_agg(
-            concat(
-                check_name, ' ', cast(round(value, 4) as {{ type_text() }})
-            ), ', ' order by check_name
-        ) as checks
+            case
+                when not is_passed
+                    then
+                        concat(
+                            check_name, ' ',
+                            coalesce(
+                                cast(round(value, 4) as {{ type_text() }}),
+                                'cannot be measured'
+                            )
+                        )
+            end, ', ' order by check_name
+        ) as failure,
+        -- Apart from how far it is from the champion.
+        min(
+            case
+                when is_passed then 1
+                when check_name in ('scored_share', 'invalid_scores') then 0
+                else 1
+            end
+        ) = 1 as is_sound
     from {{ ref('int_gate__scored') }}
-    where not is_passed
     group by 1
-
-),
-
-canary as (
-
-    select
-        statuses.model_version,
-        failed.checks as failed_checks
-    from statuses
-    inner join as_of
-        on statuses.decided_on < as_of.as_of_date
-    left join failed
-        on statuses.model_version = failed.model_version
-    where statuses.status = 'canary'
-
-),
-
--- A canary has served one refresh: it becomes the champion, or it goes.
-ended_canaries as (
-
-    select
-        model_version,
-        1 as step,
-        case when failed_checks is null then 'champion' else 'retired' end as status,
-        coalesce(
-            concat('failed as canary: ', failed_checks), 'passed as canary'
-        ) as reason
-    from canary
-
-    union all
-
-    select
-        champion.model_version,
-        2 as step,
-        'retired' as status,
-        concat('replaced by ', canary.model_version) as reason
-    from champion
-    cross join canary
-    where canary.failed_checks is null
-
-),
-
--- A champion that is new and spoils its scores makes room for the one before.
-rolled_back as (
-
-    select
-        champion.model_version,
-        3 as step,
-        'retired' as status,
-        concat('rolled back: ', failed.checks) as reason
-    from champion
-    inner join failed
-        on champion.model_version = failed.model_version
-    inner join as_of
-        on
-            as_of.as_of_date
-            <= {{ add_days('champion.decided_on', var('clv_probation_days')) }}
-    cross join previous
 
 ),
 
 {%- if not is_daily() %}
 
-candidate as (
-
-    select distinct
-        candidate.model_version,
-        candidate.definition
-    from {{ ref('int_candidate') }} as candidate
-    left join statuses
-        on candidate.model_version = statuses.model_version
-    where statuses.model_version is null
-
-),
-
-champion_or_none as (
-
-    select
-        max(model_version) as model_version,
-        max(definition) as definition
-    from champion
-
-),
-
-failed_backtests as (
+backtests as (
 
     select
         string_agg(
             concat(
                 check_name, ' ',
-                coalesce(
-                    concat(
-                        cast(round(value, 4) as {{ type_text() }}), ' above ',
-                        cast(round(highest, 4) as {{ type_text() }})
-                    ),
-                    'cannot be measured'
-                )
+                case
+                    when value is null then 'cannot be measured'
+                    else
+                        concat(
+                            cast(round(value, 4) as {{ type_text() }}), ' above ',
+                            cast(round(highest, 4) as {{ type_text() }})
+                        )
+                end
             ), ', ' order by check_name
-        ) as checks
+        ) as failure
     from {{ ref('int_gate__backtested') }}
     where not is_passed
 
 ),
 
-judged as (
+candidate as (
 
     select
-        candidate.model_version,
-        case
-            when champion.model_version is null then 'champion'
-            when champion.definition != candidate.definition then 'champion'
-            {%- if var('clv_promotion') == 'always' %}
-            else 'champion'
-            {%- else %}
-            when failed.checks is not null or failed_backtests.checks is not null
-                then 'rejected'
-            else '{{ "canary" if var("clv_canary_share") > 0 else "champion" }}'
-            {%- endif %}
-        end as status,
-        case
-            when champion.model_version is null then 'the first model'
-            when champion.definition != candidate.definition
-                then 'it defines value differently and cannot be compared'
-            {%- if var('clv_promotion') == 'always' %}
-            else 'clv_promotion is always'
-            {%- else %}
-            when failed.checks is not null or failed_backtests.checks is not null
-                then concat(
-                    'failed: ', coalesce(failed_backtests.checks, ''),
-                    case
-                        when failed.checks is null or failed_backtests.checks is null
-                            then ''
-                        else ', '
-                    end,
-                    coalesce(failed.checks, '')
-                )
-            else 'passed every check'
-            {%- endif %}
-        end as reason
-    from candidate
-    cross join failed_backtests
-    cross join champion_or_none as champion
-    left join failed
-        on candidate.model_version = failed.model_version
+        max(candidate.model_version) as candidate,
+        max(statuses.model_version) is null as is_new,
+        max(checks.failure) as scored_failure,
+        max(backtests.failure) as backtested_failure
+    from {{ ref('int_candidate') }} as candidate
+    cross join backtests
+    left join statuses
+        on candidate.model_version = statuses.model_version
+    left join checks
+        on candidate.model_version = checks.model_version
+
+),
+{%- else %}
+
+-- A daily run fits nothing.
+candidate as (
+
+    select
+        cast(null as {{ type_text() }}) as candidate,
+        false as is_new,
+        cast(null as {{ type_text() }}) as scored_failure,
+        cast(null as {{ type_text() }}) as backtested_failure
 
 ),
 {%- endif %}
 
-decided as (
-
-    select *
-    from ended_canaries
-
-    union all
-
-    select *
-    from rolled_back
-
-    union all
+standing as (
 
     select
-        previous.model_version,
-        4 as step,
-        'champion' as status,
-        concat('serves again after ', rolled_back.model_version) as reason
-    from previous
-    cross join rolled_back
-    {%- if not is_daily() %}
+        count(*) as versions,
+        max(case when statuses.role = 'champion' then statuses.model_version end)
+            as champion,
+        max(case when statuses.role = 'champion' then checks.failure end)
+            as champion_failure,
+        max(case when statuses.is_on_probation then 1 else 0 end) = 1
+            as is_on_probation,
+        max(
+            case
+                when statuses.role = 'previous' and checks.is_sound
+                    then statuses.model_version
+            end
+        ) as previous,
+        max(case when statuses.role = 'canary' then statuses.model_version end)
+            as canary,
+        max(case when statuses.role = 'canary' then checks.failure end)
+            as canary_failure,
+        -- A canary serves for one refresh.
+        max(
+            case
+                when
+                    statuses.role = 'canary'
+                    {%- if var('clv_canary_share') > 0 %}
+                    and statuses.decided_on < as_of.as_of_date
+                    {%- endif %}
+                    then 1
+                else 0
+            end
+        ) = 1 as canary_is_due,
+        max(
+            case
+                when statuses.is_pinned and statuses.is_scored
+                    then statuses.model_version
+            end
+        ) as pinned
+    from statuses
+    cross join as_of
+    left join checks
+        on statuses.model_version = checks.model_version
 
-    union all
+),
+
+situation as (
+
+    select
+        standing.*,
+        candidate.candidate,
+        candidate.is_new,
+        case
+            when candidate.scored_failure is null then candidate.backtested_failure
+            when candidate.backtested_failure is null then candidate.scored_failure
+            else
+                concat(candidate.backtested_failure, ', ', candidate.scored_failure)
+        end as candidate_failure,
+        candidate.candidate is not null
+        and candidate.is_new
+        {%- if not always %}
+        and candidate.scored_failure is null
+        and candidate.backtested_failure is null
+        {%- endif %} as candidate_passes,
+        standing.canary_is_due
+        and standing.canary_failure is null as canary_passes,
+        {{ (always or var('clv_canary_share') == 0) | lower }} as is_at_once
+    from standing
+    cross join candidate
+
+),
+
+ruled as (
+
+    select
+        *,
+        case
+            {%- for name, condition, _, _ in cases %}
+            when {{ condition }} then '{{ name }}'
+            {%- endfor %}
+        end as ruling
+    from situation
+
+),
+
+after as (
+
+    select
+        *,
+        case ruling
+            {%- for name, _, champion, _ in cases %}
+            when '{{ name }}' then {{ champion }}
+            {%- endfor %}
+        end as next_champion,
+        case ruling
+            {%- for name, _, _, canary in cases if canary != 'null' %}
+            when '{{ name }}' then {{ canary }}
+            {%- endfor %}
+        end as next_canary
+    from ruled
+
+),
+
+versions as (
 
     select
         model_version,
-        5 as step,
-        status,
-        reason
-    from judged
+        status
+    from statuses
 
     union all
 
     select
-        statuses.model_version,
-        6 as step,
-        'retired' as status,
-        concat('replaced by ', judged.model_version) as reason
-    from judged
-    inner join statuses
-        on
-            (statuses.status = 'champion' and judged.status = 'champion')
-            or (statuses.status = 'canary' and judged.status in ('champion', 'canary'))
-    left join ended_canaries
-        on statuses.model_version = ended_canaries.model_version
-    where ended_canaries.model_version is null
-    {%- endif %}
+        candidate as model_version,
+        cast(null as {{ type_text() }}) as status
+    from candidate
+    where is_new and candidate is not null
+
+),
+
+-- Without a champion to come nobody is moved.
+moved as (
+
+    select
+        versions.model_version,
+        versions.status as status_before,
+        after.*,
+        case
+            when versions.model_version = after.next_champion then 'champion'
+            when versions.model_version = after.next_canary then 'canary'
+            when versions.status in ('champion', 'canary')
+                then
+                    case
+                        when
+                            after.ruling = 'rolled_back'
+                            and versions.model_version = after.champion
+                            then 'withdrawn'
+                        else 'retired'
+                    end
+            -- While another is pinned or has just been rolled back, it waits.
+            when
+                versions.status is null
+                and after.ruling not in ('pinned', 'rolled_back')
+                then 'rejected'
+            else versions.status
+        end as status_after
+    from versions
+    inner join after
+        on after.next_champion is not null
 
 )
 
 select
-    decided.model_version,
-    decided.step,
-    decided.status,
-    decided.reason,
+    moved.model_version,
+    case moved.status_after
+        when 'champion' then 1
+        when 'canary' then 2
+        else 3
+    end as step,
+    moved.status_after as status,
+    case
+        when moved.status_after = 'rejected'
+            then concat('failed: ', moved.candidate_failure)
+        when moved.status_after = 'withdrawn'
+            then concat('rolled back: ', moved.champion_failure)
+        when
+            moved.model_version = moved.canary
+            and moved.canary_is_due
+            and moved.canary_failure is not null
+            and moved.status_after = 'retired'
+            then concat('failed as canary: ', moved.canary_failure)
+        when
+            moved.model_version = moved.canary
+            and moved.ruling = 'candidate'
+            and moved.status_after = 'retired'
+            then concat('replaced by ', moved.next_canary)
+        when moved.status_after = 'retired'
+            then concat('replaced by ', moved.next_champion)
+        when moved.ruling = 'pinned' then 'pinned'
+        when moved.ruling = 'first' and moved.versions = 0 then 'the first model'
+        when moved.ruling = 'first'
+            then 'it defines value differently and cannot be compared'
+        when moved.ruling = 'rolled_back'
+            then concat('serves again after ', moved.champion)
+        when moved.model_version = moved.canary then 'passed as canary'
+        when moved.model_version = moved.candidate
+            then '{{ "clv_promotion is always" if always else "passed every check" }}'
+        else 'served last with this definition of value'
+    end as reason,
     as_of.as_of_date as decided_on
-from decided
+from moved
 cross join as_of
+where moved.status_after != coalesce(moved.status_before, '')

@@ -12,6 +12,7 @@ latest as (
 
     select *
     from events
+    where status not in ('pinned', 'unpinned')
     qualify row_number() over (
         partition by model_version
         order by event_number desc
@@ -19,14 +20,26 @@ latest as (
 
 ),
 
+-- The latest time that it served; it may have before.
 served as (
 
     select
         model_version,
-        min(decided_on) as champion_since
+        max(decided_on) as champion_since
     from events
     where status = 'champion'
     group by 1
+
+),
+
+pinned as (
+
+    select
+        model_version,
+        status
+    from events
+    where status in ('pinned', 'unpinned')
+    qualify row_number() over (order by event_number desc) = 1
 
 )
 
@@ -38,6 +51,11 @@ select
     latest.decided_by,
     latest.decided_on,
     served.champion_since,
+    case
+        when latest.status != 'champion' and served.champion_since is not null
+            then latest.decided_on
+    end as champion_until,
+    coalesce(pinned.status = 'pinned', false) as is_pinned,
     versions.definition,
     versions.recipe,
     versions.git_commit,
@@ -62,3 +80,5 @@ inner join latest
     on versions.model_version = latest.model_version
 left join served
     on versions.model_version = served.model_version
+left join pinned
+    on versions.model_version = pinned.model_version
