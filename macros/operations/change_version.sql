@@ -264,6 +264,8 @@
         ) -%}
     {%- endfor -%}
     {%- do run_query(append_events(rows | join(' union all '), 'operator')) -%}
+    {#- Looking for relations began a transaction, which would be rolled back at the end. -#}
+    {%- do adapter.commit() -%}
     {{ log('clv: ' ~ outcome ~ '. The marts follow with: scripts/build.sh --run daily_scoring --as-of '
         ~ as_of_date, info=true) }}
 {% endmacro %}

@@ -6,7 +6,8 @@ from test_builds import Build
 
 pytestmark = pytest.mark.slow
 
-FIRST, SECOND, DAILY, LAST = "1998-03-31", "1998-04-28", "1998-05-05", "1998-05-26"
+FIRST, SECOND, DAILY, LATER = "1998-03-31", "1998-04-28", "1998-05-05", "1998-05-06"
+LAST = "1998-05-26"
 CUTOFFS = {"clv_backtest_days": [91]}  # all that the gate needs
 FITS = ("int_purchases__parameters", "int_gamma_gamma__parameters")
 
@@ -72,14 +73,25 @@ def story(sample, tmp_path_factory):
     chapter("refit", build.full(SECOND))
     chapter("daily", build.daily(DAILY))
     printed = build.operate("rollback_model", '{reason: it\'s "worse"}')
-    build.build("--select", "customer_lifetime_value", "model_registry", **CUTOFFS)
+    build.daily(DAILY)
     chapter("rollback", printed)
+    refused = build.operate("rollback_model", "{reason: once more}", may_fail=True)
+    assert build.exit_code != 0
+    chapters["rollback"]["again"] = refused
     version = chapters["refit"]["registry"].index.difference(
         chapters["first"]["registry"].index
     )[0]
     build.operate("promote_model", f"{{version: {version}, reason: it was right}}")
-    build.build("--select", "customer_lifetime_value", "model_registry", **CUTOFFS)
+    build.daily(DAILY)
     chapter("promotion")
+    build.daily(LATER, clv_probation_days=0)
+    refused = build.operate("rollback_model", "{reason: too late}", may_fail=True)
+    assert build.exit_code != 0
+    chapter("after probation", refused)
+    first = chapters["first"]["registry"].index[0]
+    build.operate("pin_model", f"{{version: {first}, reason: we know it}}")
+    build.daily(LATER, clv_probation_days=0)
+    chapter("pinned")
     return build, chapters
 
 
@@ -163,12 +175,13 @@ def test_a_rollback_serves_the_version_before_with_its_last_scores(story):
     first, second = versions(chapters)
     assert chapters["rollback"]["registry"].to_dict() == {
         first: "champion",
-        second: "retired",
+        second: "withdrawn",
     }
+    assert "nothing to roll back to" in chapters["rollback"]["again"]
     served = (
         chapters["rollback"]["scores"].query("frequency >= 0").set_index("customer_id")
     )
-    # the daily run scored it once more before the canary took over
+    # on probation, a version has the one before it scored beside it
     assert set(served["model_version"]) == {first}
     assert set(served["scored_on"]) == {pd.Timestamp(DAILY)}
     by_second = chapters["daily"]["scores"].set_index("customer_id")["clv_365d"]
@@ -179,7 +192,7 @@ def test_a_rollback_serves_the_version_before_with_its_last_scores(story):
     events = chapters["rollback"]["events"].sort_values("event_number")
     last = events.iloc[-2:]
     assert last["decided_by"].tolist() == ["operator", "operator"]
-    assert last["status"].tolist() == ["champion", "retired"]
+    assert last["status"].tolist() == ["champion", "withdrawn"]
     assert 'it s "worse"' in last["reason"].iloc[0]
 
 
@@ -198,13 +211,61 @@ def test_an_operator_may_promote_any_registered_version(story):
     assert "there is no model version '1997-01-01-nothing'" in printed
 
 
+def test_the_day_of_a_rollback_has_equity_and_cohorts_of_who_serves_then(story):
+    _, chapters = story
+    first, second = versions(chapters)
+    for name, version in (("rollback", first), ("promotion", second)):
+        today = chapters[name]["equity"].query("is_latest")
+        scores = chapters[name]["scores"].query("frequency >= 0")
+        assert set(today["model_version"]) == {version}
+        for row in today.itertuples():
+            assert row.clv == pytest.approx(scores[f"clv_{row.horizon_days}d"].sum())
+
+
+def test_nobody_serves_without_scores_of_today(story):
+    _, chapters = story
+    first, second = versions(chapters)
+    printed = chapters["after probation"]["printed"]
+    assert f"{first} has no scores as of {LATER}" in printed
+    assert "Pin it with pin_model" in printed
+    assert chapters["after probation"]["registry"][second] == "champion"
+
+
+def test_a_pinned_version_serves_from_the_next_run_on(story):
+    _, chapters = story
+    first, second = versions(chapters)
+    assert chapters["pinned"]["registry"].to_dict() == {
+        first: "champion",
+        second: "retired",
+    }
+    scores = chapters["pinned"]["scores"].query("frequency >= 0")
+    assert set(scores["model_version"]) == {first}
+    assert set(scores["scored_on"]) == {pd.Timestamp(LATER)}
+
+
 def test_another_definition_of_value_serves_at_once(story):
+    """Whatever is pinned, and a run that judges nothing cannot ask for it."""
     build, chapters = story
+    printed = build.build(
+        *("--selector", "weekly_backtest"),
+        may_fail=True,
+        clv_as_of_date=LAST,
+        **CUTOFFS,
+        clv_value="revenue",
+    )
+    assert build.exit_code != 0
+    assert "no model version serves that predicts what this run asks for" in printed
     build.full(LAST, clv_value="revenue")
     newest = build.registry().index.difference(chapters["promotion"]["registry"].index)
     assert build.registry()[newest[0]] == "champion"
     assert build.served().to_dict() == {newest[0]: 1}
     assert list(build.registry()).count("champion") == 1
+    first, _ = versions(chapters)
+    printed = build.operate(
+        "promote_model", f"{{version: {first}, reason: back}}", may_fail=True
+    )
+    assert build.exit_code != 0
+    assert "defines value differently from the champion" in printed
 
 
 def test_a_daily_run_needs_a_full_one_that_is_not_too_old(story, tmp_path):

@@ -53,7 +53,7 @@ def test_help_says_what_a_script_does_and_what_each_option_is(name, capsys):
     assert [option for option in mute if not re.search(r"\S  +\S", option)] == []
 
 
-@pytest.mark.parametrize("name", ["build.sh", "test.sh"])
+@pytest.mark.parametrize("name", ["build.sh", "change_version.sh", "test.sh"])
 def test_the_jobs_say_what_they_take(name):
     command = ["bash", ROOT / "scripts" / name, "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
