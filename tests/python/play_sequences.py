@@ -13,6 +13,7 @@ own: --play canary,day,rollback. Exits with 1 when anything was wrong.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -120,7 +121,7 @@ class Shop:
 class DuckWarehouse:
     """The DuckDB file: to load, run, copy and look into."""
 
-    target = "duckdb"
+    target, has_twins = "duckdb", True
 
     def __init__(self, project, folder, dbt):
         self.project, self.folder, self.dbt = project, folder, dbt
@@ -152,7 +153,11 @@ class DuckWarehouse:
         return self.dbt.run(command, self.project, environment, dies)
 
     def environment(self):
+        """What dbt needs to find it."""
         return {}
+
+    def close(self):
+        """Stop what serves it."""
 
     def read(self, query):
         """Rows of a query as dictionaries."""
@@ -207,40 +212,166 @@ class DuckWarehouse:
     def differences(self, twin):
         """Lines that say how the marts differ from those of another warehouse."""
         logs = {"scoring_runs"}
-        return compare_builds.compare(
-            twin.database, self.database, "clv", 1e-9, logs
+        return compare_builds.compare(twin.database, self.database, "clv", 1e-9, logs)
+
+
+class EmulatorWarehouse(DuckWarehouse):
+    """The same on a BigQuery emulator, which has no copies to run beside it."""
+
+    target, has_twins = "emulator_pal", False
+
+    def __init__(self, project, folder, dbt):
+        from build_emulator import LOCATION, NAME, emulator
+        from load_bigquery import open_client
+
+        super().__init__(project, folder, dbt)
+        for name in ("NO_PROXY", "no_proxy"):
+            others = os.environ.get(name)
+            os.environ[name] = ",".join(filter(None, (others, "127.0.0.1")))
+        self.stack = contextlib.ExitStack()
+        python = ROOT / ".venv" / "emulator" / "bin" / "python"
+        _, self.endpoint = self.stack.enter_context(
+            emulator(python, folder, folder / "emulator.log")
         )
+        self.client = open_client(NAME, LOCATION, self.endpoint)
+        self.copies = 0
+
+    def close(self):
+        self.stack.close()
+
+    def environment(self):
+        return {
+            "CLV_BIGQUERY_ENDPOINT": self.endpoint,
+            "CLV_BIGQUERY_SUBMISSION_METHOD": "serverless",
+        }
+
+    def load(self, lines):
+        from build_emulator import LOCATION
+        from load_bigquery import SCHEMA, push
+
+        super().load(lines)
+        push(self.client, self.database, SCHEMA, LOCATION)
+
+    def read(self, query):
+        return [dict(row) for row in self.client.query_and_wait(query)]
+
+    def names(self, schema):
+        """Tables of a dataset, which may not be there yet."""
+        if schema not in {each.dataset_id for each in self.client.list_datasets()}:
+            return []
+        functions = {each.routine_id for each in self.client.list_routines(schema)}
+        return [
+            each.table_id
+            for each in self.client.list_tables(schema)
+            if each.table_type == "TABLE" and each.table_id not in functions
+        ]
+
+    def tables(self, schema):
+        found = {}
+        for name in self.names(schema):
+            result = self.client.query_and_wait(f"select * from {schema}.{name}")
+            columns = [column.name for column in result.schema]
+            rows = Counter(repr(row.values()) for row in result)
+            found[name] = (columns, rows)
+        return found
+
+    def copy(self, folder):
+        """The marts in a DuckDB file, and state in a dataset of its own."""
+        from compare_warehouses import download
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self.copies += 1
+        twin = EmulatorCopy(folder, f"copy_{self.copies}")
+        download(self.client, "clv", twin.database)
+        self.client.create_dataset(twin.dataset, exists_ok=True)
+        self.fill(twin.dataset, "clv_state")
+        return twin
+
+    def fill(self, target, source):
+        for name in self.names(source):
+            self.client.query_and_wait(
+                f"create or replace table {target}.{name} as "
+                f"select * from {source}.{name}"
+            )
+
+    def restore_state(self, twin):
+        kept = self.names(twin.dataset)
+        for name in self.names("clv_state"):
+            if name not in kept:
+                self.client.query_and_wait(f"drop table clv_state.{name}")
+        self.fill("clv_state", twin.dataset)
+
+    def differences(self, twin):
+        now = self.copy(twin.folder / "now")
+        logs = {"scoring_runs"}
+        return compare_builds.compare(twin.database, now.database, "clv", 1e-9, logs)
+
+
+class EmulatorCopy:
+    """What was on the emulator at some time."""
+
+    def __init__(self, folder, dataset):
+        self.folder, self.dataset = folder, dataset
+        self.database = folder / "marts.duckdb"
+
+
+REF = re.compile(r"\bref\(\s*['\"](\w+)['\"]")
+# What a reader of the project needs and a run does not: parsing takes half as long without.
+UNREAD = ("data_tests", "unit_tests", "description", "exposures")
 
 
 def make_project(folder):
-    """A copy of the project without tests, with selectors for what is checked."""
+    """A copy of the project with what is wanted and all that it reads, without tests."""
     for name in ("models", "macros", "seeds", "python_models"):
         shutil.copytree(ROOT / name, folder / name)
     for name in ("dbt_project.yml", "profiles.yml"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "tests").mkdir()
+    files = {
+        path.stem: path
+        for room in ("models", "python_models")
+        for path in (folder / room).rglob("*.*")
+        if path.suffix in (".sql", ".py")
+    }
+    # Hooks and macros read models too.
+    macros = "\n".join(path.read_text() for path in (folder / "macros").rglob("*.sql"))
+    needed, found = set(), {*WANTED, *REF.findall(macros)}
+    while found:
+        needed |= found
+        read = {name for name in found if name in files}
+        found = {
+            name for each in read for name in REF.findall(files[each].read_text())
+        } - needed
+    for name in files.keys() - needed:
+        files[name].unlink()
+    for path in (folder / "models").rglob("*.md"):
+        path.unlink()
 
-    def forget_tests(part):
+    def strip(part):
         if isinstance(part, dict):
-            for name in ("data_tests", "unit_tests"):
+            for name in UNREAD:
                 part.pop(name, None)
         for each in part.values() if isinstance(part, dict) else part:
             if isinstance(each, dict | list):
-                forget_tests(each)
+                strip(each)
 
     for path in folder.rglob("_*.yml"):
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        forget_tests(content)
+        strip(content)
+        for name in ("semantic_models", "metrics", "saved_queries"):
+            content.pop(name, None)
+        content["models"] = [
+            model
+            for model in content.get("models", [])
+            if model["name"] not in files or model["name"] in needed
+        ]
         path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     selectors = yaml.safe_load((ROOT / "selectors.yml").read_text(encoding="utf-8"))
     for kind in ("daily_scoring", "weekly_backtest", "monthly_refit"):
-        wanted = [
-            {"method": "fqn", "value": name, "parents": True} for name in WANTED
-        ]
+        wanted = [{"method": "fqn", "value": name, "parents": True} for name in WANTED]
         parts = [{"method": "selector", "value": kind}, {"union": wanted}]
-        definition = {"intersection": parts}
         selectors["selectors"].append(
-            {"name": f"small_{kind}", "definition": definition}
+            {"name": f"small_{kind}", "definition": {"intersection": parts}}
         )
     (folder / "selectors.yml").write_text(yaml.safe_dump(selectors))
     return folder
@@ -267,7 +398,9 @@ class Run:
         """The sentence of a refusal."""
         text = re.sub(r"\x1b\[[0-9;]*m|^\d\d:\d\d:\d\d ", "", self.printed, flags=re.M)
         text = " ".join(text.split())
-        found = re.search(r"Error.{0,80}?(clv: (?!reads ).*?)(?: > in macro| LINE | compiled|$)", text)
+        found = re.search(
+            r"Error.{0,80}?(clv: (?!reads ).*?)(?: > in macro| LINE | compiled|$)", text
+        )
         return found[1][:400] if found else text[-400:]
 
     @property
@@ -347,7 +480,9 @@ class Sequence:
         )
         self.note(run, start)
         if run.code != 0:
-            must("clv: " in run.printed, f"{name} failed without a sentence: {run.said}")
+            must(
+                "clv: " in run.printed, f"{name} failed without a sentence: {run.said}"
+            )
             must(refused, f"{name} was refused: {run.said}")
             self.check_unchanged(before, marts, f"the refused {name}")
             return run
@@ -369,7 +504,9 @@ class Sequence:
     def pass_days(self, low, high=None):
         days = low if high is None else int(self.rng.integers(low, high + 1))
         self.day += pd.Timedelta(days, "D")
-        must(self.day < START + pd.Timedelta(30 * MONTHS_AHEAD, "D"), "the log has ended")
+        must(
+            self.day < START + pd.Timedelta(30 * MONTHS_AHEAD, "D"), "the log has ended"
+        )
         self.load()
 
     def daily(self, **options):
@@ -494,9 +631,7 @@ class Sequence:
             f"the canary serves {canaries} of {counts['buyers']} at a share of {share}",
         )
         self.check_sums(run, champion)
-        for row in self.read(
-            "select model_version, status from clv.model_registry"
-        ):
+        for row in self.read("select model_version, status from clv.model_registry"):
             is_status = self.statuses().get(row["model_version"]) == row["status"]
             must(is_status, f"model_registry says {row}, state {self.statuses()}")
 
@@ -535,7 +670,8 @@ class Sequence:
                     ("expected_purchases", ours[f"purchases_{horizon}"]),
                 ):
                     must(
-                        abs(float(row[name]) - float(value)) <= 1e-6 * abs(float(value)),
+                        abs(float(row[name]) - float(value))
+                        <= 1e-6 * abs(float(value)),
                         f"{table}.{name} at {horizon} days is {row[name]}, "
                         f"customer_lifetime_value adds up to {value}",
                     )
@@ -595,6 +731,8 @@ class Sequence:
 
     def check_against_full(self):
         """What the daily run serves is what a full one would, of the same day."""
+        if not self.warehouse.has_twins:
+            return
         twin = self.warehouse.copy(self.warehouse.folder / "full")
         run = Run("weekly_backtest", self.last.as_of, self.last.variables)
         self.execute(run, warehouse=twin)
@@ -628,7 +766,9 @@ class Sequence:
                     and abs(a - b) <= 1e-9 * max(abs(a), abs(b))
                 ):
                     wrong.append(f"{customer} {name} {a} daily, {b} full")
-        must(not wrong, f"{len(wrong)} differences to a full run: {'; '.join(wrong[:4])}")
+        must(
+            not wrong, f"{len(wrong)} differences to a full run: {'; '.join(wrong[:4])}"
+        )
 
     # -- Steps
 
@@ -715,6 +855,9 @@ class Sequence:
         ("clv_refund_days", 90),
     )
 
+    # These say what a version predicts: another one must be fitted.
+    DEFINING = ("clv_margin_rate", "clv_discount_rate", "clv_refund_days")
+
     def step_edited(self):
         """An edited variable: a daily run refuses it, a full one takes it."""
         name, value = self.EDITS[self.rng.integers(len(self.EDITS))]
@@ -726,6 +869,8 @@ class Sequence:
             self.pass_days(1)
         refused = self.play("daily_scoring", refused=True, **{name: value})
         must(name in refused.said, f"the refusal does not name {name}: {refused.said}")
+        if name in self.DEFINING and self.rng.random() < 0.3:
+            self.play("weekly_backtest", refused=True, **{name: value})
         if self.rng.random() < 0.4:
             self.daily()
             return
@@ -822,7 +967,9 @@ class Sequence:
         kind = "monthly_refit" if self.rng.random() < 0.5 else "daily_scoring"
         if (self.day - self.full_on).days > 28:
             kind = "weekly_backtest"
-        clean = self.warehouse.copy(self.warehouse.folder / "clean")
+        has_twins = self.warehouse.has_twins
+        if has_twins:
+            clean = self.warehouse.copy(self.warehouse.folder / "clean")
         if self.rng.random() < 0.7:
             dies = (WRITES_STATE, int(self.rng.integers(1, 9)))
         else:
@@ -830,6 +977,8 @@ class Sequence:
         dies = (*dies, bool(self.rng.random() < 0.5))
         self.play(kind, dies=dies)
         run = self.play(kind)
+        if not has_twins:
+            return
         other = Run(kind, run.as_of, run.variables)
         self.execute(other, warehouse=clean)
         must(other.code == 0, f"the run that nobody killed failed: {other.said}")
@@ -872,7 +1021,7 @@ class Sequence:
 
     def scores(self):
         rows = self.read(
-            "from clv_intermediate.int_scores where log_id not like '%@%'"
+            "select * from clv_intermediate.int_scores where log_id not like '%@%'"
         )
         return Counter(map(repr, rows))
 
@@ -944,18 +1093,37 @@ def drawn(seed, number, known):
     """The names of the steps of a seed; the first ones of a longer sequence."""
     weights = np.array([WEIGHTS[name] for name in known], float)
     return [
-        known[np.random.default_rng([seed, step, 1]).choice(len(known), p=weights / weights.sum())]
+        known[
+            np.random.default_rng([seed, step, 1]).choice(
+                len(known), p=weights / weights.sum()
+            )
+        ]
         for step in range(1, number + 1)
     ]
 
 
-def play_sequence(seed, steps, project, folder, dbt, say, warehouse_class=DuckWarehouse):
+WAREHOUSES = {"duckdb": DuckWarehouse, "emulator": EmulatorWarehouse}
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def play_sequence(seed, steps, project, folder, dbt, target="duckdb"):
     """Play the steps of a seed; return what was wrong, or an empty text."""
     place = folder / f"seed_{seed}"
     shutil.rmtree(place, ignore_errors=True)
+    warehouse = WAREHOUSES[target](project, place, dbt)
+    with contextlib.closing(warehouse):
+        return play_steps(seed, steps, warehouse, folder)
+
+
+def play_steps(seed, steps, warehouse, folder):
+    """Play them in a warehouse that is there."""
+    place = warehouse.folder
     sequence = Sequence(
         seed,
-        warehouse_class(project, place, dbt),
+        warehouse,
         Shop(seed % SHOPS),
         variables={
             "clv_backtest_days": [91],
@@ -972,19 +1140,16 @@ def play_sequence(seed, steps, project, folder, dbt, say, warehouse_class=DuckWa
         try:
             if number:
                 getattr(sequence, f"step_{name}")()
-            elif sequence.warehouse.target == "duckdb" and kept.exists():
+            elif sequence.warehouse.has_twins and kept.exists():
                 shutil.copy(kept / "warehouse.duckdb", place)
                 sequence.last = Run("monthly_refit", START, sequence.variables)
                 sequence.full_on = START
                 sequence.check_served(sequence.last)
             else:
                 sequence.begin()
-                if sequence.warehouse.target == "duckdb":
+                if sequence.warehouse.has_twins:
                     sequence.warehouse.copy(kept)
-            if sequence.warehouse.target == "duckdb":
-                sequence.copies.append(
-                    sequence.warehouse.copy(place / f"after_{number}")
-                )
+            sequence.copies.append(sequence.warehouse.copy(place / f"after_{number}"))
         except WrongError as error:
             wrong = str(error)
         seconds = time.monotonic() - start
@@ -1012,7 +1177,7 @@ def main(arguments=None):
     parser.add_argument("--steps", type=int, default=7, help="of each sequence")
     parser.add_argument("--until", type=int, help="replay the first steps of one seed")
     parser.add_argument("--play", help="names of steps instead, with commas between")
-    parser.add_argument("--target", choices=["duckdb", "emulator"], default="duckdb")
+    parser.add_argument("--target", choices=list(WAREHOUSES), default="duckdb")
     parser.add_argument("--folder", type=Path, help="default: a scratch folder")
     options = parser.parse_args(arguments)
     start, wrong = time.monotonic(), []
@@ -1025,9 +1190,7 @@ def main(arguments=None):
             steps = drawn(seed, options.until or options.steps, known)
             if options.play:
                 steps = options.play.split(",")
-            found = play_sequence(
-                seed, steps, project, folder, dbt, lambda text: print(text, flush=True)
-            )
+            found = play_sequence(seed, steps, project, folder, dbt, options.target)
             wrong += [found] * bool(found)
             if not options.until and not found:
                 shutil.rmtree(folder / f"seed_{seed}")

@@ -58,21 +58,29 @@ class Dbt:
 
 def die_at(pattern, number, after):
     """Kill this process at a statement that it sends, as a machine that stops does."""
+    from dbt.adapters.bigquery import BigQueryConnectionManager
     from dbt.adapters.sql import SQLConnectionManager
 
-    found, plain = [], SQLConnectionManager.add_query
+    found = []
 
-    def add_query(self, sql, *arguments, **options):
-        is_it = re.search(pattern, sql, re.IGNORECASE) is not None
-        found.extend([sql] * is_it)
-        if is_it and len(found) == number and not after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = plain(self, sql, *arguments, **options)
-        if is_it and len(found) == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
+    def watched(plain):
+        def send(self, sql, *arguments, **options):
+            is_it = re.search(pattern, sql, re.IGNORECASE) is not None
+            found.extend([sql] * is_it)
+            if is_it and len(found) == number and not after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = plain(self, sql, *arguments, **options)
+            if is_it and len(found) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
 
-    SQLConnectionManager.add_query = add_query
+        return send
+
+    for manager, name in (
+        (SQLConnectionManager, "add_query"),
+        (BigQueryConnectionManager, "execute"),
+    ):
+        setattr(manager, name, watched(getattr(manager, name)))
 
 
 def execute(cli, arguments, cwd, env, output, dies):
