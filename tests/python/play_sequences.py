@@ -107,6 +107,7 @@ class Shop:
         return self.lines[there].drop(columns="arrives")
 
     def add(self, rows):
+        """Add lines, with the day on which they arrive."""
         self.lines = pd.concat([self.lines, pd.DataFrame(rows)], ignore_index=True)
 
     def orders(self, first, last):
@@ -130,6 +131,7 @@ class DuckWarehouse:
         self.database = folder / "warehouse.duckdb"
 
     def load(self, lines):
+        """Replace the log."""
         source = self.folder / "transactions.parquet"
         lines.to_parquet(source, index=False)
         load(source, self.database, Options())
@@ -237,15 +239,18 @@ class EmulatorWarehouse(DuckWarehouse):
         self.copies = 0
 
     def close(self):
+        """Stop the emulator."""
         self.stack.close()
 
     def environment(self):
+        """What dbt needs to find it."""
         return {
             "CLV_BIGQUERY_ENDPOINT": self.endpoint,
             "CLV_BIGQUERY_SUBMISSION_METHOD": "serverless",
         }
 
     def load(self, lines):
+        """Replace the log."""
         from build_emulator import LOCATION
         from load_bigquery import SCHEMA, push
 
@@ -253,6 +258,7 @@ class EmulatorWarehouse(DuckWarehouse):
         push(self.client, self.database, SCHEMA, LOCATION)
 
     def read(self, query):
+        """Rows of a query as dictionaries."""
         return [dict(row) for row in self.client.query_and_wait(query)]
 
     def names(self, schema):
@@ -267,6 +273,7 @@ class EmulatorWarehouse(DuckWarehouse):
         ]
 
     def tables(self, schema):
+        """Table → its rows, of every table of a dataset."""
         found = {}
         for name in self.names(schema):
             result = self.client.query_and_wait(f"select * from {schema}.{name}")
@@ -288,6 +295,7 @@ class EmulatorWarehouse(DuckWarehouse):
         return twin
 
     def fill(self, target, source):
+        """Copy the tables of a dataset into another."""
         for name in self.names(source):
             self.client.query_and_wait(
                 f"create or replace table {target}.{name} as "
@@ -295,6 +303,7 @@ class EmulatorWarehouse(DuckWarehouse):
             )
 
     def restore_state(self, twin):
+        """Bring the tables of state back as a copy has them."""
         kept = self.names(twin.dataset)
         for name in self.names("clv_state"):
             if name not in kept:
@@ -302,6 +311,7 @@ class EmulatorWarehouse(DuckWarehouse):
         self.fill("clv_state", twin.dataset)
 
     def differences(self, twin):
+        """Lines that say how the marts differ from those of a copy."""
         now = self.copy(twin.folder / "now")
         logs = {"scoring_runs"}
         return compare_builds.compare(twin.database, now.database, "clv", 1e-9, logs)
@@ -316,12 +326,12 @@ class EmulatorCopy:
 
 
 REF = re.compile(r"\bref\(\s*['\"](\w+)['\"]")
-# What a reader of the project needs and a run does not: parsing takes half as long without.
+# What a reader of the project needs and a run does not, and takes time to parse.
 UNREAD = ("data_tests", "unit_tests", "description", "exposures")
 
 
 def make_project(folder):
-    """A copy of the project with what is wanted and all that it reads, without tests."""
+    """A copy of the project, without tests, of what is wanted and all that it reads."""
     for name in ("models", "macros", "seeds", "python_models"):
         shutil.copytree(ROOT / name, folder / name)
     for name in ("dbt_project.yml", "profiles.yml"):
@@ -339,9 +349,8 @@ def make_project(folder):
     while found:
         needed |= found
         read = {name for name in found if name in files}
-        found = {
-            name for each in read for name in REF.findall(files[each].read_text())
-        } - needed
+        texts = [files[name].read_text() for name in read]
+        found = {name for text in texts for name in REF.findall(text)} - needed
     for name in files.keys() - needed:
         files[name].unlink()
     for path in (folder / "models").rglob("*.md"):
@@ -405,6 +414,7 @@ class Run:
 
     @property
     def is_full(self):
+        """Whether it builds everything from nothing."""
         return self.kind != "daily_scoring"
 
 
@@ -451,6 +461,7 @@ class Sequence:
         return run
 
     def execute(self, run, dies=None, warehouse=None):
+        """Run dbt, here or in a copy, and note it."""
         start = time.monotonic()
         variables = run.variables | {
             "clv_as_of_date": f"{run.as_of:%F}",
@@ -464,6 +475,7 @@ class Sequence:
         self.note(run, start)
 
     def note(self, run, start):
+        """Keep how long a run took, to be printed."""
         run.seconds = time.monotonic() - start
         run.processor_seconds = self.warehouse.dbt.processor_seconds
         self.runs.append(run)
@@ -488,6 +500,9 @@ class Sequence:
             return run
         self.check_registry()
         self.check_appended(before, name)
+        events = "registry_events"
+        told = self.state()[events][1].total() - before[events][1].total()
+        must(told > 0, f"{name} tells the registry nothing: {run.said}")
         self.refresh()
         return run
 
@@ -498,10 +513,12 @@ class Sequence:
         self.play("daily_scoring", self.last.as_of)
 
     def load(self, lines=None):
+        """Load the log as of today, or another one."""
         lines = self.shop.delivered(self.day) if lines is None else lines
         self.warehouse.load(lines)
 
     def pass_days(self, low, high=None):
+        """Go on by some days, and load what has come."""
         days = low if high is None else int(self.rng.integers(low, high + 1))
         self.day += pd.Timedelta(days, "D")
         must(
@@ -518,9 +535,11 @@ class Sequence:
     # -- Reading
 
     def state(self):
+        """Every table of state."""
         return self.warehouse.tables("clv_state")
 
     def read(self, query):
+        """Rows of the warehouse."""
         return self.warehouse.read(query)
 
     def statuses(self):
@@ -563,6 +582,7 @@ class Sequence:
         return ours
 
     def check_unique(self):
+        """No customer is there twice."""
         for table in ("customer_lifetime_value", "customer_rfm", "customer_segments"):
             found = self.read(
                 f"select count(*) as n, count(distinct customer_id) as customers "
@@ -685,6 +705,7 @@ class Sequence:
         )
 
     def check_unchanged(self, state, marts, what):
+        """A refused run leaves state and marts as they were."""
         for schema, before in (("clv_state", state), ("clv", marts)):
             after = self.warehouse.tables(schema)
             changed = sorted(
@@ -710,6 +731,7 @@ class Sequence:
             )
 
     def check_kept(self, run, before):
+        """A run takes nothing out of state but what it replaces of its own day."""
         logs = self.read(
             "select log_id from clv_intermediate.int_logs where is_current"
         )
@@ -717,6 +739,7 @@ class Sequence:
         self.check_appended(before, run.kind, None if rebuilt else run.as_of)
 
     def check_after_death(self, run, before):
+        """What holds even in the middle of a run."""
         self.check_appended(before, f"the killed {run.kind}", run.as_of)
         self.check_unique()
         counts = Counter(self.statuses().values())
@@ -726,6 +749,7 @@ class Sequence:
         )
 
     def check_same(self, twin, what):
+        """The marts are those of a copy."""
         found = self.warehouse.differences(twin)
         must(not found, f"{what}: {'; '.join(found[:8])}")
 
@@ -773,6 +797,7 @@ class Sequence:
     # -- Steps
 
     def begin(self):
+        """The first run."""
         self.load()
         self.play("monthly_refit")
 
@@ -1020,6 +1045,7 @@ class Sequence:
         shutil.rmtree(before.folder)
 
     def scores(self):
+        """Scores of the log itself, not of its past built again."""
         rows = self.read(
             "select * from clv_intermediate.int_scores where log_id not like '%@%'"
         )
