@@ -24,7 +24,8 @@
 #   --against FILE   for target emulator: a DuckDB file that holds this build already
 #   --help           this text
 #
-# The page is report.html here, or beside the file CLV_DUCKDB_PATH.
+# The page is report.html here, or beside the file CLV_DUCKDB_PATH. It is written whatever alert
+# rings; where some table could not be built, the page of the last build stays.
 #
 # On DuckDB the tables go to the file CLV_DUCKDB_PATH, default warehouse.duckdb here. On
 # BigQuery the inputs are tables of the warehouse and nothing is loaded. Target emulator
@@ -117,11 +118,28 @@ fi
 echo "Building: the log of it is ${DBT_LOG_PATH:-logs}/dbt.log"
 quiet=' START (sql|seed|snapshot|test|unit_test|hook)| PASS | SKIP (test|unit_test|relation|exposure)|^[0-9:]+ *$'
 quiet+='| OK (created|loaded|hook:|snapshotted)|NO-OP exposure|^[0-9:]+ +(Running with|Registered|Unable to do|Found [0-9]|Concurrency)'
+results="${DBT_TARGET_PATH:-target}/run_results.json" built=true
+rm -f "$results"
 dbt --no-use-colors build --target "$target" --vars "$vars" \
     ${dbt_options[@]+"${dbt_options[@]}"} \
     | grep --line-buffered -vE "$quiet" \
-    || fail "The build failed: the lines above say where, ${DBT_LOG_PATH:-logs}/dbt.log all."
+    || built=false
+failure="The build failed: the lines above say where, ${DBT_LOG_PATH:-logs}/dbt.log all."
 
+# Whether all tables are of this run: a test failed that nothing waits for, such as that of alerts.
+tables_are_whole() {
+    python - "$results" << 'END'
+import json, pathlib, sys
+
+results = pathlib.Path(sys.argv[1])
+found = json.loads(results.read_text())["results"] if results.exists() else []
+tables = ("seed.", "model.", "snapshot.")
+states = {each["status"] for each in found if each["unique_id"].startswith(tables)}
+sys.exit(states != {"success"})
+END
+}
+
+"$built" || tables_are_whole || fail "$failure The page is that of the last build."
 if [[ "$target" == duckdb ]]; then
     python scripts/summarize.py --database "$database"
 fi
@@ -130,3 +148,4 @@ if "$page"; then
     [[ "$target" != duckdb ]] || output="$(dirname "$database")"
     python scripts/report.py --target "$target" --vars "$vars" --output "$output/report.html"
 fi
+"$built" || fail "$failure All tables are of this run."

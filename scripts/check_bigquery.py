@@ -80,6 +80,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "clv_overlay_candidates": ["offset", "free", "two_stage"],
         "clv_input_tables": dict.fromkeys(CONTRACT) | {"transactions": "transactions"},
         "clv_export_value": "none",
+        "clv_fail_on": "page",
         "clv_without_consent": "shipped",
         "clv_offer_cap_by_uplift": False,
     },

@@ -75,6 +75,7 @@ class Column:
     wanted: str
     form: str = ""  # of numbers: point, comma; of times: see TIME_SHAPES; plain: empty
     patterns: tuple[str, ...] = ()  # of times with names, or the day or month first
+    is_day: bool = False  # of times: none has a clock time
 
     @property
     def sql(self) -> str:
@@ -186,6 +187,25 @@ class Column:
             f"({self.time}) between timestamp '{earliest}' and timestamp '{LATEST}'"
         )
         return f"case when {inside} then cast({self.time} as {wanted}) end"
+
+    @property
+    def has_clock(self) -> str:
+        """SQL of whether a time is more than a day: it has a clock time, or a zone."""
+        if self.kind.startswith("TIMESTAMP WITH"):
+            return f"{self.sql} is not null"
+        clock = f"{self.value} != date_trunc('day', {self.value})"
+        if self.kind == "VARCHAR" and self.form in ("", "iso"):
+            clock += f" or {self.has_zone}"
+        return clock
+
+    @property
+    def has_zone(self) -> str:
+        """SQL of whether a time in text says its zone."""
+        zone = r"[0-9](?: ?[A-Za-z].*|[-+][0-9:]{2,8})$"
+        return (
+            f"case when length({self.text}) > 16 "
+            f"then regexp_matches(substr({self.text}, 12), {literal(zone)}) end"
+        )
 
     @property
     def time(self) -> str:

@@ -66,8 +66,13 @@ def push(client: bigquery.Client, database: Path, dataset: str, location: str) -
     ):
         # Times are in UTC: as such BigQuery takes them for instants.
         connection.execute("set TimeZone = 'UTC'")
-        for table, columns in CONTRACT.items():
+        for table in CONTRACT:
             path = Path(folder) / f"{table}.parquet"
+            relation = connection.sql(f"from {SCHEMA}.{table}")
+            columns = {
+                name: str(kind).lower().replace("(18,4)", "(18, 4)")
+                for name, kind in zip(relation.columns, relation.types, strict=True)
+            }
             selected = ", ".join(
                 f"cast({name} as timestamptz) as {name}" if kind == TIMESTAMP else name
                 for name, kind in columns.items()

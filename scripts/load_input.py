@@ -10,8 +10,10 @@ or .xlsx; a single file of another name is taken as the transactions. Without PA
 tables stay as they are; where nothing is loaded yet, the demo is.
 
 Every table ends up with exactly the columns of CONTRACT: an absent optional column is
-null, an absent optional file an empty table. All files are checked before anything is
-kept: a fault leaves the database as it was, says so in one sentence and exits with 2.
+null, an absent optional file an empty table. Times none of which has a clock time are
+kept as dates: days of the shop's time zone (var clv_time_zone); others are in UTC. All
+files are checked before anything is kept: a fault leaves the database as it was, says
+so in one sentence and exits with 2.
 Rows are numbered from the first one after the header.
 """
 
@@ -108,6 +110,7 @@ CONTRACT = {
         "spend_date": DATE,
         "spend": MONEY,
         "new_customers": COUNT,
+        "currency": TEXT,
     },
     "campaign_assignments": {
         "campaign_id": TEXT,
@@ -538,12 +541,21 @@ def check(connection, source: Source, options: Options) -> tuple[Source, dict]:
     refuse_faults(connection, source, faults | odd, result)
     if source.table == "transactions":
         refuse_useless(source, options, result)
-    return source, result
+    days = {
+        name: replace(column, is_day=True)
+        for name, column in source.columns.items()
+        if result.get((name, "times")) and not result[name, "clocks"]
+    }
+    return replace(source, columns=source.columns | days), result
 
 
 def judged_whole(source: Source) -> dict:
     """What is asked of a file as a whole."""
     asked, columns = {"rows": "count(*)"}, source.columns
+    for name, column in columns.items():
+        if column.wanted == TIMESTAMP:
+            asked[name, "times"] = f"count({column.value})"
+            asked[name, "clocks"] = f"count(*) filter ({column.has_clock})"
     if source.table != "transactions":
         return asked
     user = columns["user_id"].text
@@ -559,11 +571,7 @@ def judged_whole(source: Source) -> dict:
     }
     ts = columns["ts"]
     if ts.kind == "VARCHAR" and not ts.form:
-        zone = r"[0-9](?: ?[A-Za-z].*|[-+][0-9:]{2,8})$"
-        asked["zoned"] = (
-            f"count(*) filter (case when length({ts.text}) > 16 "
-            f"then regexp_matches(substr({ts.text}, 12), {literal(zone)}) end)"
-        )
+        asked["zoned"] = f"count(*) filter ({ts.has_zone})"
     return asked
 
 
@@ -625,9 +633,10 @@ def create(connection, table: str, source: Source | None) -> None:
     """Write one table of the contract, from its file or empty."""
     columns = source.columns if source else {}
     selected = ", ".join(
-        f"cast({columns[column].value if column in columns else 'null'} as {wanted}) "
-        f"as {column}"
+        f"cast({given.value if given else 'null'} as "
+        f"{DATE if given and given.is_day else wanted}) as {column}"
         for column, wanted in CONTRACT[table].items()
+        for given in [columns.get(column)]
     )
     origin = f"from {source.opened.sql}" if source else "where false"
     try:

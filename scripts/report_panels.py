@@ -119,8 +119,8 @@ READS: dict[str, str] = {
         select channel, cohort_month, acquisition_spend, new_customers, predicted_clv,
             status, payback_days, cac_cap
         from {channel_economics}
-        order by cohort_month desc, channel
-        limit 240""",
+        qualify dense_rank() over (order by cohort_month desc) <= 12
+        order by cohort_month desc, channel""",
     "segments": """
         select as_of_date, scheme, segment, label, customers, share_of_customers,
             share_of_expected_value, next_best_action
@@ -162,10 +162,14 @@ READS: dict[str, str] = {
         select model_version, max(status) as status, max(reason) as reason,
             max(decided_on) as decided_on, max(champion_since) as champion_since,
             max(purchase_model) as purchase_model, sum(customers) as customers,
-            max(fitted_until) as fitted_until
+            max(checked.checked_date) as checked_date
         from {model_registry}
+        cross join (
+            select max(checked_date) as checked_date from {data_freshness}
+        ) as checked
         group by model_version
-        order by 4 desc, 1 desc
+        order by case when max(status) in ('champion', 'canary') then 0 else 1 end,
+            4 desc, 1 desc
         limit 20""",
     "calibration": """
         select each.cutoff_date, each.horizon_days, decile, customers, mean_probability,
@@ -388,26 +392,20 @@ def banded(rows: Rows, unit: Unit) -> Rows:
 
 
 def served(rows: Rows, unit: Unit) -> Rows:
-    """Say from when to when each version served, oldest first."""
-    ordered = sorted(rows, key=lambda r: str(r["champion_since"] or r["decided_on"]))
-    last = max((str(row["decided_on"]) for row in rows), default=None)
-    last = max([last, *(str(row["fitted_until"]) for row in rows)], default=None)
-    reigns = [row for row in ordered if row["champion_since"]]
-    ends = dict(
-        zip(
-            (row["model_version"] for row in reigns),
-            [*(str(row["champion_since"]) for row in reigns[1:]), last],
-            strict=False,
-        )
+    """Say from when to when each version served last, oldest first."""
+    return sorted(
+        (
+            row
+            | {
+                "start": row["champion_since"] or row["decided_on"],
+                "end": row["checked_date"]
+                if row["status"] == "champion"
+                else row["decided_on"],
+            }
+            for row in rows
+        ),
+        key=lambda row: str(row["start"]),
     )
-    return [
-        row
-        | {
-            "start": row["champion_since"] or row["decided_on"],
-            "end": ends.get(row["model_version"], row["decided_on"]),
-        }
-        for row in ordered
-    ]
 
 
 def with_horizon(rows: Rows, unit: Unit) -> Rows:

@@ -237,6 +237,22 @@ def describe_segments(connection, is_forecast: bool) -> list[str]:
     return lines
 
 
+def describe_alerts(connection) -> list[str]:
+    """The alerts that are to be heard, pages first, and what to do about each."""
+    found = connection.execute(
+        """
+        select severity, rule, subject, runbook
+        from alerts
+        where quiet_because is null
+        order by severity, rule
+        """
+    ).fetchall()
+    return [
+        line("" if number else "alerts", f"{severity}: {rule} ({subject}), {runbook}")
+        for number, (severity, rule, subject, runbook) in enumerate(found)
+    ]
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -258,6 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
                 lines += describe_future(connection)
                 lines += describe_checks(connection)
             lines += describe_segments(connection, is_forecast)
+            lines += describe_alerts(connection)
             lines += where_to_look(options.database, schema)
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]

@@ -9,7 +9,7 @@
 
 {% macro default__create_table_function(relation, arguments, query) -%}
     create or replace macro {{ relation }}({{ arguments.keys() | join(', ') }}) as table (
-        {{ query }}
+        {{ within_database(query, relation.database) }}
     )
 {%- endmacro %}
 

@@ -211,6 +211,16 @@
 
         {%- do check_overlay_config() -%}
         {%- do check_export_config() -%}
+        {#- One day or channel twice would be counted twice. -#}
+        {%- for name in [
+            'clv_horizons', 'clv_backtest_days', 'clv_strata', 'clv_challenger_models',
+            'clv_suppressed_statuses', 'clv_consent_channels', 'clv_control_arms',
+        ] -%}
+            {%- do require(
+                var(name) | map('string') | map('lower') | unique | list | length == var(name) | length,
+                name, 'must not name anything twice'
+            ) -%}
+        {%- endfor -%}
     {%- endif -%}
 {% endmacro %}
 

@@ -20,9 +20,10 @@
             ) -%}
         {%- endif -%}
         {%- for last in run_query('select as_of_date, settled_until, settings from ' ~ declared).rows -%}
-        {%- set before, now, changed = fromjson(last[2]), fromjson(cut_point_settings()), [] -%}
+        {%- set before, now, changed = fromjson(last[2]), fromjson(daily_settings()), [] -%}
         {%- for name in now if before.get(name) != now[name] -%}
             {%- do changed.append(
+                name if name.startswith('clv_input') or name == 'clv_source_schema' else
                 (name if name.startswith('clv_') else 'clv_' ~ name) ~ ' (' ~ before.get(name) | tojson
                 ~ ' then, ' ~ now[name] | tojson ~ ' now)'
             ) -%}

@@ -62,7 +62,7 @@
         'events': {'user_id': text, 'ts': instant, 'event_name': text, 'metadata_json': text},
         'ad_spend': {
             'channel': text, 'spend_date': 'date', 'spend': money,
-            'new_customers': type_integer(),
+            'new_customers': type_integer(), 'currency': text,
         },
         'campaign_assignments': {
             'campaign_id': text, 'user_id': text, 'arm': text, 'assigned_at': instant,
@@ -205,7 +205,7 @@
             select
                 count(*) as rows_read
                 {%- if input == 'transactions' %},
-                {{ transaction_facts(columns) }}
+                {{ transaction_facts(columns, found) }}
                 {%- endif %}
                 {%- for column, sentence, fault, advice in faults %},
                 sum(case when {{ fault }} then 1 else 0 end) as fault_{{ loop.index }}
@@ -236,8 +236,9 @@
 {% endmacro %}
 
 {# What is said of transactions, in six columns: days, purchases and currencies. #}
-{% macro transaction_facts(columns) %}
-    {%- set day = local_date(safe_cast_to(columns['ts'], type_instant())) -%}
+{% macro transaction_facts(columns, found) %}
+    {%- set ts = columns['ts'] -%}
+    {%- set day = local_date(as_instant(ts, type_found(ts, found.values()), is_safe=true)) -%}
     {%- set currency = 'upper(' ~ trimmed('cast(' ~ columns.get('currency', "''") ~ ' as ' ~ type_text() ~ ')') ~ ')' -%}
     min({{ day }}) as first_day,
     max({{ day }}) as last_day,

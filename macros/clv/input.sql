@@ -23,10 +23,20 @@
         nullif({{ trimmed('cast(' ~ mapped ~ ' as ' ~ type ~ ')') }}, '')
     {%- elif type == type_money() -%}
         {{ as_money(mapped) }}
+    {%- elif type == type_instant() -%}
+        {{ as_instant(mapped, type_found(mapped, found)) }}
     {%- else -%}
         cast({{ mapped }} as {{ type }})
     {%- endif -%}
 {%- endmacro %}
+
+{# The type of the column of that name among found_columns, null where there is none: an expression has none. #}
+{% macro type_found(name, found) %}
+    {%- for column in found or [] if column.name | lower == name | lower -%}
+        {%- do return(column.dtype) -%}
+    {%- endfor -%}
+    {%- do return(none) -%}
+{% endmacro %}
 
 {#
     The columns that the table of an input has when the run executes, [] where there is none; null

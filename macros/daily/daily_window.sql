@@ -8,8 +8,8 @@
     a warehouse prunes partitions by literals only.
 
     lines_from      lines from here on are read again and replace those of the last run
-    reach_from      orders that a refund dated from lines_from on can reach, and the refunds of
-                    those orders
+    reach_from      days that a refund dated from lines_from on can reach, the refunds of those days
+                    and what these could reach; all that the last full run had not settled, too
     days_from       purchase days that such a refund can change; replaced as well
     settled_from    the earliest that purchase days can have been settled by the last full run
     year_from       the year before the as-of date
@@ -24,11 +24,12 @@
     {%- set refund_days = days(var('clv_refund_days')) -%}
     {%- set lines_from = (as_of - days(var('clv_lookback_days'))).replace(day=1) -%}
     {%- set days_from = (lines_from - refund_days).replace(day=1) -%}
+    {%- set settled_from = (days_from - days(var('clv_days_between_full_runs'))).replace(day=1) -%}
     {%- do return({
         'lines_from': lines_from,
-        'reach_from': lines_from - refund_days - refund_days,
+        'reach_from': [lines_from - refund_days - refund_days, settled_from] | min,
         'days_from': days_from,
-        'settled_from': (days_from - days(var('clv_days_between_full_runs'))).replace(day=1),
+        'settled_from': settled_from,
         'year_from': as_of - days(366),
         'until': (as_of.replace(day=1) + days(32)).replace(day=1),
     }) -%}
@@ -42,4 +43,19 @@
 {# The same for instants: two days earlier, for any time zone. The local day decides. #}
 {% macro instants_since(column, first_day) -%}
     {{ column }} >= timestamp '{{ first_day - modules.datetime.timedelta(2) }}'
+{%- endmacro %}
+
+{#
+    What a daily run must share with the full run that it adds to, as JSON: what is predicted, how customers
+    are cut, how far lines are read again; and, as hashes, which tables and columns are read.
+#}
+{% macro daily_settings() -%}
+    {%- set settings = fromjson(cut_point_settings()) -%}
+    {%- for name in ['clv_lookback_days', 'clv_overlay', 'clv_overlay_horizon_days'] -%}
+        {%- do settings.update({name: var(name)}) -%}
+    {%- endfor -%}
+    {%- for name in ['clv_source_schema', 'clv_input_tables', 'clv_input_columns'] -%}
+        {%- do settings.update({name: local_md5(tojson(var(name), sort_keys=true))}) -%}
+    {%- endfor -%}
+    {{- tojson(settings, sort_keys=true) | replace("'", '') -}}
 {%- endmacro %}

@@ -23,7 +23,7 @@
         {%- endfor -%}
         {%- if rows and not refused -%}
             {%- set is_scored = 'customer_lifetime_value' in succeeded -%}
-            {%- set values = var('clv_value') == 'none' -%}
+            {%- set score = 'expected_purchases_365d' if var('clv_value') == 'none' else 'clv_365d' -%}
             insert into {{ source('clv_state', 'run_results') }} (
                 invocation_id, node, resource_type, status, message, duration_seconds, started_at,
                 rows_attempted, rows_scored, model_version, as_of_date, recorded_at
@@ -33,13 +33,7 @@
                 select
                     sum(case when clv_source in ('withheld', 'refunds_only') then 0 else 1 end)
                         as rows_attempted,
-                    sum(
-                        case
-                            when {{ 'expected_purchases_365d' if values else 'clv_365d' }} >= 0
-                                then 1
-                            else 0
-                        end
-                    ) as rows_scored,
+                    sum(case when {{ is_score(score) }} then 1 else 0 end) as rows_scored,
                     (
                         select max(serving.model_version)
                         from {{ serving }} as serving

@@ -2,6 +2,7 @@
 {%- set found = found_columns('ad_spend') %}
 select
     {{ input_column('ad_spend', 'channel', type_text(), found) }} as channel,
+    upper({{ input_column('ad_spend', 'currency', type_text(), found) }}) as currency,
     {{ input_column('ad_spend', 'spend', type_money(), found) }} as spend_amount,
     {{ input_column('ad_spend', 'new_customers', type_integer(), found) }}
         as new_customers,

@@ -14,7 +14,7 @@ with texts as (
         cast(user_id as {{ type_text() }}) as user_id,
         coalesce(cast(source as {{ type_text() }}), '') as source,
         cast(body as {{ type_text() }}) as body,
-        cast(ts as {{ type_instant() }}) as written_at
+        {{ as_instant('ts') }} as written_at
     from {{ source('clv_raw', 'texts') }}
     where
         body is not null

@@ -9,7 +9,7 @@ with delivered as (
 reconciled as (
 
     select
-        coalesce(sum(spend_amount), 0) as spend_amount,
+        coalesce(sum(delivered_amount), 0) as delivered_amount,
         coalesce(sum(case when is_counted then spend_amount end), 0) as counted_amount
     from {{ ref('ad_spend_reconciliation') }}
 
@@ -24,12 +24,12 @@ channels as (
 
 select
     delivered.spend_amount as delivered_amount,
-    reconciled.spend_amount as reconciled_amount,
+    reconciled.delivered_amount as reconciled_amount,
     reconciled.counted_amount,
     channels.spend_amount as channel_amount
 from delivered
 cross join reconciled
 cross join channels
 where
-    delivered.spend_amount != reconciled.spend_amount
+    delivered.spend_amount != reconciled.delivered_amount
     or reconciled.counted_amount != channels.spend_amount

@@ -1,10 +1,48 @@
 -- What came, in every row of the backtest together, in the totals and in the cohorts, is the value
--- of the purchase days of the window, of customers who had bought by the cutoff.
+-- of the purchase days of the window, of customers who had bought by the cutoff. Every window that
+-- has ended, and at whose cutoff forecasts were not withheld, is in all of them; without value nothing
+-- is in model_backtest.
 with days as (
 
     select *
     from {{ ref('int_purchase_days') }}
     where is_purchase
+
+),
+
+reported as (
+
+    select
+        'cohort_clv' as mart,
+        'cohorts' as reported_by,
+        cutoff_date,
+        horizon_days,
+        sum(realised_value_amount) as value_amount
+    from {{ ref('cohort_clv') }}
+    where is_matured
+    group by 1, 2, 3, 4
+
+    union all
+
+    select
+        'customer_equity' as mart,
+        'totals' as reported_by,
+        cutoff_date,
+        horizon_days,
+        realised_value_amount as value_amount
+    from {{ ref('customer_equity') }}
+    where is_matured
+
+    union all
+
+    select
+        'model_backtest' as mart,
+        concat(method, ' by ', group_type) as reported_by,
+        cutoff_date,
+        horizon_days,
+        sum(realised_value_amount) as value_amount
+    from {{ ref('model_backtest') }}
+    group by 1, 2, 3, 4
 
 ),
 
@@ -14,8 +52,7 @@ windows as (
         cutoff_date,
         horizon_days,
         {{ add_days('cutoff_date', 'horizon_days') }} as horizon_end
-    from {{ ref('cohort_clv') }}
-    where is_matured
+    from reported
 
 ),
 
@@ -39,40 +76,40 @@ logged as (
 
 ),
 
-reported as (
+marts as (
 
-    select
-        'cohort_clv' as reported_by,
-        cutoff_date,
-        horizon_days,
-        sum(realised_value_amount) as value_amount
-    from {{ ref('cohort_clv') }}
-    where is_matured
-    group by 1, 2, 3
+    select 'cohort_clv' as mart
 
     union all
 
-    select
-        'customer_equity' as reported_by,
-        cutoff_date,
-        horizon_days,
-        realised_value_amount as value_amount
-    from {{ ref('customer_equity') }}
-    where is_matured
+    select 'customer_equity' as mart
+    {%- if var('clv_value') != 'none' %}
 
     union all
 
+    select 'model_backtest' as mart
+    {%- endif %}
+
+),
+
+ended as (
+
     select
-        concat(method, ' by ', group_type) as reported_by,
-        cutoff_date,
-        horizon_days,
-        sum(realised_value_amount) as value_amount
-    from {{ ref('model_backtest') }}
-    group by 1, 2, 3
+        marts.mart,
+        readiness.cutoff_date,
+        readiness.horizon_days
+    from {{ ref('int_readiness') }} as readiness
+    cross join {{ ref('int_as_of') }} as as_of
+    cross join marts
+    where
+        readiness.is_forecast
+        and {{ add_days('readiness.cutoff_date', 'readiness.horizon_days') }}
+        <= as_of.as_of_date
 
 )
 
 select
+    reported.mart,
     reported.reported_by,
     reported.cutoff_date,
     reported.horizon_days,
@@ -83,5 +120,23 @@ left join logged
     on
         reported.cutoff_date = logged.cutoff_date
         and reported.horizon_days = logged.horizon_days
--- The backtest adds up in floats.
-where abs(reported.value_amount - coalesce(logged.value_amount, 0)) > 0.01
+where
+    -- The backtest adds up in floats.
+    abs(coalesce(reported.value_amount, 0) - coalesce(logged.value_amount, 0)) > 0.01
+
+union all
+
+select
+    ended.mart,
+    'nothing' as reported_by,
+    ended.cutoff_date,
+    ended.horizon_days,
+    reported.value_amount,
+    reported.value_amount as logged_amount
+from ended
+left join reported
+    on
+        ended.mart = reported.mart
+        and ended.cutoff_date = reported.cutoff_date
+        and ended.horizon_days = reported.horizon_days
+where reported.mart is null

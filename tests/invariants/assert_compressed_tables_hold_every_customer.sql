@@ -1,5 +1,16 @@
--- What the fits read stands for every customer in the sample: compression loses nobody.
-with histories as (
+-- What the fits read stands for every customer in the sample: compression loses nobody. There is a
+-- sample of every cutoff at which forecasts are not withheld, and it is everybody while they are few.
+with readiness as (
+
+    select distinct
+        cutoff_date,
+        buyers
+    from {{ ref('int_readiness') }}
+    where is_forecast
+
+),
+
+histories as (
 
     select
         cutoff_date,
@@ -31,16 +42,24 @@ compressed_values as (
 )
 
 select
-    histories.cutoff_date,
+    readiness.cutoff_date,
+    readiness.buyers,
     histories.customers,
     compressed_histories.customers as customers_in_histories,
     histories.valued_customers,
     compressed_values.customers as customers_in_values
-from histories
+from readiness
+left join histories
+    on readiness.cutoff_date = histories.cutoff_date
 left join compressed_histories
-    on histories.cutoff_date = compressed_histories.cutoff_date
+    on readiness.cutoff_date = compressed_histories.cutoff_date
 left join compressed_values
-    on histories.cutoff_date = compressed_values.cutoff_date
+    on readiness.cutoff_date = compressed_values.cutoff_date
 where
-    histories.customers != coalesce(compressed_histories.customers, 0)
+    histories.customers is null
+    or (
+        readiness.buyers <= {{ var('clv_fit_max_customers') }}
+        and histories.customers != readiness.buyers
+    )
+    or histories.customers != coalesce(compressed_histories.customers, 0)
     or histories.valued_customers != coalesce(compressed_values.customers, 0)

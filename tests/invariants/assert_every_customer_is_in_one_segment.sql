@@ -1,5 +1,30 @@
 -- Segments are exclusive and exhaustive: every customer has one, buyers one of the twelve or
--- suppressed, others 00_prospect, refunds_only or suppressed; shares of a scheme add up to 1.
+-- suppressed, others 00_prospect, refunds_only or suppressed; the summary of a scheme has everybody
+-- who has a segment in it, and its shares add up to 1.
+with schemes as (
+
+    {% for scheme in ['clv', 'rfm'] -%}
+    select
+        '{{ scheme }}' as scheme,
+        count(*) as customers
+    from {{ ref('customer_segments') }}
+    where {{ scheme }}_segment is not null
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
+
+),
+
+summaries as (
+
+    select
+        scheme,
+        sum(customers) as customers,
+        sum(share_of_customers) as share
+    from {{ ref('segment_summary') }}
+    group by 1
+
+)
+
 select
     customers.customer_id,
     customer_segments.clv_segment
@@ -17,8 +42,14 @@ where
 union all
 
 select
-    scheme as customer_id,
-    cast(sum(share_of_customers) as {{ type_text() }}) as clv_segment
-from {{ ref('segment_summary') }}
-group by 1
-having abs(sum(share_of_customers) - 1) > 1e-9
+    schemes.scheme as customer_id,
+    cast(summaries.share as {{ type_text() }}) as clv_segment
+from schemes
+left join summaries
+    on schemes.scheme = summaries.scheme
+where
+    schemes.customers != coalesce(summaries.customers, 0)
+    or (
+        schemes.customers > 0
+        and not coalesce(abs(summaries.share - 1) <= 1e-9, false)
+    )

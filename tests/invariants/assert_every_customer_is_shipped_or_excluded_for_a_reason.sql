@@ -1,4 +1,4 @@
--- Customers are the audience and the exclusions, and nobody without consent is in the audience.
+-- Customers are the audience and the exclusions.
 with everybody as (
 
     select count(*) as customers
@@ -8,9 +8,7 @@ with everybody as (
 
 audience as (
 
-    select
-        count(*) as customers,
-        sum(case when has_consent then 0 else 1 end) as without_consent
+    select count(*) as customers
     from {{ ref('export_marketing_cloud__audience') }}
 
 ),
@@ -18,8 +16,9 @@ audience as (
 exclusions as (
 
     select
-        sum(customers) as customers,
-        sum(case when exclusion_reason = 'none' then customers end) as not_excluded
+        coalesce(sum(customers), 0) as customers,
+        coalesce(sum(case when exclusion_reason != 'none' then customers end), 0)
+            as excluded
     from {{ ref('export_marketing_cloud__exclusions') }}
 
 )
@@ -28,11 +27,10 @@ select
     everybody.customers,
     audience.customers as shippable,
     exclusions.customers as counted,
-    audience.without_consent
+    exclusions.excluded
 from everybody
 cross join audience
 cross join exclusions
 where
     everybody.customers != exclusions.customers
-    or audience.customers != exclusions.not_excluded
-    or audience.without_consent > 0
+    or everybody.customers != audience.customers + exclusions.excluded

@@ -1,13 +1,13 @@
--- Two linked ids are one customer. When not, raise var clv_identity_hops: int_identities__resolved
--- stopped before the labels had reached the end of a chain.
+-- Two linked ids are one customer, and every linked id is somebody. When not, raise var
+-- clv_identity_hops: int_identities__resolved stopped before the labels had reached the end of a chain.
 select
     links.identifier,
     links.linked_identifier,
     near_end.customer_id,
     far_end.customer_id as linked_customer_id
 from {{ ref('int_identifiers__linkable') }} as links
-inner join {{ ref('int_identities__resolved') }} as near_end
+left join {{ ref('int_identities__resolved') }} as near_end
     on links.identifier = near_end.identifier
-inner join {{ ref('int_identities__resolved') }} as far_end
+left join {{ ref('int_identities__resolved') }} as far_end
     on links.linked_identifier = far_end.identifier
-where near_end.customer_id != far_end.customer_id
+where not coalesce(near_end.customer_id = far_end.customer_id, false)

@@ -5,7 +5,7 @@ with totals as (
 
     select
         'revenue_reconciliation' as mart,
-        sum(case when is_counted then revenue_amount else 0 end) as revenue_amount
+        coalesce(sum(case when is_counted then revenue_amount end), 0) as revenue_amount
     from {{ ref('revenue_reconciliation') }}
 
     union all

@@ -1,5 +1,6 @@
 -- Up to every horizon the purchase model's forecast of a cohort is what cohort_clv publishes, and
--- the weeks of cohort_forecast are those of the same curve.
+-- the weeks of cohort_forecast are those of the same curve. As of the as-of date a cohort is there as
+-- soon as anything is expected of its customers.
 with curves as (
 
     select *
@@ -17,6 +18,18 @@ published as (
         expected_value
     from {{ ref('cohort_clv') }}
     where expected_value is not null
+
+),
+
+scores as (
+
+    select
+        as_of_date,
+        {{ month_start('first_purchase_date') }} as cohort_month,
+        sum(clv_365d) as clv
+    from {{ ref('customer_lifetime_value') }}
+    where first_purchase_date is not null
+    group by 1, 2
 
 ),
 
@@ -43,6 +56,22 @@ weeks as (
     group by 1
 
 )
+
+select
+    'nothing' as compared,
+    scores.cohort_month,
+    365 as day,
+    scores.clv as expected_value,
+    published.expected_value as forecast_value
+from scores
+left join published
+    on
+        scores.as_of_date = published.cutoff_date
+        and scores.cohort_month = published.cohort_month
+        and published.day = 365
+where scores.clv > 0 and published.cohort_month is null
+
+union all
 
 select
     'horizon' as compared,

@@ -1,6 +1,36 @@
--- Served or not, the overlay of all customers adds up to the baseline.
+-- Served or not, the overlay of all customers adds up to the baseline, and it has all customers once
+-- it has a window to learn from.
+{{ config(enabled=var('clv_overlay')) }}
+with buyers as (
+
+    select count(*) as customers
+    from {{ ref('int_histories__observed') }} as histories
+    inner join {{ ref('int_overlay__windows') }} as windows
+        on histories.cutoff_date = windows.cutoff_date
+    inner join {{ ref('int_cutoffs') }} as cutoffs
+        on histories.cutoff_date = cutoffs.cutoff_date
+    where cutoffs.is_production
+
+),
+
+overlaid as (
+
+    select
+        count(*) as customers,
+        coalesce(sum(baseline_value), 0) as baseline_value,
+        coalesce(sum(overlay_value), 0) as overlay_value
+    from {{ ref('overlay_predictions') }}
+
+)
+
 select
-    sum(baseline_value) as baseline_total,
-    sum(overlay_value) as overlay_total
-from {{ ref('overlay_predictions') }}
-having abs(sum(overlay_value) - sum(baseline_value)) > 1e-9 * sum(baseline_value)
+    buyers.customers,
+    overlaid.customers as overlaid_customers,
+    overlaid.baseline_value,
+    overlaid.overlay_value
+from buyers
+cross join overlaid
+where
+    buyers.customers != overlaid.customers
+    or abs(overlaid.overlay_value - overlaid.baseline_value)
+    > 1e-9 * overlaid.baseline_value

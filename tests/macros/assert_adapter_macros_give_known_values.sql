@@ -1,6 +1,16 @@
 -- Every adapter macro on values with known answers: the same table runs on each warehouse.
 {%- set day = "cast('2024-02-28' as date)" %}
 {%- set instant = "cast('1970-01-02 00:00:01' as timestamp)" %}
+{#- Zones west and east of UTC, and days that clocks begin an hour late or that follow a day of 25 hours. -#}
+{%- set midnights = [
+    ('America/New_York', '2024-01-01', '2024-01-01 05:00:00'),
+    ('Asia/Tokyo', '2024-01-01', '2023-12-31 15:00:00'),
+    ('Pacific/Kiritimati', '2024-01-01', '2023-12-31 10:00:00'),
+    ('Asia/Kolkata', '2024-01-01', '2023-12-31 18:30:00'),
+    ('America/Sao_Paulo', '2018-11-04', '2018-11-04 03:00:00'),
+    ('America/Sao_Paulo', '2019-02-17', '2019-02-17 03:00:00'),
+    ('Asia/Beirut', '2023-03-26', '2023-03-25 22:00:00'),
+] %}
 {%- set cases = [
     ('add_days over a leap day', add_days(day, 2), "cast('2024-03-01' as date)"),
     ('add_days backwards', add_days(day, -59), "cast('2023-12-31' as date)"),
@@ -13,6 +23,29 @@
         months_between("cast('2023-12-31' as date)", day), '2'
     ),
     ('local_date', local_date(instant), "cast('1970-01-02' as date)"),
+    (
+        'local_date of an instant in a zone', adapter.dispatch('local_date', 'clv')(
+            "cast('2024-01-01 00:30:00' as timestamp)", 'America/New_York'
+        ), "cast('2023-12-31' as date)"
+    ),
+    (
+        'as_instant of a time in a zone',
+        as_instant("cast('2024-01-01' as timestamp)", 'TIMESTAMP', time_zone='Asia/Tokyo'),
+        "cast('2024-01-01' as timestamp)"
+    ),
+    (
+        'as_instant of a text with a time',
+        as_instant("'2024-01-01 00:00:00'", time_zone='Asia/Tokyo'), "cast('2024-01-01' as timestamp)"
+    ),
+    (
+        'as_instant of a day in UTC', as_instant("'2024-01-01'", time_zone='UTC'),
+        "cast('2024-01-01' as timestamp)"
+    ),
+    (
+        'as_instant of nonsense', "coalesce(" ~ as_instant(
+            "'abc'", is_safe=true, time_zone='Asia/Tokyo'
+        ) ~ ", " ~ instant ~ ")", instant
+    ),
     ('epoch_micros', epoch_micros(instant), '86401000000'),
     ('as_money rounds half away from zero', as_money("'10.00005'"), '10.0001'),
     ('as_money of a refund', as_money("'-10.00005'"), '-10.0001'),
@@ -71,7 +104,41 @@
         "case when " ~ surrogate_key(['cast(null as string)']) ~ " = "
         ~ surrogate_key(["''"]) ~ " then 1 else 0 end", '0'
     ),
+    (
+        'surrogate_key of ordinary values is that of earlier versions',
+        surrogate_key(["'a'", '1', 'cast(null as string)']), dbt.hash("'a|1|~'")
+    ),
 ] %}
+{#- Different values, which must have different keys. -#}
+{%- for one, other in [
+    (["'a|b'", "'c'"], ["'a'", "'b|c'"]),
+    (["'a|'", "'b'"], ["'a'", "'|b'"]),
+    (["'~'", "'|'"], ["cast(null as string)", "'|'"]),
+    (["'~'"], ["cast(null as string)"]),
+    (["'~1'", "'a'"], ["'|'", "'a'"]),
+    (["'~1'", "'|'"], ["'|'", "'|'"]),
+    (["'a~'", "cast(null as string)", "'|'"], ["'a'", "'~'", "'|'"]),
+] %}
+{%- do cases.append((
+    'surrogate_key without collisions ' ~ loop.index,
+    "case when " ~ surrogate_key(one) ~ " = " ~ surrogate_key(other) ~ " then 1 else 0 end", '0'
+)) %}
+{%- endfor %}
+{%- for zone, day, start in midnights %}
+{%- set started = "cast('" ~ start ~ "' as timestamp)" %}
+{%- for value, type in [
+    ("cast('" ~ day ~ "' as date)", 'DATE'), ("cast('" ~ day ~ "' as date)", none), ("'" ~ day ~ "'", none),
+] %}
+{%- do cases.append((
+    'as_instant of ' ~ day ~ ' in ' ~ zone ~ ' ' ~ loop.index,
+    as_instant(value, type, time_zone=zone), started
+)) %}
+{%- endfor %}
+{%- do cases.append((
+    'local_date of ' ~ day ~ ' in ' ~ zone,
+    adapter.dispatch('local_date', 'clv')(started, zone), "cast('" ~ day ~ "' as date)"
+)) %}
+{%- endfor %}
 with cases as (
 
     {% for name, actual, expected in cases -%}

@@ -22,7 +22,7 @@ LINE = (
 )
 TABLES = {
     "clv_intermediate.int_transactions__resolved": LINE,
-    "clv_intermediate.int_refunds__matched": "refund_id",
+    "clv_intermediate.int_refunds__matched": "refund_id, purchase_date",
     "clv_intermediate.int_purchase_days": "customer_id, purchase_date, known_from",
     "clv_intermediate.int_purchases__to_date": "customer_id",
     "clv_intermediate.int_customers__profiled": "customer_id",
@@ -149,8 +149,11 @@ def test_a_daily_run_refuses_other_variables_than_the_full_run_had(daily):
         clv_run="daily",
         clv_as_of_date=DAILY,
         clv_margin_rate=0.35,
+        clv_lookback_days=60,
+        clv_input_columns={"transactions": {"country": None}},
         **VARS,
     )
     assert daily.exit_code != 0
-    assert "other values have clv_margin_rate (1.0 then, 0.35 now)" in printed
+    changed = "clv_input_columns, clv_lookback_days (7 then, 60 now), clv_margin_rate (1.0"
+    assert f"other values have {changed} then, 0.35 now)" in printed
     pd.testing.assert_frame_equal(daily.read("from clv.customers order by all"), before)

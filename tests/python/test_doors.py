@@ -1,6 +1,7 @@
 """Tables and variables that dbt itself refuses, before anything is built."""
 
 import os
+import shutil
 import subprocess
 
 import duckdb
@@ -43,9 +44,16 @@ def give(shop, query, table="transactions", others=()):
 
 
 def run(shop, **variables):
-    """Run the first model; return what was printed, in one line."""
+    """Run the first models; return what was printed, in one line."""
     printed = shop.call(
-        *("dbt", "--no-use-colors", "run", "--select", "stg_transactions"),
+        *(
+            "dbt",
+            "--no-use-colors",
+            "run",
+            "--select",
+            "stg_transactions",
+            "stg_consents",
+        ),
         *("--vars", yaml.safe_dump(variables)),
         may_fail=True,
     )
@@ -64,6 +72,41 @@ def test_columns_and_tables_that_are_absent_are_null_and_said_once(shop):
     assert len(staged) == 200
     assert staged["amount"].sum() == pytest.approx(2694)
     assert staged["sku"].isna().all()
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Asia/Tokyo"])
+def test_a_date_is_a_day_of_the_shop_and_a_timestamp_an_instant(shop, zone):
+    dates = (
+        "select customerno as user_id, orderedat::date as ts, nettotal as amount from o"
+    )
+    moment = "create table warehouse.clv_raw.consents as select 'c1' as user_id, "
+    moment += (
+        "'email' as channel, true as is_granted, timestamp '2024-01-01' as updated_at"
+    )
+    give(shop, dates, others=[moment])
+    said = run(shop, clv_time_zone=zone)
+    assert '"transactions": 200 lines, 2024-01-01 to 2024-07-18' in said
+    local = f"timezone('{zone}', timezone('UTC', transacted_at))"
+    assert shop.read(
+        f"select min({local}), max({local}) from clv_staging.stg_transactions"
+    ).astype(str).to_numpy().tolist() == [["2024-01-01", "2024-07-18"]]
+    staged = shop.read("select updated_at from clv_staging.stg_consents")
+    assert staged["updated_at"].astype(str).tolist() == ["2024-01-01"]
+
+
+def test_a_copy_of_the_file_under_another_name_can_be_read_and_built(shop, monkeypatch):
+    give(shop, STANDARD)
+    run(shop)
+    copy = shop.database.with_name("renamed.duckdb")
+    with duckdb.connect(str(shop.database)) as connection:
+        connection.execute("checkpoint")  # all of it in the one file
+    shutil.copy(shop.database, copy)
+    with duckdb.connect(str(copy)) as connection:
+        read = "select count(*) from clv_staging.stg_transactions"
+        assert connection.execute(read).fetchall() == [(200,)]
+    monkeypatch.setattr(shop, "database", copy)
+    assert '"renamed"."clv_raw"."transactions": 200 lines' in run(shop)
+    assert shop.exit_code == 0
 
 
 def test_all_that_is_missing_is_named_at_once_with_the_lines_to_paste(shop):
@@ -193,6 +236,23 @@ def test_transactions_that_mean_nothing_stop_with_a_sentence(
             {"clv_horizon": [30]},
             "there is no variable 'clv_horizon': clv_horizons is the nearest one",
         ),
+        (
+            {"clv_backtest_days": [91, 182, 91]},
+            "var 'clv_backtest_days' must not name anything twice; it is [91, 182, 91]",
+        ),
+        (
+            {"clv_horizons": [30, 90, 90, 180, 365]},
+            "var 'clv_horizons' must not name anything twice",
+        ),
+        (
+            {"clv_consent_channels": ["email", "Email"]},
+            "var 'clv_consent_channels' must not name anything twice",
+        ),
+        (
+            {"clv_export_bands": [10, 100, 50]},
+            "var 'clv_export_bands' must be a list of rising numbers above 0",
+        ),
+        ({"clv_currency": "eur"}, "var 'clv_currency' must be a code in capitals"),
         (
             {"clv_as_of_date": "2024-02-30"},
             "var 'clv_as_of_date' must be a date such as 2024-12-31",

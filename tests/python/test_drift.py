@@ -60,12 +60,14 @@ def shop(compiled):
     measures = """
         select
             'feature_psi' as measure, feature as subject,
-            case when is_psi_beyond_chance then psi else 0 end as measured
+            case when is_psi_beyond_chance then psi else 0 end as measured,
+            compared_date as as_of_date
         from feature_drift where not is_clock
         union all
         select
             'feature_level_shift', feature,
-            case when is_level_shift_beyond_chance then abs(level_shift) else 0 end
+            case when is_level_shift_beyond_chance then abs(level_shift) else 0 end,
+            compared_date
         from feature_drift where level_shift is not null
     """
 
@@ -173,12 +175,10 @@ def test_what_old_data_cannot_cause_is_loud_though_they_are_old(compiled):
         rules = ROOT / "seeds" / "reference" / "alert_rules.csv"
         connection.execute(f"create table alert_rules as from '{rules}'")
         connection.execute(
-            "create table int_as_of as select date '2024-12-31' as as_of_date"
-        )
-        connection.execute(
             "create table int_monitoring__measures as "
             "select distinct measure, 'all' as subject, "
-            "case when is_breached_below then -1e9 else 1e9 end as measured "
+            "case when is_breached_below then -1e9 else 1e9 end as measured, "
+            "date '2024-12-31' as as_of_date "
             "from alert_rules"
         )
         alerts = connection.sql(compiled["alerts"]).df().set_index("rule")

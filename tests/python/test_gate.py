@@ -98,7 +98,7 @@ def judge(log, purchases_module, outlook_module, tmp_path_factory):
             from scored;
             create or replace table clv_intermediate.int_parameters as from versions;
             create or replace table clv_intermediate.int_registry__statuses as
-            select '{registered}' as model_version, 'champion' as status;
+            select '{registered}' as model_version, 'champion' as role;
             delete from clv_state.registry_parameters;
             insert into clv_state.registry_parameters (model_version, stratum)
             values ('{registered}', 'all')

@@ -109,7 +109,9 @@ def test_files_are_read_as_people_have_them(
     data = content if isinstance(content, bytes) else content.encode()
     (folder / name).write_bytes(data)
     assert run(folder, database) == 0
-    assert rows(database, "select user_id, ts, amount from clv_raw.transactions") == [
+    assert rows(
+        database, "select user_id, ts::timestamp, amount from clv_raw.transactions"
+    ) == [
         ("Kd-1", datetime.datetime(2022, 1, 13), decimal.Decimal("1024.81")),
         ("Kd-2", datetime.datetime(2022, 1, 14), decimal.Decimal("49.45")),
     ]
@@ -133,6 +135,48 @@ def test_what_the_file_leaves_open_is_told(text, option, day, amount, folder, da
     assert rows(database, "select ts::date, amount from clv_raw.transactions") == [
         (datetime.date(2024, *day), decimal.Decimal(amount))
     ]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["2024-01-31", ""], "DATE"),
+        (["2024-01-31 00:00:00"], "DATE"),
+        (["31.01.2024 00:00"], "DATE"),
+        (["20240131"], "DATE"),
+        (["1706659200"], "DATE"),
+        (["2024-01-31", "2024-01-31 10:00:00"], "TIMESTAMP"),
+        (["2024-01-31T00:00:00Z"], "TIMESTAMP"),
+        (["2024-01-31 00:00:00+02:00"], "TIMESTAMP"),
+        (["", ""], "TIMESTAMP"),
+    ],
+)
+def test_times_without_a_clock_are_days(values, kind, folder, database):
+    (folder / "transactions.csv").write_text(GOOD)
+    (folder / "customers.csv").write_text(
+        "user_id,signup_ts\n" + "".join(f"u{v},{v}\n" for v in values)
+    )
+    assert run(folder, database) == 0
+    assert rows(
+        database, "select distinct typeof(signup_ts) from clv_raw.customers"
+    ) == [(kind,)]
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ("date '2024-01-31'", "DATE"),
+        ("timestamp_ns '2024-01-31 00:00:00'", "DATE"),
+        ("timestamptz '2024-01-31 00:00:00+00'", "TIMESTAMP"),
+        ("timestamp '2024-01-31 00:00:01'", "TIMESTAMP"),
+    ],
+)
+def test_typed_times_without_a_clock_are_days(given, kind, folder, database):
+    write_parquet(
+        folder / "transactions.parquet", f"select 1 as user_id, 2 as amount, {given} ts"
+    )
+    assert run(folder, database) == 0
+    assert rows(database, "select typeof(ts) from clv_raw.transactions") == [(kind,)]
 
 
 def test_columns_are_told(folder, database, capsys):
@@ -688,7 +732,7 @@ def test_text_and_numbers_in_parquet_are_parsed_like_csv(folder, database, capsy
     write_parquet(path, query.format("1706659200"))
     assert run(folder, database) == 0
     assert rows(database, "select ts from clv_raw.transactions") == [
-        (datetime.datetime(2024, 1, 31),)
+        (datetime.date(2024, 1, 31),)
     ]
     assert "as ts in seconds since 1970" in capsys.readouterr().out
 

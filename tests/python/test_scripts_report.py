@@ -226,26 +226,63 @@ def test_channels_are_summed_over_a_year_and_judged_by_their_newest_month():
     assert web["status"] == "amber"
 
 
-def test_a_version_serves_until_the_next_one_does():
-    known = {"reason": "", "customers": 1, "status": "retired"}
+def test_a_version_served_until_it_stopped_and_the_champion_still_does():
+    """The champion a, replaced in March, serves again since April: b was withdrawn."""
     rows = [
-        known | {"model_version": name, "champion_since": since, "decided_on": decided,
-                 "fitted_until": decided}
-        for name, since, decided in [
-            ("b", "2024-03-01", "2024-02-01"),
-            ("c", None, "2024-04-01"),
-            ("a", "2024-01-01", "2024-03-01"),
+        {"model_version": name, "status": status, "champion_since": since,
+         "decided_on": decided, "checked_date": "2024-06-30"}
+        for name, status, since, decided in [
+            ("b", "withdrawn", "2024-03-01", "2024-04-01"),
+            ("c", "rejected", None, "2024-05-01"),
+            ("a", "champion", "2024-04-01", "2024-04-01"),
+            ("d", "retired", "2024-01-01", "2024-02-01"),
         ]
     ]  # fmt: skip
-    drawn = {
-        row["model_version"]: (row["start"], row["end"])
+    assert [
+        (row["model_version"], row["start"], row["end"])
         for row in panels.served(rows, DOLLARS)
-    }
-    assert drawn == {
-        "a": ("2024-01-01", "2024-03-01"),
-        "b": ("2024-03-01", "2024-04-01"),
-        "c": ("2024-04-01", "2024-04-01"),
-    }
+    ] == [
+        ("d", "2024-01-01", "2024-02-01"),
+        ("b", "2024-03-01", "2024-04-01"),
+        ("a", "2024-04-01", "2024-06-30"),
+        ("c", "2024-05-01", "2024-05-01"),
+    ]
+
+
+def test_the_champion_is_read_however_many_came_later():
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create table registry as select 'v' || n as model_version, "
+            "if(n = 100, 'champion', 'rejected') as status, 'r' as reason, "
+            "date '2024-01-01' + to_days(n::int) as decided_on, "
+            "null::date as champion_since, 'bgnbd' as purchase_model, 1 as customers "
+            "from range(100, 140) as numbers(n)"
+        )
+        connection.execute(
+            "create table freshness as select date '2024-12-31' as checked_date"
+        )
+        found = connection.execute(
+            panels.READS["versions"].format(
+                model_registry="registry", data_freshness="freshness"
+            )
+        ).fetchall()
+    assert len(found) == 20
+    assert found[0][:2] == ("v100", "champion")
+
+
+def test_channels_are_read_by_months_however_many_there_are():
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create table economics as select 'c' || channel as channel, "
+            "date '2023-01-01' + to_months(month::int) as cohort_month, "
+            "1 as acquisition_spend, 1 as new_customers, 1 as predicted_clv, "
+            "'green' as status, 1 as payback_days, 1 as cac_cap "
+            "from range(30) as c(channel), range(20) as m(month)"
+        )
+        found = connection.execute(
+            panels.READS["channels"].format(channel_economics="economics")
+        ).fetchall()
+    assert len(found) == 12 * 30
 
 
 # -- The queries, on the demo
@@ -445,7 +482,7 @@ def made_up(unit=DOLLARS):
         "versions": [
             {"model_version": f"{since or decided}-1a2b3c4d", "status": status,
              "reason": "better by 2 %", "decided_on": decided, "champion_since": since,
-             "purchase_model": "bgnbd", "customers": 5000, "fitted_until": decided}
+             "purchase_model": "bgnbd", "customers": 5000, "checked_date": str(day)}
             for since, decided, status in [
                 ("2024-05-31", "2024-06-30", "champion"),
                 (None, "2024-04-30", "rejected"),

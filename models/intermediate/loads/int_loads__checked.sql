@@ -130,7 +130,6 @@ united as (
         accepted.purchase_days as accepted_purchase_days,
         accepted.refund_count as accepted_refund_count,
         accepted.sales_amount as accepted_sales_amount,
-        accepted.as_of_date as accepted_as_of_date,
         profiled.first_customer_hash,
         profiled.last_customer_hash
     from profiled
@@ -215,11 +214,7 @@ compared as (
         sum(purchase_days){{ before }} as purchase_days_before,
         sum(sales_amount){{ before }} as sales_amount_before,
         avg(median_sale_amount){{ before }} as median_sale_amount_before,
-        min(transaction_month){{ before }} as first_month_before,
-        coalesce(
-            {{ add_months('transaction_month', 1) }}
-            <= {{ add_days('accepted_as_of_date', 1) }}, false
-        ) as is_closed
+        min(transaction_month){{ before }} as first_month_before
     from united
 
 ),
@@ -229,7 +224,13 @@ expected as (
     select
         compared.*,
         span.last_transaction_date as last_day,
+        accepted_span.as_of_date as accepted_as_of_date,
         accepted_span.as_of_date is null as is_first_load,
+        -- Whether the last load had lines of the month or not.
+        coalesce(
+            {{ add_months('compared.transaction_month', 1) }}
+            <= {{ add_days('accepted_span.as_of_date', 1) }}, false
+        ) as is_closed,
         compared.transaction_month = span.last_month
         and row_number() over (
             partition by compared.transaction_month
@@ -262,9 +263,10 @@ judged as (
         *,
         {{ days_between('last_day', 'expected_day') }} as missing_days,
         -- Months too small to be judged alone are judged together, beside the newest closed one.
-        sum(case when is_closed then line_count else 0 end) over (partition by currency)
-            as closed_line_count,
-        sum(case when is_closed then accepted_line_count else 0 end) over (
+        sum(case when is_closed then coalesce(line_count, 0) else 0 end) over (
+            partition by currency
+        ) as closed_line_count,
+        sum(case when is_closed then coalesce(accepted_line_count, 0) else 0 end) over (
             partition by currency
         ) as accepted_closed_line_count,
         is_closed and transaction_month = max(
@@ -282,37 +284,46 @@ judged as (
 {%- set month %}substr(cast(transaction_month as {{ type_text() }}), 1, 7){% endset %}
 {%- set accepted_on %}cast(accepted_as_of_date as {{ type_text() }}){% endset %}
 {%- set scale = var('clv_load_max_scale') %}
+{%- set count_chance = '3 * sqrt(greatest(coalesce({}, 0), 4))' %}
+{%- set sales_chance =
+    '3 * accepted_sales_amount / sqrt(nullif(accepted_purchase_days, 0))' %}
 
 faulted as (
 
     select
         *,
         case
-            -- A change beyond the tolerance and beyond chance in a count of that size.
-            {%- for column, name, measure, size in [
-                ('ts', 'lines', 'line_count', 'line_count'),
-                ('user_id', 'purchase days', 'purchase_days', 'purchase_days'),
-                ('is_refund', 'refunds', 'refund_count', 'refund_count'),
-                ('amount', 'sales', 'sales_amount', 'purchase_days'),
+            -- A change beyond the tolerance and beyond chance in a count of that size; where there
+            -- was none, chance leaves six.
+            {%- for column, name, measure in [
+                ('ts', 'lines', 'line_count'),
+                ('user_id', 'purchase days', 'purchase_days'),
+                ('is_refund', 'refunds', 'refund_count'),
+                ('amount', 'sales', 'sales_amount'),
             ] %}
+            {%- set chance = sales_chance if measure == 'sales_amount'
+                else count_chance.format('accepted_' ~ measure) %}
             when
                 is_closed
-                and abs(coalesce({{ measure }}, 0) - accepted_{{ measure }})
-                > accepted_{{ measure }}
-                * ({{ tolerance }} + 3 / sqrt(nullif(accepted_{{ size }}, 0)))
+                and abs(
+                    coalesce({{ measure }}, 0) - coalesce(accepted_{{ measure }}, 0)
+                )
+                > {{ tolerance }} * coalesce(accepted_{{ measure }}, 0)
+                + {{ chance }}
                 then concat(
                     'transactions.{{ column }} gives ',
                     cast(coalesce({{ measure }}, 0) as {{ type_text() }}),
                     ' {{ name }} for ',
                     {{ month }}, ', the load accepted as of ', {{ accepted_on }},
-                    ' gave ', cast(accepted_{{ measure }} as {{ type_text() }})
+                    ' gave ',
+                    cast(coalesce(accepted_{{ measure }}, 0) as {{ type_text() }})
                 )
             {%- endfor %}
             when
                 is_newest_closed
                 and abs(closed_line_count - accepted_closed_line_count)
-                > accepted_closed_line_count
-                * ({{ tolerance }} + 3 / sqrt(nullif(accepted_closed_line_count, 0)))
+                > {{ tolerance }} * accepted_closed_line_count
+                + {{ count_chance.format('accepted_closed_line_count') }}
                 then concat(
                     'transactions.ts gives ',
                     cast(closed_line_count as {{ type_text() }}), ' lines up to ',

@@ -48,6 +48,10 @@ select
     sum((probability - bought) * (probability - bought)) as squared_error,
     sum(expected_purchases) as expected_purchases,
     sum(realised_purchases) as realised_purchases,
+    sum(
+        (expected_purchases - realised_purchases)
+        * (expected_purchases - realised_purchases)
+    ) as purchase_squared_error,
     sum(expected_value) as expected_value,
     sum(realised_value) as realised_value
 from predicted

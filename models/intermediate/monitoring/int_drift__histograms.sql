@@ -1,6 +1,8 @@
 -- grain: one row per period, feature and value: what is compared, counted
--- Money in logs, in steps of 2 %: relative changes count, and the number of rows stays small.
-with observed as (
+-- Money in logs, in steps of 2 %: relative changes count, and the number of rows stays small. A daily
+-- run counts the scores anew, and leaves the features as the last full run counted them.
+with {% if not is_daily() -%}
+observed as (
 
     select *
     from {{ ref('int_drift__observed') }}
@@ -24,6 +26,7 @@ histories as (
 
 ),
 
+{% endif -%}
 scores as (
 
     select *
@@ -44,7 +47,7 @@ scored_before as (
         on profiles.as_of_date < as_of.as_of_date
     qualify dense_rank() over (
         partition by as_of.as_of_date
-        order by profiles.recorded_at desc
+        order by profiles.as_of_date desc, profiles.recorded_at desc
     ) = 1
 
 ),
@@ -63,7 +66,7 @@ counted as (
         ('histories', 'recency_days', true, 'recency_days', none),
         ('histories', 'age_days', true, 'age_days', none),
         ('histories', 'days_since_last_purchase', true, 'days_since_last_purchase', none),
-    ] %}
+    ] if not is_daily() %}
     select
         period,
         '{{ feature }}' as feature,
@@ -107,3 +110,19 @@ select
     cast(customers as {{ type_integer() }}) as customers,
     cutoff_date
 from counted
+{%- if is_daily() %}
+
+union all
+
+select
+    histogram_id,
+    period,
+    feature,
+    is_clock,
+    number,
+    label,
+    customers,
+    cutoff_date
+from {{ this }}
+where feature != 'score'
+{%- endif %}

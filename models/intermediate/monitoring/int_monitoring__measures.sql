@@ -1,4 +1,11 @@
 -- grain: one row per measure and subject: every number that a rule of alert_rules may look at
+{#- Made of tables that daily runs leave as the last full run made them. -#}
+{%- set measured_in_full_runs = [
+    'withheld_horizons', 'unchecked_horizons', 'regular_customer_rate', 'flagged_fits',
+    'feature_psi', 'feature_level_shift', 'brier_skill', 'calibration_error',
+    'largest_calibration_error', 'purchase_bias', 'tracking_error_in_sample',
+    'tracking_error_after', 'largest_identity',
+] %}
 with drift as (
 
     select
@@ -11,16 +18,75 @@ with drift as (
 
 ),
 
+-- The newest cutoff whose 90 days are over: everyone, and the deciles.
+calibrations as (
+
+    select
+        *,
+        sqrt(greatest(mean_probability * (1 - mean_probability), 0) / customers)
+            as standard_error
+    from {{ ref('model_calibration') }}
+    where horizon_days = 90
+    qualify rank() over (partition by horizon_days order by cutoff_date desc) = 1
+
+),
+
+-- What chance does in a shop of this size is no news: here and below, what it exceeds once in 2,000
+-- times. The distance of a normal number from its mean is 0.80 deviations on average, give or take 0.60.
+deciles as (
+
+    select
+        max(
+            case
+                when calibration_error > 3.29 * standard_error then calibration_error
+                else 0
+            end
+        ) as largest_error_of_note,
+        (
+            0.80 * sum(customers * standard_error)
+            + 3.29 * 0.60 * sqrt(sum(power(customers * standard_error, 2)))
+        ) / sum(customers) as mean_error_by_chance
+    from calibrations
+    where decile > 0
+
+),
+
+surprises as (
+
+    select
+        cutoff_date,
+        sqrt(sum(purchase_squared_error)) as purchases_by_chance
+    from {{ ref('int_calibration__histograms') }}
+    where horizon_days = 90
+    group by 1
+
+),
+
 calibration as (
 
-    select *
-    from {{ ref('model_calibration') }}
-    where decile = 0
-    -- The newest cutoff whose 90 days are over.
-    qualify horizon_days = 90 and row_number() over (
-        partition by horizon_days
-        order by cutoff_date desc
-    ) = 1
+    select
+        calibrations.brier_skill,
+        deciles.largest_error_of_note,
+        case
+            when calibrations.calibration_error > deciles.mean_error_by_chance
+                then calibrations.calibration_error
+            else 0
+        end as error_of_note,
+        case
+            when
+                abs(calibrations.expected_purchases - calibrations.realised_purchases)
+                > 3.29 * surprises.purchases_by_chance
+                then abs(
+                    calibrations.expected_purchases
+                    / nullif(calibrations.realised_purchases, 0) - 1
+                )
+            else 0
+        end as purchase_bias_of_note
+    from calibrations
+    cross join deciles
+    inner join surprises
+        on calibrations.cutoff_date = surprises.cutoff_date
+    where calibrations.decile = 0
 
 ),
 
@@ -81,7 +147,9 @@ identities as (
 
     select
         customer_id,
-        count(*) as identifiers
+        count(*) as identifiers,
+        sum(case when substr(identifier, 1, 8) = 'account:' then 1 else 0 end)
+            as accounts
     from {{ ref('int_identities__resolved') }}
     group by 1
 
@@ -134,7 +202,8 @@ united as (
     select
         case when subject = 'parameters' then 'fit_age' else 'data_age' end as measure,
         subject,
-        age_days / usual_days as measured
+        -- What is not there is as old as can be.
+        coalesce(age_days / usual_days, 9999) as measured
     from {{ ref('data_freshness') }}
 
     union all
@@ -214,9 +283,9 @@ united as (
 
     {%- for measure, expression in {
         'brier_skill': 'brier_skill',
-        'calibration_error': 'calibration_error',
-        'largest_calibration_error': 'largest_calibration_error',
-        'purchase_bias': 'abs(expected_purchases / nullif(realised_purchases, 0) - 1)',
+        'calibration_error': 'error_of_note',
+        'largest_calibration_error': 'largest_error_of_note',
+        'purchase_bias': 'purchase_bias_of_note',
     }.items() %}
 
     union all
@@ -327,6 +396,17 @@ united as (
         cast(max(identifiers) as {{ type_double() }}) as measured
     from identities
 
+    union all
+
+    select
+        'merged_accounts' as measure,
+        'all' as subject,
+        cast(
+            sum(case when accounts > 1 then accounts - 1 else 0 end)
+            as {{ type_double() }}
+        ) as measured
+    from identities
+
     {%- for measure in ['budget_use', 'redemption_excess'] %}
 
     union all
@@ -341,8 +421,20 @@ united as (
 )
 
 select
-    measure,
-    subject,
-    measured
+    united.measure,
+    united.subject,
+    united.measured,
+    case
+        when
+            united.measure in (
+                {%- for measure in measured_in_full_runs %}
+                '{{ measure }}'{{ ',' if not loop.last }}
+                {%- endfor %}
+            )
+            then full_run.as_of_date
+        else as_of.as_of_date
+    end as as_of_date
 from united
-where measured is not null
+cross join {{ ref('int_as_of') }} as as_of
+cross join {{ ref('int_settled_until') }} as full_run
+where united.measured is not null

@@ -6,6 +6,7 @@ select
     count(*) as customers,
     max(as_of_date) as as_of_date
 from {{ ref('customer_lifetime_value') }}
--- In a short log nobody was a prospect a year ago, and those of today have no prior.
-where {{ score }} is not null
+-- In a short log nobody was a prospect a year ago, and those of today have no prior. What is negative or
+-- not finite has no logarithm: score_coverage counts it.
+where {{ is_score(score) }}
 group by 1

@@ -5,6 +5,8 @@
 -- win, it serves only where it is surely better in both. A loss at any other horizon counts too.
 -- A deviance is no judge: a few customers of whom nothing was expected would decide.
 {%- set fitted = var('clv_overlay_horizon_days') %}
+{%- set squared_days = 'cast(reasoned.worse_squared_days as ' ~ type_text() ~ ')' %}
+{%- set absolute_days = 'cast(reasoned.worse_absolute_days as ' ~ type_text() ~ ')' %}
 with cutoffs as (
 
     select distinct cutoff_date
@@ -83,8 +85,8 @@ judged as (
         abs(overlay_bias) <= abs(baseline_bias) + 0.02 as is_unbiased,
         squared_excess + squared_excess_margin < 0 as is_better_squared,
         absolute_excess + absolute_excess_margin < 0 as is_better_absolute,
-        squared_excess - squared_excess_margin > 0
-        or absolute_excess - absolute_excess_margin > 0 as is_worse
+        squared_excess - squared_excess_margin > 0 as is_worse_squared,
+        absolute_excess - absolute_excess_margin > 0 as is_worse_absolute
     from summed
 
 ),
@@ -122,7 +124,16 @@ verdicts as (
                 case when judged.horizon_days = {{ fitted }} then judged.customers end
             ), 0
         ) as customers,
-        max(case when judged.is_worse then 1 else 0 end) = 1 as is_worse,
+        {%- for error in ['squared', 'absolute'] %}
+        min(case when judged.is_worse_{{ error }} then judged.horizon_days end)
+            as worse_{{ error }}_days,
+        {%- endfor %}
+        max(
+            case
+                when judged.is_worse_squared or judged.is_worse_absolute then 1
+                else 0
+            end
+        ) = 1 as is_worse,
         max(
             case
                 when
@@ -202,6 +213,17 @@ select
     cast(horizons.horizon_days as {{ type_integer() }}) as horizon_days,
     reasoned.reason in ('better', 'better for everyone', 'better here') as is_overlay,
     reasoned.reason,
+    case
+        when reasoned.reason not in ('worse', 'worse here') then null
+        when reasoned.worse_squared_days is null
+            then concat('absolute error at ', {{ absolute_days }}, ' days')
+        when reasoned.worse_absolute_days is null
+            then concat('squared error at ', {{ squared_days }}, ' days')
+        else concat(
+            'squared error at ', {{ squared_days }}, ' days, ',
+            'absolute error at ', {{ absolute_days }}, ' days'
+        )
+    end as worse_in,
     -- The first that wins, else the first of all.
     dense_rank() over (
         partition by reasoned.cutoff_date

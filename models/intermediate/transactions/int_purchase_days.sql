@@ -27,6 +27,7 @@ sold as (
         purchase_date,
         -- A line without an order id is an order of its own.
         sum(case when order_id is null then line_count else 1 end) as order_count,
+        sum(line_count) as line_count,
         sum(revenue_amount) as revenue_amount,
         sum(margin_amount) as margin_amount
     from orders
@@ -41,6 +42,7 @@ refunded as (
         purchase_date,
         refund_date,
         sum(case when completes_refund then 1 else 0 end) as order_count,
+        sum(line_count) as line_count,
         sum(revenue_amount) as revenue_amount,
         sum(margin_amount) as margin_amount
     from {{ ref('int_refunds__matched') }}
@@ -70,6 +72,7 @@ before_refunds as (
         sold.customer_id,
         sold.purchase_date,
         sold.order_count,
+        sold.line_count,
         sold.revenue_amount,
         sold.margin_amount,
         sold.purchase_date as known_from,
@@ -85,6 +88,7 @@ before_refunds as (
 
 ),
 
+{%- set measures = ['order_count', 'line_count', 'revenue_amount', 'margin_amount'] %}
 {%- set so_far %} over (
             partition by refunded.customer_id, refunded.purchase_date
             order by refunded.refund_date
@@ -97,7 +101,7 @@ after_refunds as (
     select
         sold.customer_id,
         sold.purchase_date,
-        {%- for measure in ['order_count', 'revenue_amount', 'margin_amount'] %}
+        {%- for measure in measures %}
         sold.{{ measure }} - sum(refunded.{{ measure }}){{ so_far }} as {{ measure }},
         {%- endfor %}
         refunded.refund_date as known_from,
@@ -127,15 +131,20 @@ versions as (
 
 select
     customer_id,
+    {%- if var('clv_value') == 'none' %}
+    -- An order has a line at least, whichever lines were taken back.
+    cast(least(order_count, line_count) as {{ type_integer() }}) as order_count,
+    {%- else %}
     cast(order_count as {{ type_integer() }}) as order_count,
+    {%- endif %}
     {{ as_money('revenue_amount') }} as revenue_amount,
     {{ as_money('margin_amount') }} as margin_amount,
     {%- if var('clv_value') == 'none' %}
     cast(null as {{ type_money() }}) as value_amount,
-    order_count > 0 as is_purchase,
+    order_count > 0 and line_count > 0 as is_purchase,
     {%- else %}
     {{ as_money(var('clv_value') ~ '_amount') }} as value_amount,
-    -- A day that brought nothing, or less, is no purchase.
+    -- A day that brought nothing, or of which refunds left nothing, is no purchase.
     revenue_amount > 0 as is_purchase,
     {%- endif %}
     purchase_date,

@@ -5,5 +5,5 @@
 select
     as_of_date,
     {{ month_start(add_days(lines_from, -var('clv_refund_days'))) }} as settled_until,
-    '{{ cut_point_settings() | trim }}' as settings
+    '{{ daily_settings() }}' as settings
 from {{ ref('int_as_of') }}

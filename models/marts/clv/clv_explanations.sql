@@ -1,6 +1,6 @@
 -- grain: one row per customer whom the overlay serves and family of reasons
--- The factors of a customer multiply to what the overlay makes of her baseline; `everyone` is what it
--- makes of all customers alike.
+-- The factors of a customer multiply to that on their baseline and the floor that is added to every
+-- baseline; `everyone` is what it makes of all customers alike.
 {%- if var('clv_overlay') %}
 with contributions as (
 

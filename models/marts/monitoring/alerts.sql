@@ -22,7 +22,10 @@ judged as (
         rules.runbook,
         measures.subject,
         measures.measured,
-        case when rules.is_breached_below then -1 else 1 end as direction
+        case when rules.is_breached_below then -1 else 1 end as direction,
+        -- NaN is no number of which all is well; it differs from itself when subtracted.
+        measures.measured - measures.measured != 0 as is_no_number,
+        measures.as_of_date
     from {{ ref('int_monitoring__measures') }} as measures
     inner join rules
         on measures.measure = rules.measure
@@ -33,9 +36,11 @@ breached as (
 
     select
         *,
-        coalesce(direction * measured > direction * fail_limit, false) as is_failed
+        coalesce(
+            is_no_number or direction * measured > direction * fail_limit, false
+        ) as is_failed
     from judged
-    where direction * measured > direction * warn_limit
+    where is_no_number or direction * measured > direction * warn_limit
 
 ),
 
@@ -53,9 +58,12 @@ worst as (
 
 ),
 
+-- What is wrong today explains nothing that the last full run measured.
 causes as (
 
-    select distinct cause
+    select distinct
+        cause,
+        as_of_date
     from breached
     where is_failed
 
@@ -79,9 +87,10 @@ select
     end as quiet_because,
     worst.owner,
     concat('models/runbooks.md#', replace(worst.runbook, '_', '-')) as runbook,
-    as_of.as_of_date
+    worst.as_of_date
 from worst
-cross join {{ ref('int_as_of') }} as as_of
 left join causes
-    on worst.explained_by = causes.cause
+    on
+        worst.explained_by = causes.cause
+        and worst.as_of_date = causes.as_of_date
 where worst.position = 1

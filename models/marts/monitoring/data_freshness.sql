@@ -100,11 +100,12 @@ newest as (
 
     union all
 
-    -- Right after a rollback buyers have the scores of an earlier run.
+    -- Right after a rollback buyers, or those whom one of two versions serves, have the scores of an
+    -- earlier run.
     select
         'scores' as subject,
         coalesce(
-            max(case when first_purchase_date is not null then scored_on end),
+            min(case when first_purchase_date is not null then scored_on end),
             max(as_of_date)
         ) as newest_date
     from {{ ref('customer_lifetime_value') }}

@@ -10,8 +10,18 @@ select
     decisions.overlay_rmse,
     decisions.baseline_bias,
     decisions.overlay_bias,
+    decisions.absolute_excess,
+    decisions.absolute_excess_margin,
     decisions.is_overlay,
-    decisions.reason,
+    case
+        when decisions.worse_in is not null
+            then concat(decisions.reason, ': ', decisions.worse_in)
+        when decisions.windows = 0 and decisions.reason != 'no window has ended'
+            then concat(
+                decisions.reason, ' over shorter horizons: no window of this has ended'
+            )
+        else decisions.reason
+    end as reason,
     decisions.cutoff_date as as_of_date
 from {{ ref('int_overlay__decisions') }} as decisions
 inner join {{ ref('int_cutoffs') }} as cutoffs
@@ -22,7 +32,8 @@ where cutoffs.is_production and decisions.is_chosen
     'cohort_group': type_text(), 'horizon_days': type_integer(), 'candidate': type_text(),
     'cutoffs': type_integer(), 'customers': type_integer(), 'baseline_rmse': type_double(),
     'overlay_rmse': type_double(), 'baseline_bias': type_double(),
-    'overlay_bias': type_double(), 'is_overlay': 'boolean', 'reason': type_text(),
+    'overlay_bias': type_double(), 'absolute_excess': type_double(),
+    'absolute_excess_margin': type_double(), 'is_overlay': 'boolean', 'reason': type_text(),
     'as_of_date': 'date',
 }) }}
 {%- endif %}

@@ -1,6 +1,7 @@
 -- grain: one row per thing that can happen to a transaction line, and delivered currency
 -- Every line is in one row: delivered_amount adds up to the input's own total, and revenue_amount of
 -- the counted rows to that of customers. Within a row they differ by sign and exchange rate alone.
+-- Of a refund that found a purchase for a part of it, the line is with that part, the rest has none.
 {%- set dispositions = {
     'purchase': true, 'refund': true, 'refund_delivered_positive': true, 'negative_sale': true,
     'unmatched_refund': false, 'duplicate': false, 'no_user': false, 'after_as_of': false,
@@ -59,7 +60,73 @@ keyed as (
 
 ),
 
-happened as (
+-- What found no purchase, of each refund; in all of it, or in a part.
+set_aside as (
+
+    select
+        refund_id,
+        max(case when is_matched then 1 else 0 end) as is_partly_matched,
+        sum(case when is_matched then 0 else revenue_amount end) as revenue_amount
+    from {{ ref('int_refunds__matched') }}
+    group by 1
+    having max(case when is_matched then 0 else 1 end) = 1
+
+),
+
+-- Lines of one refund in several ways or currencies bear it by their revenue.
+parts as (
+
+    select
+        keyed.*,
+        set_aside.is_partly_matched,
+        cast(set_aside.revenue_amount as {{ type_double() }}) / cast(
+            nullif(sum(keyed.revenue_amount) over (partition by keyed.refund_id), 0)
+            as {{ type_double() }}
+        ) as part_aside,
+        sum(keyed.revenue_amount) over (
+            partition by keyed.refund_id
+            order by keyed.disposition, keyed.delivered_currency
+            rows between unbounded preceding and current row
+        ) as refund_amount_so_far
+    from keyed
+    left join set_aside
+        on keyed.refund_id = set_aside.refund_id
+
+),
+
+split as (
+
+    select
+        *,
+        case
+            when is_partly_matched = 1
+                then
+                    {{ as_money('refund_amount_so_far * part_aside') }}
+                    - {{ as_money(
+                        '(refund_amount_so_far - revenue_amount) * part_aside'
+                    ) }}
+            else 0
+        end as aside_revenue
+    from parts
+
+),
+
+divided as (
+
+    select
+        *,
+        case
+            when delivered_amount = revenue_amount then -aside_revenue
+            when delivered_amount = -revenue_amount then aside_revenue
+            else
+                {{ as_money('delivered_amount * cast(-aside_revenue as ' ~ type_double()
+                    ~ ') / cast(nullif(revenue_amount, 0) as ' ~ type_double() ~ ')') }}
+        end as aside_delivered
+    from split
+
+),
+
+counted as (
 
     select
         case
@@ -79,16 +146,26 @@ happened as (
 
     select
         case
-            when matched.is_matched then keyed.disposition
-            else 'unmatched_refund'
+            when is_partly_matched = 0 then 'unmatched_refund'
+            else disposition
         end as disposition,
-        keyed.delivered_currency,
-        sum(keyed.line_count) as line_count,
-        sum(keyed.delivered_amount) as delivered_amount,
-        sum(keyed.revenue_amount) as revenue_amount
-    from keyed
-    left join {{ ref('int_refunds__matched') }} as matched
-        on keyed.refund_id = matched.refund_id
+        delivered_currency,
+        sum(line_count) as line_count,
+        sum(delivered_amount - coalesce(aside_delivered, 0)) as delivered_amount,
+        sum(revenue_amount + aside_revenue) as revenue_amount
+    from divided
+    group by 1, 2
+
+    union all
+
+    select
+        'unmatched_refund' as disposition,
+        delivered_currency,
+        0 as line_count,
+        sum(coalesce(aside_delivered, 0)) as delivered_amount,
+        -sum(aside_revenue) as revenue_amount
+    from divided
+    where is_partly_matched = 1
     group by 1, 2
 
     union all
@@ -101,6 +178,19 @@ happened as (
         sum(duplicate_amount) as revenue_amount
     from lines
     where duplicate_count > 0
+    group by 1, 2
+
+),
+
+happened as (
+
+    select
+        disposition,
+        delivered_currency,
+        sum(line_count) as line_count,
+        sum(delivered_amount) as delivered_amount,
+        sum(revenue_amount) as revenue_amount
+    from counted
     group by 1, 2
 
 ),

@@ -6,9 +6,7 @@ with customers as (
     select
         customers.customer_id,
         coalesce(customers.acquisition_source, 'unknown') as acquisition_source,
-        -- NaN and infinity are no score: both differ from themselves when subtracted.
-        coalesce({{ score }} >= 0 and {{ score }} - {{ score }} = 0, false)
-            as is_scored,
+        {{ is_score(score) }} as is_scored,
         coalesce(scores.clv_source, '') = 'cohort_prior' as is_prior
     from {{ ref('customers') }} as customers
     left join {{ ref('customer_lifetime_value') }} as scores

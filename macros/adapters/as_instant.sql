@@ -1,0 +1,45 @@
+{#
+    A time of an input as an instant in UTC. A day without a clock time, of type date or as text, is
+    one of the time zone of var clv_time_zone and begins there; every other time says itself when it
+    was. `type` is that of the column as the warehouse names it, null where nobody knows it;
+    `is_safe`: null where the text is no time.
+    as_instant("date '2024-01-02'", 'DATE') -> 2024-01-01 23:00:00 in Europe/Berlin
+#}
+{% macro as_instant(value, type=none, is_safe=false, time_zone=none) -%}
+    {%- set instant = safe_cast_to(value, type_instant()) if is_safe
+        else 'cast(' ~ value ~ ' as ' ~ type_instant() ~ ')' -%}
+    {%- if (time_zone or var('clv_time_zone')) == 'UTC' -%}
+        {{ instant }}
+    {%- else -%}
+        {{ return(adapter.dispatch('as_instant', 'clv')(value, type, instant, time_zone)) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The type is asked for when the view is read, which costs nothing: a later load may bring another. #}
+{% macro default__as_instant(value, type, instant, time_zone) -%}
+    {%- set start = local_start(safe_cast_to(value, 'date'), time_zone) -%}
+    case typeof({{ value }})
+            when 'DATE' then {{ start }}
+            when 'VARCHAR' then
+                case
+                    when length(trim(cast({{ value }} as varchar))) <= 10 then {{ start }}
+                    else {{ instant }}
+                end
+            else {{ instant }}
+        end
+{%- endmacro %}
+
+{# Partitions are pruned by a column that stands alone: what has a clock time by its type is cast. #}
+{% macro bigquery__as_instant(value, type, instant, time_zone) -%}
+    {%- if (type or '') | upper in ['TIMESTAMP', 'DATETIME'] -%}
+        {{ instant }}
+    {%- elif (type or '') | upper == 'DATE' -%}
+        {{ local_start(value, time_zone) }}
+    {%- else -%}
+        case
+            when length(trim(cast({{ value }} as string))) <= 10
+                then {{ local_start(safe_cast_to(value, 'date'), time_zone) }}
+            else {{ instant }}
+        end
+    {%- endif -%}
+{%- endmacro %}
