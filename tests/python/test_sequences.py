@@ -21,7 +21,7 @@ from warm_dbt import Dbt
 pytestmark = pytest.mark.slow
 
 SEQUENCES = {
-    1: "canary,rollback,older_then_daily",
+    1: "canary,promote,day",
     2: "edited,killed",
 }
 
