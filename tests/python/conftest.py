@@ -14,6 +14,7 @@ LONGEST = (
     "test_emulator",
     "test_builds",
     "test_registry",
+    "test_sequences",
     "test_scripts_check_bigquery",
     "test_overlay",
     "test_scripts_export_segments",

@@ -8,6 +8,8 @@ import atexit
 import gc
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,9 +24,14 @@ class Dbt:
 
     def __init__(self):
         self.process = None
+        self.processor_seconds = 0.0  # that the last command took
 
-    def run(self, arguments, cwd, env):
-        """Run `dbt ARGUMENTS` there; return its exit code and what it printed."""
+    def run(self, arguments, cwd, env, dies=None):
+        """Run `dbt ARGUMENTS` there; return its exit code and what it printed.
+
+        With dies = (pattern, n, after) it is killed before or after the n-th statement
+        that the regular expression finds.
+        """
         if self.process is None:
             self.process = subprocess.Popen(
                 [sys.executable, __file__],
@@ -39,15 +46,47 @@ class Dbt:
                 "cwd": str(cwd),
                 "env": env,
                 "output": output.name,
+                "dies": dies,
             }
             print(json.dumps(command), file=self.process.stdin, flush=True)
             answer = self.process.stdout.readline()
             assert answer, "dbt's process has ended"
-            return int(answer), output.read()
+            code, seconds = answer.split()
+            self.processor_seconds = float(seconds)
+            return int(code), output.read()
 
 
-def execute(cli, arguments, cwd, env, output):
+def die_at(pattern, number, after):
+    """Kill this process at a statement that it sends, as a machine that stops does."""
+    from dbt.adapters.bigquery import BigQueryConnectionManager
+    from dbt.adapters.sql import SQLConnectionManager
+
+    found = []
+
+    def watched(plain):
+        def send(self, sql, *arguments, **options):
+            is_it = re.search(pattern, sql, re.IGNORECASE) is not None
+            found.extend([sql] * is_it)
+            if is_it and len(found) == number and not after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = plain(self, sql, *arguments, **options)
+            if is_it and len(found) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return send
+
+    for manager, name in (
+        (SQLConnectionManager, "add_query"),
+        (BigQueryConnectionManager, "execute"),
+    ):
+        setattr(manager, name, watched(getattr(manager, name)))
+
+
+def execute(cli, arguments, cwd, env, output, dies):
     """Be the command `dbt` from here on."""
+    if dies:
+        die_at(*dies)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
@@ -85,8 +124,9 @@ def serve():
         child = os.fork()
         if not child:
             execute(cli, **command)
-        _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        _, status, used = os.wait4(child, 0)
+        seconds = used.ru_utime + used.ru_stime
+        print(os.waitstatus_to_exitcode(status), seconds, flush=True)
 
 
 if __name__ == "__main__":
