@@ -116,10 +116,16 @@ READS: dict[str, str] = {
         order by period_month desc
         limit 25""",
     "channels": """
-        select channel, cohort_month, acquisition_spend, new_customers, predicted_clv,
-            status, payback_days, cac_cap
-        from {channel_economics}
-        qualify dense_rank() over (order by cohort_month desc) <= 12
+        select channel, each.cohort_month, acquisition_spend, new_customers,
+            predicted_clv, status, payback_days, cac_cap
+        from {channel_economics} as each
+        inner join (
+            select cohort_month from {channel_economics}
+            group by cohort_month
+            order by cohort_month desc
+            limit 12
+        ) as latest
+            on each.cohort_month = latest.cohort_month
         order by cohort_month desc, channel""",
     "segments": """
         select as_of_date, scheme, segment, label, customers, share_of_customers,
@@ -163,12 +169,13 @@ READS: dict[str, str] = {
             max(decided_on) as decided_on, max(champion_since) as champion_since,
             max(purchase_model) as purchase_model, sum(customers) as customers,
             max(checked.checked_date) as checked_date
-        from {model_registry}
+        from {model_registry} as versions
         cross join (
             select max(checked_date) as checked_date from {data_freshness}
         ) as checked
         group by model_version
-        order by case when max(status) in ('champion', 'canary') then 0 else 1 end,
+        order by
+            case when max(versions.status) in ('champion', 'canary') then 0 else 1 end,
             4 desc, 1 desc
         limit 20""",
     "calibration": """

@@ -2,8 +2,7 @@
 -- refunds took without finding a purchase. Where margins are one it is their value: the model sees all
 -- that refunds took.
 {%- if var('clv_value') == 'none' %}
-select 1 as customer_id
-where false
+{{ empty_relation({'customer_id': type_text()}) }}
 {%- else %}
 with lines as (
 

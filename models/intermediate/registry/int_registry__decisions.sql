@@ -89,25 +89,25 @@ backtests as (
 
 ),
 
-candidate as (
+fitted as (
 
     select
-        max(candidate.model_version) as candidate,
+        max(versions.model_version) as candidate,
         max(statuses.model_version) is null as is_new,
         max(checks.failure) as scored_failure,
         max(backtests.failure) as backtested_failure
-    from {{ ref('int_candidate') }} as candidate
+    from {{ ref('int_candidate') }} as versions
     cross join backtests
     left join statuses
-        on candidate.model_version = statuses.model_version
+        on versions.model_version = statuses.model_version
     left join checks
-        on candidate.model_version = checks.model_version
+        on versions.model_version = checks.model_version
 
 ),
 {%- else %}
 
 -- A daily run fits nothing.
-candidate as (
+fitted as (
 
     select
         cast(null as {{ type_text() }}) as candidate,
@@ -167,25 +167,25 @@ situation as (
 
     select
         standing.*,
-        candidate.candidate,
-        candidate.is_new,
+        fitted.candidate,
+        fitted.is_new,
         case
-            when candidate.scored_failure is null then candidate.backtested_failure
-            when candidate.backtested_failure is null then candidate.scored_failure
+            when fitted.scored_failure is null then fitted.backtested_failure
+            when fitted.backtested_failure is null then fitted.scored_failure
             else
-                concat(candidate.backtested_failure, ', ', candidate.scored_failure)
+                concat(fitted.backtested_failure, ', ', fitted.scored_failure)
         end as candidate_failure,
-        candidate.candidate is not null
-        and candidate.is_new
+        fitted.candidate is not null
+        and fitted.is_new
         {%- if not always %}
-        and candidate.scored_failure is null
-        and candidate.backtested_failure is null
+        and fitted.scored_failure is null
+        and fitted.backtested_failure is null
         {%- endif %} as candidate_passes,
         standing.canary_is_due
         and standing.canary_failure is null as canary_passes,
         {{ (always or var('clv_canary_share') == 0) | lower }} as is_at_once
     from standing
-    cross join candidate
+    cross join fitted
 
 ),
 
@@ -232,7 +232,7 @@ versions as (
     select
         candidate as model_version,
         cast(null as {{ type_text() }}) as status
-    from candidate
+    from fitted
     where is_new and candidate is not null
 
 ),

@@ -77,7 +77,8 @@ select
         greatest({{ shortest }}, coalesce(percentiles.gap_days, {{ longest }}))
     )
     {%- else %}
-    {{ var('clv_inactivity_days') }}
+    -- As wide as the learned one: the memory of cut-points keeps both.
+    cast({{ var('clv_inactivity_days') }} as {{ type_integer() }})
     {%- endif %} as inactivity_days
 from cutoffs
 left join percentiles
