@@ -8,7 +8,7 @@ from dbt.cli.main import dbtRunner
 
 # What a daily run does not make, and reads whole.
 AT_HAND = {"model.clv.stg_consents", "model.clv.int_identities__resolved"}
-# They read the whole log, of which a daily run reads the last months: left to full runs.
+# They read the whole log, of which a daily run reads the last months.
 WHOLE = {
     "assert_nothing_is_later_than_its_cutoff",
     "assert_what_purchases_bring_is_what_was_bought_less_refunds",
