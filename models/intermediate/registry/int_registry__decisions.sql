@@ -47,7 +47,7 @@ checks as (
                         concat(
                             check_name, ' ',
                             coalesce(
-                                cast(round(value, 4) as {{ type_text() }}),
+                                {{ brief_number('value') | indent(32) }},
                                 'cannot be measured'
                             )
                         )
@@ -78,8 +78,8 @@ backtests as (
                     when value is null then 'cannot be measured'
                     else
                         concat(
-                            cast(round(value, 4) as {{ type_text() }}), ' above ',
-                            cast(round(highest, 4) as {{ type_text() }})
+                            {{ brief_number('value') | indent(28) }}, ' above ',
+                            {{ brief_number('highest') | indent(28) }}
                         )
                 end
             ), ', ' order by check_name
