@@ -149,13 +149,12 @@ def test_a_daily_run_refuses_other_variables_than_the_full_run_had(daily):
         clv_run="daily",
         clv_as_of_date=DAILY,
         clv_margin_rate=0.35,
-        clv_lookback_days=60,
         clv_input_columns={"transactions": {"country": None}},
-        **VARS,
+        **(VARS | {"clv_lookback_days": 60}),
     )
     assert daily.exit_code != 0
     changed = (
-        "clv_input_columns, clv_lookback_days (7 then, 60 now), clv_margin_rate (1.0"
+        "clv_input_columns, clv_lookback_days (28 then, 60 now), clv_margin_rate (1.0"
     )
     assert f"other values have {changed} then, 0.35 now)" in printed
     pd.testing.assert_frame_equal(daily.read("from clv.customers order by all"), before)
