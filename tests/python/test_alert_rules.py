@@ -158,6 +158,12 @@ FAULTS = {
             "from range(200) as numbers (number)"
         )
     },
+    "accounts_are_merged": {
+        "int_identities__resolved": (
+            "select unnest(['account:1', 'account:2']) as identifier, "
+            "'u1' as customer_id"
+        )
+    },
     "ids_differ_in_case_or_blanks_only": {
         "int_customers__profiled": (
             "from {} union all by name select unnest(['U 1', 'u1']) as customer_id"
