@@ -4,7 +4,7 @@
     'withheld_horizons', 'unchecked_horizons', 'regular_customer_rate', 'flagged_fits',
     'feature_psi', 'feature_level_shift', 'brier_skill', 'calibration_error',
     'largest_calibration_error', 'purchase_bias', 'tracking_error_in_sample',
-    'tracking_error_after', 'largest_identity',
+    'tracking_error_after', 'largest_identity', 'merged_accounts',
 ] %}
 with drift as (
 
