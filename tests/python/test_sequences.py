@@ -23,7 +23,6 @@ pytestmark = pytest.mark.slow
 SEQUENCES = {
     1: "canary,promote,day",
     2: "edited,killed",
-    5: "older_then_daily",
 }
 
 
