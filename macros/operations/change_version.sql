@@ -106,44 +106,9 @@
         {%- endif -%}
     {%- endif -%}
     {%- set query -%}
-        with events as (
+        with latest as (
 
-            select
-                events.model_version,
-                events.status,
-                events.event_number
-            from {{ source('clv_state', 'registry_events') }} as events
-            {{ seen('events', 'decided_on') }}
-
-        ),
-
-        latest as (
-
-            select *
-            from events
-            where status not in ('pinned', 'unpinned')
-            qualify
-                row_number() over (partition by model_version order by event_number desc) = 1
-
-        ),
-
-        pinned as (
-
-            select *
-            from events
-            where status in ('pinned', 'unpinned')
-            qualify row_number() over (order by event_number desc) = 1
-
-        ),
-
-        served as (
-
-            select
-                model_version,
-                max(event_number) as last_served_number
-            from events
-            where status = 'champion'
-            group by 1
+            {{ version_statuses() | indent(12) }}
 
         ),
 
@@ -180,9 +145,9 @@
         select
             latest.model_version,
             latest.status,
-            served.last_served_number,
+            latest.last_served_number,
             versions.definition = champion.definition as is_comparable,
-            coalesce(pinned.status = 'pinned', false) as is_pinned,
+            latest.is_pinned,
             cast(scores.scored_until as {{ type_text() }}) as scored_until,
             cast(as_of.as_of_date as {{ type_text() }}) as as_of_date
         from latest
@@ -190,10 +155,6 @@
             on latest.model_version = versions.model_version
         cross join {{ ref('int_as_of') }} as as_of
         cross join champion
-        left join served
-            on latest.model_version = served.model_version
-        left join pinned
-            on latest.model_version = pinned.model_version
         left join scores
             on latest.model_version = scores.model_version
     {%- endset -%}

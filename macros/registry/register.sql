@@ -47,28 +47,9 @@
     insert into {{ events }} (
         event_number, model_version, status, reason, decided_by, decided_on, log_id, recorded_at
     )
-    with events as (
+    with latest as (
 
-        select
-            events.model_version,
-            events.status,
-            events.event_number
-        from {{ events }} as events
-        {{ seen('events', 'decided_on') | indent(8) }}
-
-    ),
-
-    latest as (
-
-        select
-            model_version,
-            status
-        from events
-        where status not in ('pinned', 'unpinned')
-        qualify row_number() over (
-            partition by model_version
-            order by event_number desc
-        ) = 1
+        {{ version_statuses() | indent(8) }}
 
     ),
 

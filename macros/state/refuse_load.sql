@@ -61,22 +61,6 @@
 
     ),
 
-    events as (
-
-        select
-            events.event_number,
-            events.model_version,
-            events.status = 'champion' and events.decided_on <= logs.seen_until as is_champion
-        from {{ source('clv_state', 'registry_events') }} as events
-        left join logs
-            on events.log_id = logs.log_id
-        where
-            {{ log_family('events.log_id') }} in (
-                select {{ log_family('ours.log_id') }} from logs as ours
-            )
-
-    ),
-
     versions as (
 
         select distinct
@@ -89,19 +73,25 @@
     champion as (
 
         select versions.definition
-        from events
-        left join versions
-            on events.model_version = versions.model_version
-        where events.is_champion
-        qualify row_number() over (order by events.event_number desc) = 1
+        from ({{ version_statuses(ref('int_logs__chosen')) | indent(8) }}) as statuses
+        inner join versions
+            on statuses.model_version = versions.model_version
+        where statuses.status = 'champion'
 
     ),
 
     standing as (
 
         select
-            (select count(*) from events) as events,
             (select max(champion.definition) from champion) as definition,
+            (
+                select count(*)
+                from {{ source('clv_state', 'registry_events') }} as told
+                where
+                    {{ log_family('told.log_id') }} in (
+                        select {{ log_family('ours.log_id') }} from logs as ours
+                    )
+            ) as events,
             (
                 select count(*)
                 from {{ source('clv_state', 'accepted_loads') }} as loads

@@ -5,8 +5,8 @@
     from {{ source('clv_state', 'registry_events') }} as events
     {{ seen('events', 'decided_on') }}
 #}
-{% macro seen(alias, date) -%}
-    inner join {{ ref('int_logs') }} as seen_logs
+{% macro seen(alias, date, logs=none) -%}
+    inner join {{ logs or ref('int_logs') }} as seen_logs
         on
             {{ alias }}.log_id = seen_logs.log_id
             and {{ alias }}.{{ date }} <= seen_logs.seen_until

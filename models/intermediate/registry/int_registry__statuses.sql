@@ -1,16 +1,9 @@
 -- grain: one row per registered model version of this log: where it stands before this run
 -- Its role is what the run takes it for. There is one champion whatever the events say: the latest of
 -- the versions that predict what this run asks for; where none of them serves, the one that did last.
-with events as (
+with latest as (
 
-    select
-        events.model_version,
-        events.status,
-        events.reason,
-        events.decided_on,
-        events.event_number
-    from {{ source('clv_state', 'registry_events') }} as events
-    {{ seen('events', 'decided_on') | indent(4) }}
+    {{ version_statuses() | indent(4) }}
 
 ),
 
@@ -23,87 +16,45 @@ versions as (
 
 ),
 
-latest as (
-
-    select *
-    from events
-    where status not in ('pinned', 'unpinned')
-    qualify row_number() over (
-        partition by model_version
-        order by event_number desc
-    ) = 1
-
-),
-
-pinned as (
-
-    select
-        model_version,
-        status
-    from events
-    where status in ('pinned', 'unpinned')
-    qualify row_number() over (order by event_number desc) = 1
-
-),
-
-served as (
-
-    select
-        model_version,
-        max(event_number) as last_served_number
-    from events
-    where status = 'champion'
-    group by 1
-
-),
-
-standing as (
+comparable as (
 
     select
         latest.*,
         versions.definition,
-        served.last_served_number,
-        coalesce(versions.definition = '{{ model_definition() }}', false) as is_usable,
-        coalesce(pinned.status = 'pinned', false) as is_pinned
+        coalesce(versions.definition = '{{ model_definition() }}', false) as is_usable
     from latest
     left join versions
         on latest.model_version = versions.model_version
-    left join served
-        on latest.model_version = served.model_version
-    left join pinned
-        on latest.model_version = pinned.model_version
 
 ),
 
--- Those that serve or did, and were not withdrawn.
-ranked as (
+-- Champions and canaries apart, those that may be one: served or serve, and were not withdrawn.
+standing as (
 
     select
         *,
         case
+            when is_usable and status = 'canary' then 'canary'
             when
                 is_usable
-                and last_served_number is not null
                 and status in ('champion', 'retired')
-                then
-                    row_number() over (
-                        partition by
-                            is_usable
-                            and last_served_number is not null
-                            and status in ('champion', 'retired')
-                        order by
-                            case when status = 'champion' then 0 else 1 end,
-                            last_served_number desc
-                    )
-        end as place,
-        case
-            when is_usable and status = 'canary'
-                then
-                    row_number() over (
-                        partition by is_usable and status = 'canary'
-                        order by event_number desc
-                    )
-        end as place_as_canary
+                and last_served_number is not null
+                then 'champion'
+        end as place
+    from comparable
+
+),
+
+ranked as (
+
+    select
+        *,
+        row_number() over (
+            partition by place
+            order by
+                case when status = 'retired' then 1 else 0 end,
+                coalesce(last_served_number, event_number) desc
+        ) as position
     from standing
 
 ),
@@ -113,9 +64,8 @@ roles as (
     select
         *,
         case
-            when place = 1 then 'champion'
-            when place = 2 then 'previous'
-            when place_as_canary = 1 then 'canary'
+            when position = 1 then place
+            when position = 2 and place = 'champion' then 'previous'
         end as role
     from ranked
 

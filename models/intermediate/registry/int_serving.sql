@@ -4,18 +4,7 @@
 -- depends_on: {{ ref('int_registry__decisions') }}
 with latest as (
 
-    select
-        events.model_version,
-        events.status,
-        events.decided_on,
-        events.event_number
-    from {{ source('clv_state', 'registry_events') }} as events
-    {{ seen('events', 'decided_on') | indent(4) }}
-    where events.status not in ('pinned', 'unpinned')
-    qualify row_number() over (
-        partition by events.model_version
-        order by events.event_number desc
-    ) = 1
+    {{ version_statuses() | indent(4) }}
 
 )
 
