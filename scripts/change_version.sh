@@ -26,18 +26,21 @@ while (($#)); do
     case "$1" in
         --help | -h) usage "${BASH_SOURCE[0]}" && exit ;;
         --fast) build_options+=(--fast) && shift && continue ;;
-        --reason | --target | --vars)
-            [[ -n "${2:-}" ]] || fail "$1 needs a value: scripts/change_version.sh --help says which."
-            ;;&
-        --reason) reason="$2" && shift 2 ;;
-        --target) target="$2" && shift 2 ;;
-        --vars) vars="$2" && shift 2 ;;
+        --reason | --target | --vars) ;;
         --*) fail "There is no option $1: scripts/change_version.sh --help lists them." ;;
         *)
+            [[ -z "$version" ]] || fail "One change and one version at a time: $1 is too much."
             if [[ -z "$change" ]]; then change="$1"; else version="$1"; fi
-            shift
+            shift && continue
             ;;
     esac
+    [[ -n "${2:-}" ]] || fail "$1 needs a value: scripts/change_version.sh --help says which."
+    case "$1" in
+        --reason) reason="$2" ;;
+        --target) target="$2" ;;
+        --vars) vars="$2" ;;
+    esac
+    shift 2
 done
 
 case "$change" in
