@@ -238,18 +238,22 @@ def describe_segments(connection, is_forecast: bool) -> list[str]:
 
 
 def describe_alerts(connection) -> list[str]:
-    """The alerts that are to be heard, pages first, and what to do about each."""
+    """The alerts to be heard, pages first: a line for each place that says what to do."""
     found = connection.execute(
         """
-        select severity, rule, subject, runbook
+        select
+            severity,
+            string_agg(rule || ' (' || subject || ')', ', ' order by rule, subject),
+            runbook
         from alerts
         where quiet_because is null
-        order by severity, rule
+        group by severity, runbook
+        order by severity, runbook
         """
     ).fetchall()
     return [
-        line("" if number else "alerts", f"{severity}: {rule} ({subject}), {runbook}")
-        for number, (severity, rule, subject, runbook) in enumerate(found)
+        line("" if number else "alerts", f"{severity}: {alerts}, {runbook}")
+        for number, (severity, alerts, runbook) in enumerate(found)
     ]
 
 

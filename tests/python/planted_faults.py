@@ -18,6 +18,7 @@ EQUITY = "assert_equity_of_the_day_of_a_full_run_is_that_of_the_backtest"
 COHORT_FORECAST = "assert_the_cohort_forecast_is_the_published_expectation"
 BACKTEST = "assert_backtest_totals_are_the_log"
 EXPLANATIONS = "assert_explanations_leave_only_what_all_customers_share"
+FACTORS = "assert_explanations_multiply_to_the_factor"
 OVERLAY_TOTAL = "assert_the_overlay_leaves_the_total_to_the_baseline"
 SEGMENTS = "assert_every_customer_is_in_one_segment"
 WITHHELD = "assert_nothing_is_expected_where_forecasts_are_withheld"
@@ -382,6 +383,13 @@ FAULTS = [
         EXPLANATIONS,
         "nobody is explained",
         "delete from clv_explanations",
+        world="update int_overlay__decisions set is_overlay = true",
+    ),
+    Fault(
+        FACTORS,
+        "the largest factor of some customers is explained twice",
+        "update clv_explanations set multiplier = multiplier * multiplier "
+        f"where factor_rank = 1 and {SOME.format('customer_id', 5)}",
         world="update int_overlay__decisions set is_overlay = true",
     ),
     # -- Segments
