@@ -238,7 +238,7 @@ def describe_segments(connection, is_forecast: bool) -> list[str]:
 
 
 def describe_alerts(connection) -> list[str]:
-    """The alerts to be heard, pages first: a line for each place that says what to do."""
+    """The alerts to be heard, pages first: one line by what to do about them."""
     found = connection.execute(
         """
         select
