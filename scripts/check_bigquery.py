@@ -64,7 +64,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "clv_time_zone": "Europe/Berlin",
         "clv_as_of_date": "2024-12-31",
         "clv_export_value": "value",
-        "clv_without_consent": "excluded",
+        "clv_consent": "required",
+        "clv_export_key": "subscriber_key",
         "clv_consent_channels": ["email", "push"],
         "clv_holdout_share": {"winback": 0.2, "upsell": 0.1},
         "clv_offer_caps": {"default": 25, "Champions": 50},
@@ -81,7 +82,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "clv_input_tables": dict.fromkeys(CONTRACT) | {"transactions": "transactions"},
         "clv_export_value": "none",
         "clv_fail_on": "page",
-        "clv_without_consent": "shipped",
+        "clv_consent": "managed_at_destination",
         "clv_offer_cap_by_uplift": False,
     },
 }

@@ -97,6 +97,7 @@ CONTRACT = {
         "device": TEXT,
         "acquisition_source": TEXT,
         "account_id": TEXT,
+        "subscriber_key": TEXT,
     },
     "identities": {"user_id": TEXT, "other_id": TEXT, "linked_at": TIMESTAMP},
     "events": {
@@ -125,6 +126,7 @@ CONTRACT = {
         "channel": TEXT,
         "is_granted": FLAG,
         "updated_at": TIMESTAMP,
+        "objects_to_profiling": FLAG,
     },
     "customer_status": {"user_id": TEXT, "status": TEXT, "effective_at": TIMESTAMP},
     "text_signals": {

@@ -18,12 +18,14 @@
             'clv_stop_campaigns': [true, false],
             'clv_offer_cap_by_uplift': [true, false],
             'clv_export_value': ['band', 'value', 'none'],
-            'clv_without_consent': ['by_input', 'excluded', 'shipped'],
+            'clv_export_key': ['pseudonym', 'subscriber_key'],
+            'clv_consent': [none, 'required', 'managed_at_destination'],
             'clv_offer_cap_quantile': ['p10', 'p50'],
         } -%}
         {%- for name, allowed in choices.items() -%}
             {%- do require(
-                var(name) in allowed, name, 'must be one of ' ~ allowed | join(', ')
+                var(name) in allowed, name,
+                'must be one of ' ~ allowed | join(', ') | replace('None', 'null')
             ) -%}
         {%- endfor -%}
 
@@ -83,6 +85,7 @@
             'clv_confirm_refreshes': (1, 100, '2'),
             'clv_export_probability_step': (1, 100, '5'),
             'clv_offer_cap_share': (0, 1, '0.30'),
+            'clv_export_max_age_hours': (1, 8760, '48'),
             'clv_cac_prior_customers': (1, 1000000, '100'),
             'clv_campaign_window_days': (1, 365, '90'),
             'clv_campaign_budget_limit': (1, 10, '1.10'),
@@ -214,7 +217,8 @@
         {#- One day or channel twice would be counted twice. -#}
         {%- for name in [
             'clv_horizons', 'clv_backtest_days', 'clv_strata', 'clv_challenger_models',
-            'clv_suppressed_statuses', 'clv_consent_channels', 'clv_control_arms',
+            'clv_suppressed_statuses', 'clv_consent_channels', 'clv_other_channels',
+            'clv_control_arms',
         ] -%}
             {%- do require(
                 var(name) | map('string') | map('lower') | unique | list | length == var(name) | length,
@@ -250,10 +254,10 @@
         'clv_cut_point_refresh_days', 'clv_exit_band', 'clv_confirm_refreshes',
         'clv_suppressed_statuses', 'clv_channel_ratios', 'clv_cac_prior_customers',
         'clv_campaign_window_days', 'clv_control_arms', 'clv_campaign_budget_limit',
-        'clv_campaign_redemption_limit', 'clv_stop_campaigns', 'clv_export_salt',
+        'clv_campaign_redemption_limit', 'clv_stop_campaigns', 'clv_export_key',
         'clv_export_value', 'clv_export_bands', 'clv_export_probability_step',
-        'clv_consent_channels', 'clv_without_consent', 'clv_holdout_share',
-        'clv_holdout_salt', 'clv_offer_cap_share', 'clv_offer_cap_quantile',
+        'clv_consent_channels', 'clv_other_channels', 'clv_consent',
+        'clv_export_max_age_hours', 'clv_holdout_share', 'clv_holdout_salt', 'clv_offer_cap_share', 'clv_offer_cap_quantile',
         'clv_offer_caps', 'clv_offer_cap_by_uplift',
     ]) -%}
 {% endmacro %}
@@ -418,6 +422,16 @@
             'must be a list of words, such as ' ~ example
         ) -%}
     {%- endfor -%}
+    {%- set others = var('clv_other_channels') -%}
+    {%- do require(
+        others is sequence and others is not string and others is not mapping
+        and others | reject('string') | list | length == 0
+        and not modules.re.search("['\\\\]", others | join)
+        and others | map('lower') | select('in', var('clv_consent_channels') | map('lower') | list)
+            | list | length == 0,
+        'clv_other_channels',
+        'must be a list of words that clv_consent_channels has not, such as [sms, post], or []'
+    ) -%}
     {%- set shares = campaign_shares() -%}
     {%- do require(
         shares
@@ -437,13 +451,11 @@
         'clv_offer_caps',
         'must be amounts by segment with a default, such as {default: 25, Champions: 50}'
     ) -%}
-    {%- for name in ['clv_export_salt', 'clv_holdout_salt'] -%}
-        {%- do require(
-            modules.re.fullmatch('[A-Za-z0-9_.-]+', var(name) | string),
-            name,
-            'must be letters, digits, _, . and -'
-        ) -%}
-    {%- endfor -%}
+    {%- do require(
+        modules.re.fullmatch('[A-Za-z0-9_.-]+', var('clv_holdout_salt') | string),
+        'clv_holdout_salt',
+        'must be letters, digits, _, . and -'
+    ) -%}
 {% endmacro %}
 
 {#

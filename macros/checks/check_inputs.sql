@@ -56,7 +56,7 @@
         },
         'customers': {
             'user_id': text, 'signup_ts': instant, 'country': text, 'device': text,
-            'acquisition_source': text, 'account_id': text,
+            'acquisition_source': text, 'account_id': text, 'subscriber_key': text,
         },
         'identities': {'user_id': text, 'other_id': text, 'linked_at': instant},
         'events': {'user_id': text, 'ts': instant, 'event_name': text, 'metadata_json': text},
@@ -70,6 +70,7 @@
         },
         'consents': {
             'user_id': text, 'channel': text, 'is_granted': 'boolean', 'updated_at': instant,
+            'objects_to_profiling': 'boolean',
         },
         'customer_status': {'user_id': text, 'status': text, 'effective_at': instant},
         'text_signals': {

@@ -32,15 +32,21 @@
             'decided_by': text, 'decided_on': 'date', 'log_id': text, 'recorded_at': instant,
         },
         'export_runs': {
-            'run_id': text, 'target': text, 'event': text, 'mode': text, 'exit_code': count,
-            'shipped_rows': count, 'removed_rows': count, 'rejected_rows': count,
-            'transient_rows': count, 'git_commit': text, 'log_id': text, 'as_of_date': 'date',
+            'run_id': text, 'run_number': count, 'target': text, 'event': text, 'mode': text,
+            'exit_code': count, 'shipped_rows': count, 'removed_rows': count,
+            'rejected_rows': count, 'transient_rows': count, 'consent_users': count,
+            'suppressed_users': count, 'git_commit': text, 'log_id': text, 'as_of_date': 'date',
             'recorded_at': instant,
         },
+        'export_requests': {
+            'run_id': text, 'run_number': count, 'target': text, 'chunk': count,
+            'request_id': text, 'log_id': text, 'recorded_at': instant,
+        },
         'export_ledger': {
-            'run_id': text, 'target': text, 'customer_key': text, 'op': text, 'row_hash': text,
-            'is_shipped': 'boolean', 'is_transient': 'boolean', 'code': text, 'log_id': text,
-            'recorded_at': instant,
+            'run_id': text, 'run_number': count, 'chunk': count, 'target': text,
+            'customer_id': text, 'customer_key': text, 'key_id': text, 'op': text,
+            'row_hash': text, 'is_shipped': 'boolean', 'is_transient': 'boolean', 'code': text,
+            'log_id': text, 'recorded_at': instant,
         },
         'accepted_loads': {
             'invocation_id': text, 'as_of_date': 'date', 'transaction_month': 'date',

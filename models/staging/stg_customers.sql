@@ -3,6 +3,8 @@
 select
     {{ input_column('customers', 'user_id', type_text(), found) }} as user_id,
     {{ input_column('customers', 'account_id', type_text(), found) }} as account_id,
+    {{ input_column('customers', 'subscriber_key', type_text(), found) }}
+        as subscriber_key,
     {{ input_column('customers', 'country', type_text(), found) }} as country,
     {{ input_column('customers', 'device', type_text(), found) }} as device,
     {{ input_column('customers', 'acquisition_source', type_text(), found) }}

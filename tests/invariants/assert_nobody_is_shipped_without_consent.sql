@@ -1,52 +1,69 @@
--- By what is delivered of consents: who is in the audience is a customer, is not suppressed, and said
--- yes last on every channel of clv_consent_channels; of no and yes at one moment the no counts. Who
--- said nothing may be shipped as var clv_without_consent says.
+-- By what is delivered of consents: who is in the audience is a customer, is not suppressed, has a
+-- refusal of none of their user ids that this id has not taken back later, and a grant with a time on every
+-- channel of clv_consent_channels. Who said nothing is shipped only where nobody has said anything and var
+-- clv_consent leaves consent to the destination.
 {%- set channels = shaped('clv_consent_channels') %}
-{%- set never = "cast('0001-01-01 00:00:00' as " ~ type_instant() ~ ')' %}
-{%- set silence = var('clv_without_consent') %}
-with answers as (
+with statements as (
 
     select
         coalesce(identities.customer_id, consents.user_id) as customer_id,
-        lower(consents.channel) as channel,
-        max(
-            case
-                when consents.is_granted
-                    then coalesce(consents.updated_at, {{ never }})
-            end
-        ) as yes_at,
-        max(
-            case
-                when not coalesce(consents.is_granted, false)
-                    then coalesce(consents.updated_at, {{ never }})
-            end
-        ) as no_at
+        consents.user_id,
+        consents.channel,
+        coalesce(consents.is_granted, false) as is_granted,
+        consents.updated_at
     from {{ ref('stg_consents') }} as consents
-    cross join {{ ref('int_as_of') }} as as_of
     left join {{ ref('int_identities__resolved') }} as identities
         on consents.user_id = identities.identifier
-    where
-        lower(consents.channel) in ('{{ channels | join("', '") | lower }}')
-        and (
-            consents.updated_at is null
-            or {{ local_date('consents.updated_at') }} <= as_of.as_of_date
-        )
-    group by 1, 2
+    where consents.channel in ('{{ channels | join("', '") | lower }}')
 
 ),
 
-answered as (
+grants as (
 
     select
         customer_id,
-        sum(
-            case
-                when yes_at is not null and (no_at is null or no_at < yes_at) then 1
-                else 0
-            end
-        ) as channels
-    from answers
+        user_id,
+        channel,
+        max(updated_at) as granted_at
+    from statements
+    where is_granted and updated_at is not null
+    group by 1, 2, 3
+
+),
+
+refusers as (
+
+    select distinct statements.customer_id
+    from statements
+    left join grants
+        on
+            statements.user_id = grants.user_id
+            and statements.channel = grants.channel
+    where
+        not statements.is_granted
+        and coalesce(grants.granted_at <= statements.updated_at, true)
+
+),
+
+consenting as (
+
+    select
+        customer_id,
+        count(distinct channel) as channels
+    from grants
     group by 1
+
+),
+
+gone as (
+
+    select distinct coalesce(identities.customer_id, statuses.user_id) as customer_id
+    from {{ ref('stg_customer_status') }} as statuses
+    left join {{ ref('int_identities__resolved') }} as identities
+        on statuses.user_id = identities.identifier
+    where
+        statuses.status in ('erased', 'deceased')
+        and statuses.status in ('{{ shaped("clv_suppressed_statuses") | join("', '") }}')
 
 ),
 
@@ -55,35 +72,26 @@ input as (
     select count(*) as consents
     from {{ ref('stg_consents') }}
 
-),
-
-customers as (
-
-    select
-        customer_id,
-        is_suppressed,
-        {{ sha256_hex("concat('" ~ export_salt() ~ "', '|', customer_id)") }}
-            as customer_key
-    from {{ ref('customer_lifetime_value') }}
-
 )
 
-select
-    audience.customer_key,
-    customers.is_suppressed,
-    answered.channels
+select audience.customer_id
 from {{ ref('export_marketing_cloud__audience') }} as audience
 cross join input
-left join customers
-    on audience.customer_key = customers.customer_key
-left join answered
-    on customers.customer_id = answered.customer_id
+left join {{ ref('customer_lifetime_value') }} as customers
+    on audience.customer_id = customers.customer_id
+left join consenting
+    on audience.customer_id = consenting.customer_id
+left join refusers
+    on audience.customer_id = refusers.customer_id
+left join gone
+    on audience.customer_id = gone.customer_id
 where
-    customers.customer_id is null
-    or customers.is_suppressed
-    or answered.channels < {{ channels | length }}
-    {%- if silence == 'excluded' %}
-    or answered.customer_id is null
-    {%- elif silence == 'by_input' %}
-    or (answered.customer_id is null and input.consents > 0)
-    {%- endif %}
+    coalesce(customers.is_suppressed, true)
+    or refusers.customer_id is not null
+    or gone.customer_id is not null
+    or (
+        coalesce(consenting.channels, 0) < {{ channels | length }}
+        {%- if var('clv_consent') == 'managed_at_destination' %}
+        and input.consents > 0
+        {%- endif %}
+    )

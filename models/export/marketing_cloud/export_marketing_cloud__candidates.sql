@@ -1,13 +1,8 @@
--- grain: one row per customer, with what would be shipped of her, or why nothing may be
+-- grain: one row per customer, with what would be shipped of them, or why nothing may be
+-- Whether they consent is asked when somebody reads the audience.
 {%- set is_stopping = var('clv_stop_campaigns') %}
-{%- set channels = shaped('clv_consent_channels') %}
 {%- set bands = shaped('clv_export_bands') %}
 {%- set caps = shaped('clv_offer_caps') %}
-{%- set silence = {
-    'by_input': 'consent_input.statements = 0',
-    'excluded': 'false',
-    'shipped': 'true',
-} %}
 {%- set proven = [] %}
 {%- for _ in campaign_shares() %}
 {%- set place = loop.index %}
@@ -45,65 +40,45 @@ segments as (
 
 ),
 
-as_of as (
-
-    select as_of_date
-    from {{ ref('int_as_of') }}
-
-),
-
-consents as (
+-- The tenant's own key: that of the id that names the customer, else of the smallest.
+subscribers as (
 
     select
-        coalesce(identities.customer_id, stated.user_id) as customer_id,
-        lower(stated.channel) as channel,
-        coalesce(stated.is_granted, false) as is_granted,
-        stated.updated_at
-    from {{ ref('stg_consents') }} as stated
-    cross join as_of
+        coalesce(identities.customer_id, listed.user_id) as customer_id,
+        listed.subscriber_key
+    from {{ ref('stg_customers') }} as listed
     left join {{ ref('int_identities__resolved') }} as identities
-        on stated.user_id = identities.identifier
-    where
-        lower(stated.channel) in ('{{ channels | join("', '") | lower }}')
-        and (
-            stated.updated_at is null
-            or {{ local_date('stated.updated_at') }} <= as_of.as_of_date
-        )
-
-),
-
--- Of several statements of one moment, the refusal counts.
-latest_consents as (
-
-    select
-        customer_id,
-        is_granted
-    from consents
+        on listed.user_id = identities.identifier
+    where listed.user_id is not null and listed.subscriber_key is not null
     qualify row_number() over (
-        partition by customer_id, channel
+        partition by coalesce(identities.customer_id, listed.user_id)
         order by
-            case when updated_at is null then 1 else 0 end asc,
-            updated_at desc,
-            case when is_granted then 1 else 0 end asc
+            case when listed.user_id = identities.customer_id then 0 else 1 end,
+            listed.user_id,
+            listed.subscriber_key
     ) = 1
 
 ),
 
-consenting as (
+shared_keys as (
 
-    select
-        customer_id,
-        sum(case when is_granted then 1 else 0 end) = {{ channels | length }}
-            as has_consent
-    from latest_consents
+    select subscriber_key
+    from subscribers
     group by 1
+    having count(*) > 1
 
 ),
 
-consent_input as (
+-- A key that two customers share is nobody's.
+own_keys as (
 
-    select count(*) as statements
-    from {{ ref('stg_consents') }}
+    select
+        subscribers.customer_id,
+        subscribers.subscriber_key
+    from subscribers
+    left join shared_keys
+        on subscribers.subscriber_key = shared_keys.subscriber_key
+    where shared_keys.subscriber_key is null
 
 ),
 
@@ -189,7 +164,7 @@ capped as (
     select
         *,
         {% if var('clv_offer_cap_by_uplift') -%}
-        -- Of all campaigns that she may get: it is not known which one brings the offer.
+        -- Of all campaigns that they may get: it is not known which one brings the offer.
         {{ least_known(proven) | indent(8) }} as cap_by_uplift
         {%- else -%}
         cast(null as {{ type_double() }}) as cap_by_uplift
@@ -202,9 +177,7 @@ described as (
 
     select
         customers.customer_id,
-        {{ sha256_hex(
-            "concat('" ~ export_salt() ~ "', '|', customers.customer_id)"
-        ) }} as customer_key,
+        own_keys.subscriber_key,
         customers.clv_segment,
         coalesce(customers.rfm_segment, 'No purchase yet') as rfm_segment,
         coalesce(cast(customers.segment_since as {{ type_text() }}), '')
@@ -261,25 +234,22 @@ described as (
             {%- endfor %}
         ) as campaigns,
         cast(customers.as_of_date as {{ type_text() }}) as as_of_date,
-        -- Not by her status, nor by a segment that is left alone.
-        customers.is_suppressed or not customers.is_contactable as is_suppressed,
-        coalesce(
-            consenting.has_consent,
-            {{ silence[var('clv_without_consent')] }}
-        ) as has_consent
+        -- By their status, or by a segment that is left alone.
+        customers.is_suppressed or not customers.is_contactable as is_suppressed
     from capped as customers
-    cross join consent_input
-    left join consenting
-        on customers.customer_id = consenting.customer_id
+    left join own_keys
+        on customers.customer_id = own_keys.customer_id
 
 )
 
 select
     customer_id,
-    customer_key,
+    subscriber_key,
     case
         when is_suppressed then 'suppressed'
-        when not has_consent then 'no_consent'
+        {%- if var('clv_export_key') == 'subscriber_key' %}
+        when subscriber_key is null then 'no_subscriber_key'
+        {%- endif %}
         when campaigns = '|' then 'held_out'
     end as exclusion_reason,
     clv_segment,
@@ -290,9 +260,9 @@ select
     offer_cap,
     campaigns,
     as_of_date,
-    has_consent,
     offer_cap_source,
     offer_cap_by_uplift,
-    -- Without the date: a customer is shipped again when something about her changes.
-    {{ dbt.hash(payload) }} as row_hash
+    -- Without the date: a customer is shipped again when something about them changes.
+    {{ dbt.hash(payload) }} as row_hash,
+    {{ current_log() | indent(4) }} as log_id
 from described

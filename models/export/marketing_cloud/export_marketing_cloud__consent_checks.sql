@@ -1,0 +1,259 @@
+-- grain: one row per target and thing to say of consents and statuses now, or reason to ship nothing
+{%- set known = (shaped('clv_consent_channels') + shaped('clv_other_channels')) %}
+{%- set suppressed = shaped('clv_suppressed_statuses') %}
+with targets as (
+
+    select 'crm' as target
+
+    union all
+
+    select 'sfmc' as target
+
+),
+
+-- A row that speaks of profiling alone needs no channel.
+channels as (
+
+    select distinct
+        case
+            when channel is null then '(empty)'
+            when translate(channel, '0123456789@', '') != channel then '(not shown)'
+            else substr(channel, 1, 40)
+        end as shown
+    from {{ ref('stg_consents') }}
+    where
+        channel not in ('{{ known | join("', '") | lower }}')
+        or (channel is null and objects_to_profiling is null)
+
+),
+
+unknown_channels as (
+
+    select
+        min(shown) as first_shown,
+        max(shown) as last_shown,
+        count(*) as channel_count
+    from channels
+
+),
+
+stated as (
+
+    select
+        user_id,
+        1 as consents,
+        0 as suppressions
+    from {{ ref('stg_consents') }}
+
+    union all
+
+    select
+        user_id,
+        0 as consents,
+        case when status in ('{{ suppressed | join("', '") }}') then 1 else 0 end
+            as suppressions
+    from {{ ref('stg_customer_status') }}
+
+),
+
+users as (
+
+    select
+        coalesce(user_id, '') as user_id,
+        max(consents) as consents,
+        max(suppressions) as suppressions
+    from stated
+    group by 1
+
+),
+
+known_ids as (
+
+    select identifier as user_id
+    from {{ ref('int_identities__resolved') }}
+
+    union distinct
+
+    select customer_id as user_id
+    from {{ ref('customers') }}
+
+    union distinct
+
+    select user_id
+    from {{ ref('stg_customers') }}
+
+),
+
+counts as (
+
+    select
+        count(*) as users,
+        coalesce(sum(users.consents), 0) as consent_users,
+        coalesce(sum(users.suppressions), 0) as suppressed_users,
+        coalesce(sum(case when known_ids.user_id is null then 1 else 0 end), 0)
+            as unknown_users
+    from users
+    left join known_ids
+        on users.user_id = known_ids.user_id
+
+),
+
+logs as (
+
+    select distinct {{ log_family('log_id') }} as family
+    from {{ ref('export_marketing_cloud__candidates') }}
+
+),
+
+-- Runs that sent rows to be written, whether or not they came to their end.
+senders as (
+
+    select distinct
+        ledger.target,
+        ledger.run_id
+    from {{ source('clv_state', 'export_ledger') }} as ledger
+    inner join logs
+        on {{ log_family('ledger.log_id') }} = logs.family
+    where ledger.op = 'upsert' and ledger.is_transient
+
+),
+
+runs as (
+
+    select
+        target,
+        run_id,
+        max(coalesce(run_number, 0)) as run_number,
+        max(consent_users) as consent_users,
+        max(suppressed_users) as suppressed_users
+    from {{ source('clv_state', 'export_runs') }}
+    where consent_users is not null
+    group by 1, 2
+
+),
+
+last_runs as (
+
+    select runs.*
+    from runs
+    inner join senders
+        on
+            runs.target = senders.target
+            and runs.run_id = senders.run_id
+    qualify row_number() over (
+        partition by runs.target
+        order by runs.run_number desc, runs.run_id desc
+    ) = 1
+
+),
+
+facts as (
+
+    select
+        targets.target,
+        counts.users,
+        counts.consent_users,
+        counts.suppressed_users,
+        counts.unknown_users,
+        unknown_channels.first_shown,
+        unknown_channels.last_shown,
+        unknown_channels.channel_count,
+        coalesce(last_runs.consent_users, 0) as consents_before,
+        coalesce(last_runs.suppressed_users, 0) as suppressions_before
+    from targets
+    cross join counts
+    cross join unknown_channels
+    left join last_runs
+        on targets.target = last_runs.target
+
+),
+
+judged as (
+
+    select
+        *,
+        'counted' as check_name,
+        false as is_stopping,
+        concat(
+            cast(consent_users as {{ type_text() }}),
+            ' user ids have stated whether they consent, ',
+            cast(suppressed_users as {{ type_text() }}), ' have a suppressing status'
+        ) as sentence
+    from facts
+
+    {%- if var('clv_consent') is none %}
+
+    union all
+
+    select
+        *,
+        'consent_is_not_chosen' as check_name,
+        true as is_stopping,
+        concat(
+            'there is no input consents: set var clv_consent to required (nobody is ',
+            'shipped) or managed_at_destination (everybody not suppressed is)'
+        ) as sentence
+    from facts
+    where consent_users = 0
+    {%- endif %}
+
+    union all
+
+    select
+        *,
+        'channel_is_unknown' as check_name,
+        true as is_stopping,
+        concat(
+            'input consents has ', cast(channel_count as {{ type_text() }}),
+            ' channel(s) that neither clv_consent_channels nor clv_other_channels ',
+            'has: ', first_shown,
+            case when last_shown != first_shown then concat(', ', last_shown) else '' end,
+            case when channel_count > 2 then ', ...' else '' end
+        ) as sentence
+    from facts
+    where channel_count > 0
+
+    union all
+
+    select
+        *,
+        'statements_are_about_nobody' as check_name,
+        unknown_users > 0.01 * users as is_stopping,
+        concat(
+            cast(unknown_users as {{ type_text() }}), ' of ',
+            cast(users as {{ type_text() }}),
+            ' user ids in consents and customer_status are of nobody who is known'
+        ) as sentence
+    from facts
+    where unknown_users > 0
+
+    {%- for check, counted, before, input in [
+        ('consents_are_lost', 'consent_users', 'consents_before', 'consents'),
+        ('statuses_are_lost', 'suppressed_users', 'suppressions_before', 'customer_status'),
+    ] %}
+
+    union all
+
+    select
+        *,
+        '{{ check }}' as check_name,
+        true as is_stopping,
+        concat(
+            'input {{ input }} has ', cast({{ counted }} as {{ type_text() }}),
+            ' of the ', cast({{ before }} as {{ type_text() }}),
+            ' user ids that it had when the target was last written'
+        ) as sentence
+    from facts
+    where {{ counted }} < 0.97 * {{ before }}
+    {%- endfor %}
+
+)
+
+select
+    target,
+    check_name,
+    is_stopping,
+    sentence,
+    cast(consent_users as {{ type_integer() }}) as consent_users,
+    cast(suppressed_users as {{ type_integer() }}) as suppressed_users
+from judged
