@@ -155,9 +155,9 @@ ranked as (
                 case
                     when shipped_op = 'upsert' or uncertain_in is not null then 0
                     else 1
-                end,
+                end asc,
                 upserted_in desc,
-                customer_key
+                customer_key asc
         ) as position
     from owned
     where customer_id is not null
