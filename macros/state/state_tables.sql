@@ -1,6 +1,7 @@
 {#
-    Tables of state: what a rebuild cannot find out again, such as what has been shipped. They are
-    only ever appended to, live in schema <target schema>_state and survive --full-refresh.
+    Tables of state: what a rebuild cannot find out again, such as what has been shipped. They live in
+    schema <target schema>_state and survive --full-refresh. Rows are only appended, and deleted by
+    forget_state and erase_customer alone.
     Returns table → column → type. Every table has recorded_at, the time the row was written, and,
     but for run_results, log_id, the log that it is the state of (macro seen).
 #}
@@ -46,6 +47,14 @@
             'run_id': text, 'run_number': count, 'chunk': count, 'target': text,
             'customer_id': text, 'customer_key': text, 'key_id': text, 'op': text,
             'row_hash': text, 'is_shipped': 'boolean', 'is_transient': 'boolean', 'code': text,
+            'log_id': text, 'recorded_at': instant,
+        },
+        'export_deletions': {
+            'target': text, 'customer_key': text, 'erasure_id': text, 'log_id': text,
+            'recorded_at': instant,
+        },
+        'erasures': {
+            'erasure_id': text, 'ordered_by': text, 'table_count': count, 'row_count': count,
             'log_id': text, 'recorded_at': instant,
         },
         'accepted_loads': {

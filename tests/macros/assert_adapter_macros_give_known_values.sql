@@ -54,6 +54,10 @@
         'raise_error does nothing where no row comes',
         "case when 1 = 2 then " ~ raise_error("'never'") ~ " else 1 = 1 end", 'true'
     ),
+    (
+        'sha256_hex', sha256_hex("'abc'"),
+        "'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'"
+    ),
     ('least_known leaves nulls aside', least_known(['null', '3', '2']), '2'),
     ('trimmed', trimmed("' abc '"), "'abc'"),
     ('trimmed of what is trimmed', trimmed("'a bc'"), "'a bc'"),

@@ -1,5 +1,6 @@
 """Whole builds on DuckDB: published numbers, every optional input, leakage, faults."""
 
+import io
 import json
 import os
 import re
@@ -19,6 +20,9 @@ from planted_faults import FAULTS
 from scipy.special import betainc
 from scipy.stats import nbinom, norm, ttest_ind
 from warm_dbt import Dbt
+
+sys.path.insert(0, str(ROOT / "scripts"))
+import erase_customer
 
 DBT = Dbt()
 BIN = Path(sys.executable).parent
@@ -584,6 +588,50 @@ def test_a_status_without_a_later_purchase_suppresses(rich):
     assert found.to_numpy().tolist() == [
         [customer, 0, True, "suppressed", False] for customer in ("u001a", "u002a")
     ]
+
+
+def test_who_is_erased_is_in_no_table_and_no_byte(rich, tmp_path, monkeypatch, capsys):
+    for file in rich.folder.glob("warehouse.duckdb*"):
+        shutil.copy(file, tmp_path)
+    copy = Warehouse(tmp_path / "warehouse.duckdb")
+    waiting = []
+
+    def at_the_destination(destination, _):
+        with duckdb.connect(str(copy.database)) as connection:
+            held = "clv_state.export_deletions where target = ?"
+            waiting.extend(
+                connection.execute(
+                    f"select target, customer_key from {held}", [destination]
+                ).fetchall()
+            )
+            connection.execute(f"delete from {held}", [destination])
+        return True
+
+    with duckdb.connect(str(copy.database)) as connection:
+        connection.execute(
+            "insert into clv_state.export_ledger (target, customer_id, customer_key) "
+            "values ('sfmc', 'u010a', 'key-of-u10'), ('sfmc', null, 'key-of-u10')"
+        )
+    before = copy.read("select count(*) as n from clv.customers")["n"][0]
+    monkeypatch.setattr(erase_customer, "erase_at", at_the_destination)
+    monkeypatch.setenv("CLV_DUCKDB_PATH", str(copy.database))
+    monkeypatch.setenv("DBT_TARGET_PATH", str(tmp_path / "target"))
+    options = ["--vars", json.dumps(RICH)]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("u010b\n"))
+    assert erase_customer.main(["--ordered-by", "the privacy desk", *options]) == 0
+    assert waiting == [("sfmc", "key-of-u10")]
+    for file in tmp_path.rglob("*.*"):
+        found = file.read_bytes() if file.is_file() else b""
+        for name in (b"u010a", b"u010b", b"deviceu010", b"key-of-u10"):
+            assert name not in found, (file, name)
+    proof = copy.read("from clv_state.erasures").iloc[0]
+    assert proof["ordered_by"] == "the privacy desk"
+    assert proof["table_count"] > 20
+    assert copy.read("select count(*) as n from clv.customers")["n"][0] == before - 1
+    monkeypatch.setattr(sys, "stdin", io.StringIO("u010b\n"))
+    with pytest.raises(SystemExit):
+        erase_customer.main(["--show", *options])
+    assert "no table holds a customer of that id" in capsys.readouterr().err
 
 
 def test_prospects_have_the_prior_of_their_country(rich):

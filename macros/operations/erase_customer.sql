@@ -1,0 +1,194 @@
+{#
+    Deletes what every table of the project holds of one customer: all ids linked to the one that is
+    named, with their lines, scores, memory and keys. The id is named by its SHA-256, for what dbt is
+    given stays in its log and in the warehouse's history of statements. scripts/erase_customer.py
+    reads the id, calls this, has the destinations delete what they hold, and rewrites a DuckDB file.
+    What remains is one row of clv_state.erasures: when, on whose order, from how many tables.
+        dbt run-operation erase_customer --args '{sha256: "9f86…", ordered_by: "privacy desk"}'
+
+    Args:
+        sha256: 64 lower-case hexadecimal digits, of any id of the customer.
+        ordered_by: who stands for it.
+        inputs: whether the tables of clv_raw are cleared too. false where another team owns them, and
+            has erased the customer there: what they still hold would be loaded again.
+#}
+{% macro erase_customer(sha256, ordered_by, inputs=true) %}
+    {%- if execute -%}
+        {%- set tables = tables_of_persons() -%}
+        {%- do find_person(tables, sha256) -%}
+        {%- set ids = '(select identifier from ' ~ state_table('erasing') ~ ')' -%}
+        {%- set deletions, ledger = state_table('export_deletions'), state_table('export_ledger') -%}
+        {#- A key found at the destination is nobody's, until the same key is a customer's. -#}
+        {%- do run_query(
+            'insert into ' ~ deletions ~ ' (target, customer_key, erasure_id, log_id, recorded_at)'
+            ~ " select distinct target, customer_key, '" ~ invocation_id ~ "', log_id, " ~ now()
+            ~ ' from ' ~ ledger ~ ' where customer_key in (select customer_key from ' ~ ledger
+            ~ ' where customer_id in ' ~ ids ~ ')'
+        ) -%}
+        {%- do run_query(
+            'delete from ' ~ ledger ~ ' where customer_key in (select customer_key from '
+            ~ deletions ~ " where erasure_id = '" ~ invocation_id ~ "')"
+        ) -%}
+        {%- set held = namespace(rows=0, tables=0) -%}
+        {%- for table in tables if inputs or not table.is_input -%}
+            {%- set where = ' where ' ~ table.columns | join(' in ' ~ ids ~ ' or ') ~ ' in ' ~ ids -%}
+            {%- set found = run_query('select count(*) from ' ~ table.relation ~ where)[0][0] -%}
+            {%- if found -%}
+                {%- set held.rows = held.rows + found | int -%}
+                {%- set held.tables = held.tables + 1 -%}
+                {%- do run_query('delete from ' ~ table.relation ~ where) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- do run_query(
+            'insert into ' ~ state_table('erasures')
+            ~ ' (erasure_id, ordered_by, table_count, row_count, recorded_at) '
+            ~ "select '" ~ invocation_id ~ "', '" ~ (ordered_by | string).replace('\\', ' ')
+            .replace("'", ' ').replace('\n', ' ') ~ "', " ~ held.tables ~ ', ' ~ held.rows
+            ~ ', ' ~ now()
+        ) -%}
+        {%- do run_query('drop table ' ~ state_table('erasing')) -%}
+        {%- do adapter.commit() -%}
+        {%- do print('clv: ' ~ held.rows ~ ' rows of ' ~ held.tables ~ ' tables are erased.') -%}
+    {%- endif -%}
+{% endmacro %}
+
+{#
+    Prints what every table holds of one customer, a line of JSON for each table that holds any: what
+    the customer may ask for. For scripts/erase_customer.py --show, which keeps it out of dbt's log.
+#}
+{% macro show_customer(sha256) %}
+    {%- if execute -%}
+        {%- set tables = tables_of_persons() -%}
+        {%- do find_person(tables, sha256) -%}
+        {%- set ids = '(select identifier from ' ~ state_table('erasing') ~ ')' -%}
+        {%- for table in tables -%}
+            {%- set where = ' where ' ~ table.columns | join(' in ' ~ ids ~ ' or ') ~ ' in ' ~ ids -%}
+            {%- set found = run_query('select * from ' ~ table.relation ~ where) -%}
+            {%- if found | length -%}
+                {%- set rows = [] -%}
+                {%- for row in found.rows -%}
+                    {%- set texts = {} -%}
+                    {%- for name, value in dict(row).items() if value is not none -%}
+                        {%- do texts.update({name: value | string}) -%}
+                    {%- endfor -%}
+                    {%- do rows.append(texts) -%}
+                {%- endfor -%}
+                {%- do print(tojson({
+                    'table': table.relation.schema ~ '.' ~ table.relation.identifier, 'rows': rows
+                })) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- do run_query('drop table ' ~ state_table('erasing')) -%}
+        {%- do adapter.commit() -%}
+    {%- endif -%}
+{% endmacro %}
+
+{# A table of state, by its full name. #}
+{% macro state_table(name) -%}
+    {{ return(api.Relation.create(
+        database=target.database, schema=target.schema ~ '_state', identifier=name
+    )) }}
+{%- endmacro %}
+
+{#
+    Every table of the project's schemas that holds ids of persons, also one that a former release left
+    behind → list of {relation, columns: SQL of each id, is_input}.
+#}
+{% macro tables_of_persons() %}
+    {%- set persons = [
+        'customer_id', 'user_id', 'identifier', 'linked_identifier', 'other_id', 'merged_user_id',
+        'account_id', 'subscriber_key',
+    ] -%}
+    {%- set raw = source('clv_raw', 'transactions').schema -%}
+    {%- set schemas, tables = [target.schema ~ '_state'], [] -%}
+    {%- for node in graph.nodes.values() if node.resource_type in ['model', 'seed'] -%}
+        {%- do schemas.append(node.schema) -%}
+    {%- endfor -%}
+    {%- for schema in schemas | unique if schema != raw -%}
+        {%- for relation in adapter.dispatch('tables_of', 'clv')(schema) if relation.identifier != 'erasing' -%}
+            {%- set ids = [] -%}
+            {%- for column in adapter.get_columns_in_relation(relation)
+                if column.name | lower in persons -%}
+                {%- do ids.append('cast(' ~ column.name ~ ' as ' ~ type_text() ~ ')') -%}
+            {%- endfor -%}
+            {%- if ids -%}
+                {%- do tables.append({'relation': relation, 'columns': ids, 'is_input': false}) -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {#- An input may have other names for its columns, and is trimmed where it is read. -#}
+    {%- for input, contract in input_contract().items() -%}
+        {%- set relation = source('clv_raw', input) if var('clv_input_tables').get(input) else none -%}
+        {%- set relation = load_relation(relation) if relation else none -%}
+        {%- if relation and relation.type == 'table' -%}
+            {%- set found = adapter.get_columns_in_relation(relation) -%}
+            {%- set ids = [] -%}
+            {%- for column in contract if column in persons -%}
+                {%- set sql = input_column(input, column, type_text(), found) -%}
+                {%- if not sql.startswith('cast(null') -%}
+                    {%- do ids.append(sql) -%}
+                {%- endif -%}
+            {%- endfor -%}
+            {%- if ids -%}
+                {%- do tables.append({'relation': relation, 'columns': ids, 'is_input': true}) -%}
+            {%- endif -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- do return(tables) -%}
+{% endmacro %}
+
+{% macro default__tables_of(schema) %}
+    {%- set found = [] -%}
+    {%- set all = api.Relation.create(database=target.database, schema=schema) -%}
+    {%- for row in list_relations_without_caching(all).rows if row['type'] == 'table' -%}
+        {%- do found.append(api.Relation.create(
+            database=target.database, schema=schema, identifier=row['name']
+        )) -%}
+    {%- endfor -%}
+    {%- do return(found) -%}
+{% endmacro %}
+
+{% macro bigquery__tables_of(schema) %}
+    {%- set all = api.Relation.create(database=target.database, schema=schema).without_identifier() -%}
+    {%- do return(
+        adapter.list_relations_without_caching(all) | selectattr('type', 'equalto', 'table') | list
+    ) -%}
+{% endmacro %}
+
+{#
+    Fills clv_state.erasing with all ids of the person one of whose ids has that SHA-256. What an
+    interrupted erasure left there goes with it.
+#}
+{% macro find_person(tables, sha256) %}
+    {%- if not modules.re.fullmatch('[0-9a-f]{64}', sha256 | string) -%}
+        {%- do exceptions.raise_compiler_error(
+            'clv: name the customer by the SHA-256 of an id, 64 hexadecimal digits: '
+            ~ 'scripts/erase_customer.py makes it.'
+        ) -%}
+    {%- endif -%}
+    {%- set named, links = [], ref('int_identities__resolved') -%}
+    {%- for table in tables -%}
+        {%- for column in table.columns -%}
+            {%- do named.append(
+                'select ' ~ column ~ ' as identifier from ' ~ table.relation
+                ~ ' where ' ~ sha256_hex(column) ~ " = '" ~ sha256 ~ "'"
+            ) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- do run_query(
+        'create table if not exists ' ~ state_table('erasing') ~ ' (identifier ' ~ type_text() ~ ')'
+    ) -%}
+    {%- do run_query(
+        'insert into ' ~ state_table('erasing') ~ ' (identifier) with named as ('
+        ~ named | join(' union distinct ') ~ '), persons as (select customer_id from ' ~ links
+        ~ ' where identifier in (select identifier from named) or customer_id in '
+        ~ '(select identifier from named)) select identifier from named union distinct '
+        ~ 'select customer_id from persons union distinct select identifier from ' ~ links
+        ~ ' where customer_id in (select customer_id from persons)'
+    ) -%}
+    {%- if not run_query('select count(*) from ' ~ state_table('erasing'))[0][0] -%}
+        {%- do run_query('drop table ' ~ state_table('erasing')) -%}
+        {%- do adapter.commit() -%}
+        {%- do exceptions.raise_compiler_error('clv: no table holds a customer of that id.') -%}
+    {%- endif -%}
+{% endmacro %}

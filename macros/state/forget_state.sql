@@ -1,0 +1,78 @@
+{#
+    Deletes what is older than var clv_retention_days and no longer needed to know what a destination
+    holds: steps of the ledger before the last that arrived. An on-run-end hook of full runs that
+    succeed.
+#}
+{% macro forget_ledger(results) %}
+    {%- if is_time_to_forget(results) -%}
+        {%- set ledger = source('clv_state', 'export_ledger') -%}
+        delete from {{ ledger }} as steps
+        where
+            cast(steps.recorded_at as date)
+            < {{ add_days('cast(' ~ now() ~ ' as date)', -var('clv_retention_days')) }}
+            and exists (
+                select 1
+                from (
+                    select
+                        target,
+                        customer_key,
+                        max(run_number) as run_number
+                    from {{ ledger }}
+                    where is_shipped
+                    group by 1, 2
+                ) as arrived
+                where
+                    arrived.target = steps.target
+                    and arrived.customer_key = steps.customer_key
+                    and arrived.run_number > coalesce(steps.run_number, 0)
+            )
+    {%- endif -%}
+{% endmacro %}
+
+{# The same of the memory of segments, before the last row of each customer; all rows of who is gone. #}
+{% macro forget_memory(results) %}
+    {%- set memory, customers = ref('int_segments__remembered'), ref('customers') -%}
+    {%- if is_time_to_forget(results) -%}
+        delete from {{ memory }} as moves
+        where
+            moves.log_id = {{ current_log() | indent(12) }}
+            and moves.refreshed_on
+            < (select {{ add_days('as_of_date', -var('clv_retention_days')) }} from {{ ref('int_as_of') }})
+            and (
+                exists (
+                    select 1
+                    from (
+                        select
+                            log_id,
+                            customer_id,
+                            max(refreshed_on) as refreshed_on
+                        from {{ memory }}
+                        where
+                            refreshed_on < (
+                                select {{ add_days('as_of_date', -var('clv_retention_days')) }}
+                                from {{ ref('int_as_of') }}
+                            )
+                        group by 1, 2
+                    ) as held
+                    where
+                        held.log_id = moves.log_id
+                        and held.customer_id = moves.customer_id
+                        and held.refreshed_on > moves.refreshed_on
+                )
+                or moves.customer_id not in (select customer_id from {{ customers }})
+            )
+    {%- endif -%}
+{% endmacro %}
+
+{# Whether this run built everything that state is judged by, and nothing failed. #}
+{% macro is_time_to_forget(results) %}
+    {%- set built = ['customers', 'int_segments__remembered', 'int_as_of'] -%}
+    {%- set succeeded = results | selectattr('status', 'equalto', 'success')
+        | map(attribute='node.name') | list -%}
+    {%- set failed = results | selectattr('status', 'in', ['error', 'fail', 'runtime error']) | list -%}
+    {%- do return(
+        execute and flags.WHICH in ['build', 'run'] and not flags.EMPTY and var('clv_run') != 'daily'
+        and not failed
+        and not built | reject('in', succeeded) | list
+    ) -%}
+{% endmacro %}
