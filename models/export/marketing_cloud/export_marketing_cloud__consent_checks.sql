@@ -17,7 +17,7 @@ channels as (
     select distinct
         case
             when channel is null then '(empty)'
-            when translate(channel, '0123456789@', '') != channel then '(not shown)'
+            when regexp_replace(channel, '[0-9@]', '') != channel then '(not shown)'
             else substr(channel, 1, 40)
         end as shown
     from {{ ref('stg_consents') }}

@@ -150,7 +150,7 @@ ranked as (
     select
         *,
         row_number() over (
-            partition by target, customer_id
+            partition by target, customer_id, coalesce(key_id, '') = 'subscriber_key'
             order by
                 case
                     when shipped_op = 'upsert' or uncertain_in is not null then 0
