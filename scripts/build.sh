@@ -141,7 +141,7 @@ END
 
 "$built" || tables_are_whole || fail "$failure The page is that of the last build."
 if [[ "$target" == duckdb ]]; then
-    python scripts/summarize.py --database "$database"
+    python scripts/summarize.py --database "$database" --vars "$vars"
 fi
 if "$page"; then
     output="$clv_root"

@@ -13,6 +13,7 @@ import gzip
 import io
 import re
 import shutil
+import unicodedata
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,33 @@ def shorten(text: object, limit: int = 60) -> str:
         r"\s+", " ", "".join(c if c.isprintable() else " " for c in str(text))
     )
     return line if len(line) <= limit else "…" + line[1 - limit :]
+
+
+def masked(value: object, limit: int = 24) -> str:
+    """What a value looks like, for a message: x for a letter, # for a digit.
+
+    Blanks, signs of ASCII and of currencies stay: they tell numbers and times apart.
+    Anything else may be part of a name.
+    """
+    signs = (
+        "#"
+        if sign.isdigit()
+        else "x"
+        if sign.isalpha()
+        else sign
+        if (sign.isascii() and sign.isprintable()) or unicodedata.category(sign) == "Sc"
+        else " "
+        if sign.isspace()
+        else "?"
+        for sign in str(value)
+    )
+    return shorten("".join(signs), limit)
+
+
+def shown_code(value: object) -> str:
+    """A short code, such as a currency, as it is; anything longer masked."""
+    text = str(value)
+    return text if len(text) <= 3 and text.isalnum() else masked(text)
 
 
 def ending_of(path: Path) -> str:

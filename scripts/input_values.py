@@ -10,7 +10,7 @@ import re
 import string
 from dataclasses import dataclass, replace
 
-from input_files import InputFaultError, shorten
+from input_files import InputFaultError, masked, shorten
 
 TEXT, COUNT, FLAG = "varchar", "bigint", "boolean"
 MONEY, SCORE, DATE, TIMESTAMP = "decimal(18, 4)", "double", "date", "timestamp"
@@ -248,13 +248,6 @@ def shape(text: str) -> str:
     return f"translate({text}, '{string.digits}', '{'#' * 10}')"
 
 
-def shown(form: str) -> str:
-    """A shape for a message: no letter of the file is left in it."""
-    return shorten(
-        "".join("x" if c.isalpha() else "#" if c.isdigit() else c for c in form), 24
-    )
-
-
 def shapes_of(connection, sql: str, text: str, form: str) -> dict[str, tuple[int, int]]:
     """Shape → number of values and the first row of them, the most frequent first."""
     rows = connection.execute(
@@ -331,14 +324,14 @@ def settle_numbers(connection, sql, columns: dict[str, Column], told: str, file:
         rare = min(found["point"], found["comma"])
         raise InputFaultError(
             f"{file} mixes decimal points and decimal commas: {rare[1]} is like "
-            f"{shown(rare[2])} in row {rare[3]:,}, others otherwise; write all alike"
+            f"{masked(rare[2])} in row {rare[3]:,}, others otherwise; write all alike"
         )
     form = told or next((f for f in ("point", "comma") if f in found), "")
     if not form and "either" in found:
         _, name, example, row = found["either"]
         raise InputFaultError(
             f"{name} of {file} may have thousands or decimals: every separator stands "
-            f"before three digits, as {shown(example)} in row {row:,}; say --decimal "
+            f"before three digits, as {masked(example)} in row {row:,}; say --decimal "
             "comma or --decimal point"
         )
     form = form or "point"
@@ -431,17 +424,18 @@ def settle_times(connection, sql, columns: dict[str, Column], told: str, file: s
         if rare:
             _, row, other = kinds[rare[0]]
             raise InputFaultError(
-                f"{name} of {file} mixes times like {shown(form)} with {shown(other)} "
-                f"in row {row:,}: write all of them alike, best as 2024-01-31 18:30:00"
+                f"{name} of {file} mixes times like {masked(form)} with "
+                f"{masked(other)} in row {row:,}: write all of them alike, best as "
+                "2024-01-31 18:30:00"
             )
         if often == "short":
             raise InputFaultError(
-                f"{name} of {file} has years of two digits, as {shown(form)} in row "
+                f"{name} of {file} has years of two digits, as {masked(form)} in row "
                 f"{row:,}: write all four, best as 2024-01-31"
             )
         if often == "serial":
             raise InputFaultError(
-                f"{name} of {file} has day numbers of a spreadsheet, as {shown(form)} "
+                f"{name} of {file} has day numbers of a spreadsheet, as {masked(form)} "
                 f"in row {row:,}: format the column as a date there and save it again"
             )
         kind = often

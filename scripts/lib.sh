@@ -29,8 +29,8 @@ find_python() {
     fail "clv needs Python 3.11 or 3.12: none of python3.11, python3.12 and python3 is one."
 }
 
-# The uv installer: the one on PATH, else fetched from PyPI into .venv/uv with pip, which
-# comes from the Python itself or from a throw-away environment.
+# The uv installer: the one on PATH, else the one of scripts/uv_requirements.lock, fetched into
+# .venv/uv with pip, which comes from the Python itself or from a throw-away environment.
 find_uv() {
     local python="$1" own="$clv_root/.venv/uv" pip
     if command -v uv > /dev/null && uv --version > /dev/null 2>&1; then
@@ -47,7 +47,8 @@ find_uv() {
             fail "clv installs itself with uv, or with pip or venv of $python to fetch it, and" \
                 "finds none of them: install one (on Debian or Ubuntu: apt install python3-venv)."
         fi
-        "$pip" -m pip install -qq --disable-pip-version-check --target "$own" uv >&2 \
+        "$pip" -m pip install -qq --disable-pip-version-check --target "$own" \
+            --require-hashes -r "$clv_root/scripts/uv_requirements.lock" >&2 \
             || fail "uv could not be fetched from PyPI: see the lines above."
     fi
     echo "$own/bin/uv"

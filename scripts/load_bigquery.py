@@ -19,7 +19,6 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
-from input_files import InputFaultError
 from input_values import COUNT, DATE, FLAG, MONEY, SCORE, TEXT, TIMESTAMP
 from load_input import (
     CONTRACT,
@@ -116,11 +115,14 @@ def main(arguments: list[str] | None = None) -> int:
             lines = load(options.input, database, reading_options(options))
             client = open_client(options.project, options.location, options.endpoint)
             push(client, database, options.dataset, options.location)
-        except (InputFaultError, duckdb.Error) as error:
-            print(refusal(error), file=sys.stderr)
-            return 2
         except (GoogleAPICallError, GoogleAuthError) as error:
-            print(f"BigQuery refused the input: {error}", file=sys.stderr)
+            # Of a bad request it may quote a value.
+            is_about_rows = getattr(error, "code", None) == 400
+            reason = type(error).__name__ if is_about_rows else error
+            print(f"BigQuery refused the input: {reason}", file=sys.stderr)
+            return 2
+        except Exception as error:
+            print(refusal(error), file=sys.stderr)
             return 2
     print("\n".join(lines))
     return 0

@@ -36,9 +36,11 @@ from input_files import (
     InputFaultError,
     Opened,
     ending_of,
+    masked,
     open_file,
     reader_fault,
     shorten,
+    shown_code,
 )
 from input_values import (
     COUNT,
@@ -58,7 +60,6 @@ from input_values import (
     settle_numbers,
     settle_times,
     shape,
-    shown,
 )
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -596,7 +597,7 @@ def refuse_faults(connection, source: Source, faults: dict, result: dict) -> Non
         f"{places}{', ...' * (number > len(rows))}"
     )
     if rows[0][1] is not None:
-        sentence += f"; the first is like {shown(rows[0][1])}"
+        sentence += f"; the first is like {masked(rows[0][1])}"
     mend = (
         "correct them or leave them out" if number > 1 else "correct it or leave it out"
     )
@@ -672,9 +673,12 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
     used = {column.name for column in source.columns.values()}
     extra = [name for name in source.opened.types if name not in used]
     if extra:
+        # Where columns have no name, the first line may be one of values.
+        is_told = any(re.fullmatch(r"column \d+", name) for name in used)
+        write = masked if is_told or is_data(source.opened.types) else shorten
+        named = english(write(name) for name in extra)
         notes.append(
-            f"note: {source.file} has columns outside the contract, ignored: "
-            f"{english(shorten(name) for name in extra)}"
+            f"note: {source.file} has columns outside the contract, ignored: {named}"
         )
     zoned = result.get("zoned", 0)
     if 0 < zoned < result["rows"]:
@@ -786,7 +790,8 @@ def describe_loaded(connection, origin: str) -> str:
     except duckdb.BinderException:  # a table of somebody else's: its own names
         rows = connection.execute(f"select count(*) from {table}").fetchone()[0]
         return f"{line}{rows:,} lines"
-    named = sorted({(name or "").strip().upper()[:10] for (name,) in currencies} - {""})
+    codes = {(name or "").strip().upper() for (name,) in currencies} - {""}
+    named = sorted({shown_code(code) for code in codes})
     said = "no currency named"
     if named:
         said = f"currency {english(named[:5])}"
@@ -819,10 +824,18 @@ def what_is_loaded(database: Path) -> str:
 
 
 def refusal(error: Exception) -> str:
-    """One sentence about why nothing was loaded."""
+    """One sentence about why nothing was loaded: of other errors only what and where.
+
+    Their messages quote values, and so does what Python prints of them.
+    """
     sentence = str(error)
     if not isinstance(error, InputFaultError):
-        sentence = f"the database refused it ({type(error).__name__})"
+        trace = error.__traceback__
+        while trace.tb_next:
+            trace = trace.tb_next
+        where = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+        who = "the database" if isinstance(error, duckdb.Error) else "the reader"
+        sentence = f"{who} refused it ({type(error).__name__} at {where})"
     return shorten_end(f"Input not loaded: {sentence}")
 
 
@@ -880,7 +893,7 @@ def main(arguments: list[str] | None = None) -> int:
                 lines.insert(
                     1, "Nothing was loaded yet, hence the demo; yours: --input PATH"
                 )
-    except (InputFaultError, duckdb.Error) as error:
+    except Exception as error:
         print(refusal(error), file=sys.stderr)
         return 2
     print("\n".join(lines))

@@ -4,8 +4,9 @@ usage: report.py [--output PATH] [--target NAME] [--vars YAML]
 
 Reads marts only, through dbt's own connection, so that every target of profiles.yml
 serves. The file needs nothing outside itself. It holds sums, never a customer, so its
-size does not grow with them. Charts are Vega-Lite; scripts/report_panels.py says which,
-report_charts.py how they are drawn and report_findings.py what is said over them.
+size does not grow with them, and hides what few customers do (small_cells.py).
+Charts are Vega-Lite; scripts/report_panels.py says which, report_charts.py how they are
+drawn and report_findings.py what is said over them.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from dbt.adapters.factory import get_adapter_by_type
 from dbt.cli.main import dbtRunner
 from dbt_common.exceptions import DbtBaseException
 from markupsafe import Markup, escape
+from merge_vars import defaults
 from report_findings import (
     NOTHING,
     Row,
@@ -57,6 +59,7 @@ from report_panels import (
     by_channel,
     marts_of,
 )
+from small_cells import FEWEST, marks, shown
 
 PROJECT = Path(__file__).resolve().parent.parent
 MOST_ROWS = 200
@@ -168,10 +171,11 @@ def than(now: float | None, before: float | None, when: str) -> str:
     return f"the same as {when}" if moved == "as much" else f"{moved} than {when}"
 
 
-def key_figures(found: Found, unit: Unit) -> list[Card]:
-    """The numbers of the Executive tab, those that there are."""
+def key_figures(found: Found, unit: Unit, fewest: int = FEWEST) -> list[Card]:
+    """The numbers of the Executive tab, those that there are and are not of few."""
     cards = []
-    if equity := found["equity"]:
+    equity = shown(found["equity"] or (), "customers", fewest)
+    if equity and equity[-1] is found["equity"][-1]:
         now, before = equity[-1], equity[-2] if len(equity) > 1 else None
         when = date(before["cutoff_date"]) if before else ""
         title = "[[Customer equity]], 365 days" if unit.is_priced else (
@@ -189,7 +193,7 @@ def key_figures(found: Found, unit: Unit) -> list[Card]:
         cards.append(
             Card("per_customer", title, unit.amount(each[-1]), note, tuple(each))
         )
-    if curve := found["curve"]:
+    if curve := shown(found["curve"] or (), "customers", fewest):
         top = next((row for row in curve if row["percentile"] == 90), None)
         if top and top["share_of_expected_value"] is not None:
             shares = [row["share_of_expected_value"] for row in reversed(curve)]
@@ -204,28 +208,28 @@ def key_figures(found: Found, unit: Unit) -> list[Card]:
             )
     channels = by_channel(found["channels"] or (), unit)
     paid = [row for row in channels if row["acquisition_spend"]]
-    if spent := sum(row["acquisition_spend"] for row in paid):
+    spent = sum(row["acquisition_spend"] for row in paid)
+    if spent and sum(row["new_customers"] for row in paid) >= fewest:
         value = sum(row["predicted_value"] or 0 for row in paid)
         note = f"{unit.amount(spent)} spent on new customers"
         cards.append(
             Card("clv_to_cac", "[[CLV]] for each 1 spent", f"{value / spent:.1f}", note)
         )
     whole = [row for row in reversed(found["months"] or ()) if not row["is_truncated"]]
-    if whole:
-        now, before = whole[-1], whole[-2] if len(whole) > 1 else None
-        when = month(before["period_month"]) if before else ""
-        name_of_month = month(now["period_month"])
-        for key, title, field, write in (
-            ("value", f"Net {unit.noun}", "value", unit.amount),
-            ("new_customers", "New customers", "new_customers", count),
-        ):
+    for key, title, people, field, write in (
+        ("value", f"Net {unit.noun}", "customers", "value", unit.amount),
+        ("new_customers", "New customers", "new_customers", "new_customers", count),
+    ):
+        if months := shown(whole, people, fewest):
+            now, before = months[-1], months[-2] if len(months) > 1 else None
+            when = month(before["period_month"]) if before else ""
             cards.append(
                 Card(
                     key,
-                    f"{title}, {name_of_month}",
+                    f"{title}, {month(now['period_month'])}",
                     write(now[field]),
                     than(now[field], before and before[field], when),
-                    tuple(row[field] or 0 for row in whole),
+                    tuple(row[field] or 0 for row in months),
                 )
             )
     return cards
@@ -287,26 +291,49 @@ class Figure:
     more: int
     charts: list[Any]
     legend: Legend
+    note: str
 
 
-def figure(panel: Panel, found: Found, unit: Unit) -> Figure:
+def one_line(row: Row) -> Row:
+    """Without the signs in texts that end a line, and with it an expression of Vega."""
+    return {
+        key: " ".join(value.splitlines()) if isinstance(value, str) else value
+        for key, value in row.items()
+    }
+
+
+def figure(panel: Panel, found: Found, unit: Unit, fewest: int = FEWEST) -> Figure:
     rows, nothing = found[panel.read], panel.empty
     if panel.read in FORECASTS and (reason := withheld(found["readiness"] or ())):
         nothing = reason
     if rows is None:
         nothing = f"Not built here: the mart {panel.mart} is not in the warehouse."
-    rows = panel.prepare(rows or [], unit)
+    rows = panel.prepare([one_line(row) for row in rows or []], unit)
     headings = [column.title for column in panel.columns]
     told: list[Row] = [
         row | {column.title: column.written(row, unit) for column in panel.columns}
         for row in rows
     ]
+    table = [[row[heading] for heading in headings] for row in told]
+    note = ""
+    if panel.people:
+        hidden = marks(rows, panel.people, fewest, panel.whole)
+        at = [column.field for column in panel.columns].index(panel.people)
+        for cells, mark in zip(table, hidden, strict=True):
+            if mark:
+                cells[at:] = [mark, *[""] * (len(headings) - at - 1)]
+        told = [row for row, mark in zip(told, hidden, strict=True) if not mark]
+        if any(hidden):
+            note = (
+                f"What fewer than {fewest} customers do is hidden, and what tells it."
+            )
+            if not any(row[panel.people] for row in told):
+                nothing, told = note, []
     title = panel.finding(told, unit) if told else nothing
     drawn = panel.draw(told, unit, headings) if told and panel.draw else []
-    table = [[row[heading] for heading in headings] for row in told]
     more = max(len(table) - MOST_ROWS, 0)
     legend = panel.legend(told) if callable(panel.legend) else panel.legend
-    return Figure(panel, title, headings, table[:MOST_ROWS], more, drawn, legend)
+    return Figure(panel, title, headings, table[:MOST_ROWS], more, drawn, legend, note)
 
 
 def explain(words: str) -> Markup:
@@ -334,7 +361,8 @@ def specs(figures: list[Figure]) -> str:
         for each in figures
         for number, drawn in enumerate(each.charts)
     }
-    return json.dumps(charts, allow_nan=False).replace("</", "<\\/")
+    written = json.dumps(charts, allow_nan=False, ensure_ascii=True)
+    return written.replace("<", "\\u003c")
 
 
 def bundle() -> str:
@@ -342,7 +370,7 @@ def bundle() -> str:
     return vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;")
 
 
-def page(found: Found, unit: Unit, vega: str) -> str:
+def page(found: Found, unit: Unit, vega: str, fewest: int = FEWEST) -> str:
     """The whole page as text."""
     readiness = found["readiness"] or ()
     if withheld(readiness):
@@ -352,7 +380,7 @@ def page(found: Found, unit: Unit, vega: str) -> str:
         unit = replace(unit, money=money[0]["money"])
     if unit.is_priced and (reconciled := found["currency"]):
         unit = replace(unit, currency=reconciled[0]["currency"] or "")
-    figures = [figure(panel, found, unit) for panel in PANELS]
+    figures = [figure(panel, found, unit, fewest) for panel in PANELS]
     segments, versions = found["segments"] or (), found["versions"] or ()
     serves = [row for row in versions if row["status"] == "champion"]
     folder = Path(__file__).parent
@@ -365,7 +393,7 @@ def page(found: Found, unit: Unit, vega: str) -> str:
         tabs=TABS,
         figures=figures,
         cards={
-            "executive": key_figures(found, unit),
+            "executive": key_figures(found, unit, fewest),
             "operations": state_of_play(found, unit),
         },
         glossary=GLOSSARY,
@@ -378,13 +406,6 @@ def page(found: Found, unit: Unit, vega: str) -> str:
         script=Markup((folder / "report.js").read_text()),
         vega=Markup(vega),
     )
-
-
-def unit_of(variables: str) -> Unit:
-    """Whether anything has a price; in what currency, the marts say."""
-    project = yaml.safe_load((PROJECT / "dbt_project.yml").read_text())
-    every = project["vars"] | (yaml.safe_load(variables) or {})
-    return Unit(None if every["clv_value"] == "none" else "")
 
 
 def reason_of(error: BaseException | None) -> str | None:
@@ -408,13 +429,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--vars", default="{}", help="those of the build, as for dbt")
     options = parser.parse_args(arguments)
     try:
-        unit = unit_of(options.vars)
+        every = defaults() | (yaml.safe_load(options.vars) or {})
+        # In what currency amounts are, the marts say.
+        unit = Unit(None if every["clv_value"] == "none" else "")
         with ThreadPoolExecutor(1) as aside:
             vega = aside.submit(bundle)
             warehouse = Warehouse(options.target, options.vars)
             if not warehouse.relations:
                 raise ReportError("There are no marts yet: scripts/build.sh makes them")
-            written = page(warehouse.read_all(unit), unit, vega.result())
+            found, fewest = warehouse.read_all(unit), every["clv_min_cell"]
+            written = page(found, unit, vega.result(), fewest)
     except Exception as error:
         if not (reason := reason_of(error)):
             raise

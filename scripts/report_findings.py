@@ -365,7 +365,7 @@ def calibration(rows: Rows, unit: Unit) -> str:
 
 
 def coverage(rows: Rows, unit: Unit) -> str:
-    everyone = next(row for row in rows if row["group_type"] == "all")
+    everyone = next((row for row in rows if row["group_type"] == "all"), rows[0])
     return (
         f"{percent(everyone['coverage_80'])} of customers fell within their 80% range"
         f" over {everyone['horizon_days']} days"

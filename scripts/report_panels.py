@@ -106,9 +106,9 @@ READS: dict[str, str] = {
     "months": """
         select period_month, min(is_truncated) as is_truncated,
             sum(case when months_since = 0 then customers else 0 end) as new_customers,
-            sum({new_value}) as value
+            sum(active_customers) as customers, sum({new_value}) as value
         from (
-            select period_month, months_since, customers, {new_value},
+            select period_month, months_since, customers, active_customers, {new_value},
                 case when is_truncated then 1 else 0 end as is_truncated
             from {cohorts}
         ) as cells
@@ -134,8 +134,13 @@ READS: dict[str, str] = {
         where customers > 0
         order by share_of_expected_value desc, customers desc, segment""",
     "curve": """
-        select percentile, expected_value, share_of_customers, share_of_expected_value
-        from {customer_value_curve}
+        select percentile, expected_value, share_of_customers, share_of_expected_value,
+            share_of_customers * total.customers as customers
+        from {customer_value_curve} as curve
+        cross join (
+            select max(customers) as customers
+            from {customer_equity} where horizon_days = 365
+        ) as total
         order by percentile""",
     "freshness": """
         select subject, newest_date, checked_date, age_days,
@@ -287,6 +292,9 @@ class Panel:
         legend: (colour, label) of what is drawn.
         prepare: what is done to the rows first.
         is_wide: whether it takes the whole width.
+        people: the column that counts customers, where rows may be of few: of those
+            what stands right of it is hidden.
+        whole: the field by which rows are parts of one total, '' if all are.
     """
 
     key: str
@@ -301,6 +309,8 @@ class Panel:
     legend: Legend | Callable[[Rows], Legend] = ()
     prepare: Prepare = lambda rows, unit: rows
     is_wide: bool = False
+    people: str = ""
+    whole: str | None = None
 
 
 # -- What is done to rows before they are drawn
@@ -516,6 +526,7 @@ PANELS: tuple[Panel, ...] = (
         charts.equity,
         [(A, "Expected over 365 days")],
         is_wide=True,
+        people="customers",
     ),
     Panel(
         "curve", "executive", "curve", "customer_value_curve",
@@ -524,6 +535,7 @@ PANELS: tuple[Panel, ...] = (
         findings.value_curve,
         [
             Column("percentile", "Percentile"),
+            Column("customers", "Customers", count),
             Column("expected_value", "Expected", MONEY),
             Column("share_of_customers", "Customers above", percent),
             Column("share_of_expected_value", "Their share", percent),
@@ -531,6 +543,7 @@ PANELS: tuple[Panel, ...] = (
         "Nobody has bought yet, so that nobody can be put in order.",
         charts.value_curve,
         is_wide=True,
+        people="customers",
     ),
     Panel(
         "cohorts", "executive", "cohorts", "cohort_clv",
@@ -553,6 +566,8 @@ PANELS: tuple[Panel, ...] = (
          (S[1], "Came in it")],
         oldest_first,
         is_wide=True,
+        people="customers",
+        whole="horizon_days",
     ),
     Panel(
         "forecast", "executive", "forecast", "cohort_forecast",
@@ -580,6 +595,8 @@ PANELS: tuple[Panel, ...] = (
         charts.segments,
         SEGMENT_LEGEND,
         of_scheme("clv"),
+        people="customers",
+        whole="",
     ),
     Panel(
         "rfm", "executive", "segments", "segment_summary",
@@ -590,6 +607,8 @@ PANELS: tuple[Panel, ...] = (
         charts.segments,
         SEGMENT_LEGEND,
         of_scheme("rfm"),
+        people="customers",
+        whole="",
     ),
     Panel(
         "spend", "executive", "channels", "channel_economics",
@@ -607,6 +626,8 @@ PANELS: tuple[Panel, ...] = (
         charts.spend,
         CHANNEL_LEGEND,
         by_channel,
+        people="new_customers",
+        whole="",
     ),
     Panel(
         "acquisition", "executive", "channels", "channel_economics",
@@ -614,6 +635,7 @@ PANELS: tuple[Panel, ...] = (
         findings.acquisition,
         [
             Column("channel", "Channel", name),
+            Column("new_customers", "New customers", count),
             Column("customer_acquisition_cost", "Cost per customer", MONEY),
             Column("predicted_clv", "Expected per customer", MONEY),
             Column("clv_to_cac", "CLV over cost", times),
@@ -625,6 +647,8 @@ PANELS: tuple[Panel, ...] = (
         charts.acquisition,
         CHANNEL_LEGEND,
         by_channel,
+        people="new_customers",
+        whole="",
     ),
     Panel(
         "alerts", "operations", "alerts", "alerts",
@@ -732,6 +756,8 @@ PANELS: tuple[Panel, ...] = (
         charts.calibration,
         lambda rows: [*charts.by_horizon(rows), (M, "As predicted")],
         with_horizon,
+        people="customers",
+        whole="horizon_days",
     ),
     Panel(
         "coverage", "model", "backtest", "model_backtest",
@@ -752,6 +778,8 @@ PANELS: tuple[Panel, ...] = (
         charts.coverage,
         [(S[0], "50% range"), (S[1], "80% range"), (S[2], "90% range")],
         of_ranges,
+        people="customers",
+        whole="",
     ),
     Panel(
         "tracking", "model", "tracking", "model_tracking",
@@ -785,6 +813,8 @@ PANELS: tuple[Panel, ...] = (
         charts.frequency,
         [(I, "Customers"), (A, "Expected by the fit")],
         counted,
+        people="customers",
+        whole="",
     ),
     Panel(
         "activity", "model", "activity", "customer_activity_grid",
@@ -801,6 +831,8 @@ PANELS: tuple[Panel, ...] = (
         "Nobody has bought yet, so that there is no history.",
         charts.activity,
         prepare=classed,
+        people="customers",
+        whole="",
     ),
     Panel(
         "backtest", "model", "backtest", "model_backtest",

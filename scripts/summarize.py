@@ -1,6 +1,8 @@
 """Say in a few lines what a build found and where to look.
 
-usage: summarize.py [--database PATH]
+usage: summarize.py [--database PATH] [--vars YAML]
+
+What fewer customers than var clv_min_cell do is not said.
 """
 
 import argparse
@@ -10,6 +12,9 @@ import sys
 from pathlib import Path
 
 import duckdb
+import yaml
+from merge_vars import defaults
+from small_cells import marks
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -60,7 +65,8 @@ def line(label: str, text: str) -> str:
     return f"  {label:<17}{text}"
 
 
-def describe_input(connection, schema: str) -> list[str]:
+def describe_input(connection, schema: str, fewest: int) -> tuple[bool, list[str]]:
+    """Whether enough have bought to say what they did, and what was loaded."""
     people = read(
         connection,
         """
@@ -87,17 +93,20 @@ def describe_input(connection, schema: str) -> list[str]:
     customers = f"{people['customers']:,}"
     if people["buyers"] < people["customers"]:
         customers += f", of whom {people['buyers']:,} have bought"
+    is_few = people["buyers"] < fewest
+    if is_few:
+        customers = f"fewer than {fewest} have bought: what they did is not said"
     period = f"{people['first_date']} to {people['last_date']}"
-    lines = [
-        line("customers", customers),
-        line("orders", f"{people['orders'] or 0:,} from {period}"),
-        line("net revenue", money(counted["revenue"])),
-        line("as of", str(people["as_of_date"])),
-    ]
+    lines = [line("customers", customers)]
+    if not is_few:
+        lines += [
+            line("orders", f"{people['orders'] or 0:,} from {period}"),
+            line("net revenue", money(counted["revenue"])),
+        ]
     if counted["aside"]:
         text = f"{counted['aside']:,} lines: from {schema}.revenue_reconciliation"
-        lines.insert(3, line("set aside", text))
-    return lines
+        lines.append(line("set aside", text))
+    return not is_few, [*lines, line("as of", str(people["as_of_date"]))]
 
 
 def describe_readiness(connection) -> tuple[bool, list[str]]:
@@ -211,7 +220,7 @@ def describe_future(connection) -> list[str]:
     return lines
 
 
-def describe_segments(connection, is_forecast: bool) -> list[str]:
+def describe_segments(connection, is_forecast: bool, fewest: int) -> list[str]:
     """The segments that hold most of what is expected, else most customers."""
     (priced,) = connection.execute(
         "select count(clv_365d) > 0 from segment_summary"
@@ -227,13 +236,16 @@ def describe_segments(connection, is_forecast: bool) -> list[str]:
             from segment_summary
             where scheme = ? and customers > 0
             order by share_of_expected_value desc nulls last, customers desc, segment
-            limit ?
             """,
-            [scheme, shown],
+            [scheme],
         ).fetchall()
-        for name, customers, share in found:
-            held = "" if share is None else f"{share:>7.1%}"
-            lines.append(line("", f"{name:<28}{customers:>9,}{held}"))
+        rows = [{"customers": customers} for _, customers, _ in found]
+        hidden = marks(rows, "customers", fewest, whole="")
+        for (name, customers, share), mark in list(zip(found, hidden, strict=True))[
+            :shown
+        ]:
+            held = "" if share is None or mark else f"{share:>7.1%}"
+            lines.append(line("", f"{name:<28}{mark or f'{customers:,}':>9}{held}"))
     return lines
 
 
@@ -267,17 +279,20 @@ def main(arguments: list[str] | None = None) -> int:
         default=Path(os.environ.get("CLV_DUCKDB_PATH") or PROJECT / "warehouse.duckdb"),
         help="the DuckDB file",
     )
+    parser.add_argument("--vars", default="{}", help="those of the build, as for dbt")
     options = parser.parse_args(arguments)
+    fewest = (defaults() | (yaml.safe_load(options.vars) or {}))["clv_min_cell"]
     try:
         with duckdb.connect(str(options.database), read_only=True) as connection:
             schema = enter(connection, "clv")
             is_forecast, readiness = describe_readiness(connection)
-            lines = [*describe_input(connection, schema), *readiness]
-            if is_forecast:
+            is_said, lines = describe_input(connection, schema, fewest)
+            lines += readiness
+            if is_forecast and is_said:
                 lines += describe_fit(connection, schema)
                 lines += describe_future(connection)
                 lines += describe_checks(connection)
-            lines += describe_segments(connection, is_forecast)
+            lines += describe_segments(connection, is_forecast, fewest)
             lines += describe_alerts(connection)
             lines += where_to_look(options.database, schema)
     except duckdb.Error as error:

@@ -163,6 +163,12 @@
             'must be a number of days such as 180, or null to learn it from the data'
         ) -%}
 
+        {%- do require(
+            var('clv_min_cell') is integer and var('clv_min_cell') is not boolean and var('clv_min_cell') >= 1,
+            'clv_min_cell',
+            'must be a whole number of customers from 1, such as 10'
+        ) -%}
+
         {#- name: (its keys, an example) -#}
         {%- set shares = {
             'clv_segment_percentiles': (
@@ -238,7 +244,7 @@
         'clv_days_between_full_runs', 'clv_customer_grain', 'clv_identity_hops',
         'clv_identity_max_users', 'clv_duplicates', 'clv_refund_days', 'clv_accept_load',
         'clv_load_tolerance', 'clv_load_max_gap_days', 'clv_load_max_scale',
-        'clv_load_max_duplicates', 'clv_fail_on', 'clv_planned_refit', 'clv_now',
+        'clv_load_max_duplicates', 'clv_fail_on', 'clv_min_cell', 'clv_planned_refit', 'clv_now',
         'clv_drift_days', 'clv_value', 'clv_margin_rate', 'clv_currency',
         'clv_discount_rate', 'clv_winsor_percentile', 'clv_strata', 'clv_purchase_model',
         'clv_challenger_models', 'clv_season', 'clv_min_stratum_customers',

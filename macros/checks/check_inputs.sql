@@ -4,7 +4,8 @@
     there is null or empty, and said so in one line. Then one look at each table: text that should be
     a date or a number is one; transactions are there, dated, valued, not of the future, of amounts
     that money columns hold, and some of them are purchases. A fault is one sentence with the number
-    of rows and the query that finds them; no value of a customer is shown.
+    of rows and the query that finds them; no value of a customer is shown, nor the name of a column
+    that may be one.
 #}
 {% macro check_inputs() %}
     {%- if execute and flags.WHICH in ['build', 'run', 'test'] -%}
@@ -126,13 +127,29 @@
         {%- endfor -%}
         {%- do lacking.append(
             input ~ ' (table ' ~ source('clv_raw', input).identifier ~ ') has no column '
-            ~ missing | join(', ') ~ '; its columns are ' ~ found | join(', ')
+            ~ missing | join(', ') ~ '; its ' ~ found | length ~ ' columns '
+            ~ ('look like values: load it with its header' if is_values(found, columns) else 'are ' ~ found | join(', '))
             ~ '; say in dbt_project.yml which is which:\n      clv_input_columns:\n        '
             ~ input ~ ': {' ~ pairs | join(', ') ~ '}'
         ) -%}
     {%- elif absent -%}
         {%- do notices.append(input ~ ' has no ' ~ absent | join(', ') ~ ': null') -%}
     {%- endif -%}
+{% endmacro %}
+
+{#
+    Whether the names of a table's columns are a line of values, as where a file was loaded without its
+    header: one is a number, a date or an address, or none is like any that the input has.
+#}
+{% macro is_values(found, columns) %}
+    {%- set alike = [] -%}
+    {%- for name in found if '@' in name or modules.re.fullmatch('[^A-Za-z]*[0-9][^A-Za-z]*', name) -%}
+        {%- do return(true) -%}
+    {%- endfor -%}
+    {%- for column in columns -%}
+        {%- do alike.append(likely_column(column, found)) -%}
+    {%- endfor -%}
+    {%- do return(alike | reject('equalto', '?') | list | length == 0) -%}
 {% endmacro %}
 
 {# The column that is probably meant, by the names that shops give it; ? where none is. #}
@@ -257,8 +274,8 @@
         end
     ) as purchases,
     count(distinct nullif({{ currency }}, '')) as currencies,
-    min(nullif({{ currency }}, '')) as first_currency,
-    max(nullif({{ currency }}, '')) as last_currency
+    {{ shown_code('min(nullif(' ~ currency ~ ", ''))") }} as first_currency,
+    {{ shown_code('max(nullif(' ~ currency ~ ", ''))") }} as last_currency
 {% endmacro %}
 
 {# Says in one line what is read, or stops where there is nothing to build from. #}

@@ -79,10 +79,22 @@
     {%- endif -%}
 {% endmacro %}
 
-{# One result of dbt as a row. Messages are cut: they quote whole statements. #}
+{#
+    What is kept of a message: a sentence of the project's own or the number of rows, else the kinds of
+    error alone, since a database quotes values and whole statements.
+    Conversion Error: Could not convert string 'jane@example.com' -> Conversion Error
+#}
+{% macro kept_message(message) %}
+    {%- set own = modules.re.findall('(?m)^\\s*(?:[A-Z][A-Za-z ]* Error: )?(clv: .*)$', message) -%}
+    {%- set number = modules.re.findall('Got [0-9]+ results?', message) -%}
+    {%- set kinds = modules.re.findall('(?m)^\\s*((?:[A-Z][A-Za-z]* )*[A-Za-z]*Error)\\b', message) -%}
+    {%- do return((own or number or kinds | unique | list) | join(', ')) -%}
+{% endmacro %}
+
+{# One result of dbt as a row. #}
 {% macro run_row(result, status) -%}
-    {%- set quiet = (result.message or '') | replace('\\', ' ') | replace("'", ' ')
-        | replace('\n', ' ') | truncate(300, true) -%}
+    {%- set quiet = kept_message(result.message or '') | replace('\\', ' ') | replace("'", ' ')
+        | truncate(300, true) -%}
     {%- set started = result.timing | map(attribute='started_at') | select | list -%}
     select
         '{{ result.node.name }}' as node,

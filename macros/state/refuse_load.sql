@@ -8,6 +8,7 @@
     with faults as (
 
         select
+            currency,
             currency_fault,
             fault,
             count(*) over (partition by 1) as months
@@ -32,7 +33,9 @@
     where
         case
             when currency_fault is not null
-                then {{ raise_error("concat('clv: ', currency_fault, '.')") }}
+                then {{ raise_error(
+                    "concat('clv: ', replace(currency_fault, currency, " ~ shown_code('currency') ~ "), '.')"
+                ) }}
             when fault is not null
                 then {{ raise_error(
                     "concat('clv: ', fault, '; in all ', cast(months as " ~ type_text() ~ "), "

@@ -1,10 +1,12 @@
 """Tables and variables that dbt itself refuses, before anything is built."""
 
 import os
+import re
 import shutil
 import subprocess
 
 import duckdb
+import jinja2
 import pytest
 import yaml
 from conftest import ROOT
@@ -23,6 +25,7 @@ STANDARD = "select customerno as user_id, orderedat as ts, nettotal as amount fr
 MAPPING = {
     "transactions": {"user_id": "customerno", "ts": "orderedat", "amount": "nettotal"}
 }
+EMAIL, PHONE, NAME = "jane@quillfeather.org", "+49 170 7654321", "Jane Quillfeather"
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,7 @@ def run(shop, **variables):
         *(
             "dbt",
             "--no-use-colors",
+            *("--log-level-file", "debug"),
             "run",
             "--select",
             "stg_transactions",
@@ -58,6 +62,17 @@ def run(shop, **variables):
         may_fail=True,
     )
     return " ".join(printed.split())
+
+
+def assert_nobody_is_named(shop, printed):
+    """Neither in what was printed nor in a file that dbt left."""
+    left = [printed.encode()]
+    for folder in ("logs", "target"):
+        files = (shop.folder / folder).rglob("*")
+        left += [path.read_bytes() for path in files if path.is_file()]
+    assert len(left) > 3
+    for text in left:
+        assert not re.search(rb"quillfeather|7654321", text.lower())
 
 
 def test_columns_and_tables_that_are_absent_are_null_and_said_once(shop):
@@ -183,7 +198,7 @@ def test_a_table_that_was_named_must_be_there(shop):
         ),
         (
             "select customerno as user_id, orderedat as ts, "
-            "if(customerno = 'c3', '12,50', '3.0') as amount from o",
+            f"if(customerno = 'c3', '{PHONE}', '3.0') as amount from o",
             {},
             "transactions.amount cannot be read as decimal(18, 4) in 5 of 200 rows",
         ),
@@ -205,10 +220,10 @@ def test_a_table_that_was_named_must_be_there(shop):
         ),
         (
             "select customerno as user_id, orderedat as ts, nettotal as amount, "
-            "if(customerno = 'c3', 'GBP', 'EUR') as currency from o",
+            f"if(customerno = 'c3', '{EMAIL}', 'EUR') as currency from o",
             {},
-            "transactions has amounts in 2 currencies, EUR to GBP: name the project's "
-            "in var clv_currency",
+            f"transactions has amounts in 2 currencies, EUR to ({len(EMAIL)} "
+            "characters): name the project's in var clv_currency",
         ),
     ],
 )
@@ -220,9 +235,83 @@ def test_transactions_that_mean_nothing_stop_with_a_sentence(
     assert shop.exit_code != 0
     assert f"clv: {sentence}" in said
     assert "'c3'" not in said
+    assert_nobody_is_named(shop, said)
     assert not shop.read(
         "select * from information_schema.tables where table_schema = 'clv'"
     ).size
+
+
+def test_columns_that_look_like_values_are_not_named(shop):
+    people = ", ".join(f'1 as "{value}"' for value in (EMAIL, PHONE, NAME))
+    other = f'create table warehouse.clv_raw.customers as select 1 as "{NAME}"'
+    give(shop, f"select {people}", others=[other])
+    said = run(shop)
+    assert "has no column user_id, ts, amount; its 3 columns look like values" in said
+    assert "has no column user_id; its 1 columns look like values" in said
+    assert_nobody_is_named(shop, said)
+
+
+def build_logs(shop, **variables):
+    """Build int_logs and what it reads; return what was printed, in one line."""
+    command = ("dbt", "--no-use-colors", "--log-level-file", "debug", "build")
+    select = ("--select", "+int_logs", "--exclude-resource-type", "unit_test", "test")
+    printed = shop.call(
+        *command, *select, "--vars", yaml.safe_dump(variables), may_fail=True
+    )
+    assert shop.exit_code != 0
+    return " ".join(printed.split())
+
+
+def test_a_currency_without_a_rate_is_named_if_it_is_a_code(shop):
+    give(shop, STANDARD.replace(" from", f", '{EMAIL}' as currency from"))
+    said = build_logs(shop, clv_currency="EUR")
+    assert f"2024-07-18, in ({len(EMAIL)} characters), counted in EUR." in said
+    assert f"clv: transactions.currency ({len(EMAIL)} characters) has no rate" in said
+    assert_nobody_is_named(shop, said)
+
+
+def test_of_a_database_error_the_kind_is_kept(shop):
+    """What a person's own expression raises, dbt prints: state keeps its kind."""
+    give(shop, STANDARD.replace(" from", f", '{EMAIL}' as order_id from"))
+    told = {"transactions": {"order_id": "cast(cast(order_id as int) as varchar)"}}
+    assert "Could not convert" in build_logs(shop, clv_input_columns=told)
+    assert shop.read(
+        "select distinct message from clv_state.run_results where status = 'error' "
+        "and invocation_id = (select max_by(invocation_id, recorded_at) "
+        "from clv_state.run_results)"
+    ).to_numpy().tolist() == [["Runtime Error, Conversion Error"]]
+
+
+@pytest.mark.parametrize(
+    ("message", "kept"),
+    [
+        ("Got 3 results, configured to fail if != 0", "Got 3 results"),
+        (
+            "Runtime Error in model int_logs (models/a.sql)\n"
+            "  Invalid Input Error: clv: transactions has few customers.\n",
+            "clv: transactions has few customers.",
+        ),
+        (
+            "Database Error in model a (models/a.sql)\n  Bad double value: Jane\n"
+            "  compiled code at target/run/clv/models/a.sql",
+            "Database Error",
+        ),
+        (
+            "Runtime Error in model a (models/a.sql)\n  Python model failed:\n"
+            "  ValueError: Jane Error",
+            "Runtime Error, ValueError",
+        ),
+        ("Jane is not a number", ""),
+    ],
+)
+def test_what_is_kept_of_a_message(message, kept):
+    source = (ROOT / "macros" / "state" / "record_run.sql").read_text()
+    macro = source[source.index("{% macro kept_message") :].split("{#")[0]
+    environment = jinja2.Environment(extensions=["jinja2.ext.do"])
+    found = []
+    template = environment.from_string(macro + "{% do kept_message(message) %}")
+    template.render(message=message, modules={"re": re}, **{"return": found.append})
+    assert found == [kept]
 
 
 @pytest.mark.parametrize(
@@ -269,6 +358,7 @@ def test_transactions_that_mean_nothing_stop_with_a_sentence(
             {"clv_time_zone": "Europe/Atlantis"},
             "var 'clv_time_zone' must be the IANA name",
         ),
+        ({"clv_min_cell": 0}, "var 'clv_min_cell' must be a whole number of customers"),
         ({"clv_currency": "euro"}, "var 'clv_currency' must be a code in capitals"),
         ({"clv_horizons": 90}, "var 'clv_horizons' must be a list"),
         ({"clv_backtest_days": ["x"]}, "var 'clv_backtest_days' must be a list"),

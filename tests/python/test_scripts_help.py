@@ -102,9 +102,9 @@ def test_the_page_without_a_login_is_refused_in_a_sentence(monkeypatch, capsys):
 def test_a_fault_of_the_page_is_not_taken_for_a_refusal(monkeypatch):
     report = importlib.import_module("report")
 
-    def broken(variables):
+    def broken():
         raise KeyError("clv_value")
 
-    monkeypatch.setattr(report, "unit_of", broken)
+    monkeypatch.setattr(report, "defaults", broken)
     with pytest.raises(KeyError):
         report.main([])

@@ -708,6 +708,124 @@ def test_a_fault_is_one_sentence_and_changes_nothing(fault, tmp_path, database, 
     assert rows(database, "from clv_raw.ad_spend") == []
 
 
+CANARIES = ("jane.canary@example.com", "+49 170 7654321", "Jané Canary")
+VALUES = {  # of each type, a good one
+    "varchar": "a1",
+    "timestamp": "2024-01-31 10:00:00",
+    "date": "2024-01-31",
+    "decimal(18, 4)": "7.50",
+    "bigint": "3",
+    "double": "0.5",
+    "boolean": "false",
+}
+
+
+def files_with_canaries(table):
+    """(Way, bytes, options) of a file with a person in it, one way to fail each."""
+    columns = load_input.CONTRACT[table]
+    plain = [VALUES[wanted] for wanted in columns.values()]
+    people = [
+        f"{CANARIES[i % 3]}{i}" if wanted == "varchar" else VALUES[wanted]
+        for i, wanted in enumerate(columns.values())
+    ]
+    first, row = people[0], ",".join(people)
+    start = f"{','.join(columns)}\n{','.join(plain)}\n"
+    yield "text columns", f"{start}{row}\n{row}\n".encode(), ()
+    typed = [i for i, wanted in enumerate(columns.values()) if wanted != "varchar"]
+    for i in typed:
+        for canary in CANARIES if table == "transactions" else [CANARIES[i % 3]]:
+            cells = [*people[:i], canary, *people[i + 1 :]]
+            yield f"{i} {canary}", f"{start}{','.join(cells)}\n".encode(), ()
+    yield "no header", f"{row}\n{row}\n".encode(), ()
+    yield "no header, names", b"Jane Canary,Canary Ltd,jane,x\n" * 2, ()
+    if table != "transactions":  # of any input a text file is read alike
+        return
+    # All of one form, which a sentence then shows.
+    for text in ("jane.canary@example.com", "0170.765.4321", "7654321 Jané"):
+        told = f"{','.join(columns)}\n" + 2 * (",".join([text] * len(columns)) + "\n")
+        yield f"all {text}", told.encode(), ()
+    told = ("--columns", "user_id=column 2,ts=column 2,amount=column 3")
+    for name in CANARIES:
+        unnamed = f"{name},,,{name}1\n1,2024-01-31,7,{name}\n"
+        yield "no header, told", unnamed.encode(), told
+    yield "too many", f"{start}{row},{row}\n".encode(), ()
+    yield "too few", f"{start}{first}\n".encode(), ()
+    yield "twice", f"{first},{first}\n{row}\n".encode(), ()
+    yield "open quote", f'{start}"{row}\n{row}\n'.encode(), ()
+    yield "text after a quote", f'{start}"{first}" {row}\n'.encode(), ()
+    yield "line break", f'{start}"{first}\n{first}"{row[len(first) :]}\n'.encode(), ()
+    yield "zero byte", f"{start}{first}\0{row}\n".encode(), ()
+    yield "two encodings", f"{start}{row}\n".encode() + row.encode("cp1252"), ()
+    yield "half a sign", f"{start}{row}\n".encode("utf-16") + b"\x00", ()
+    yield "long", f"{start}{first * 100_000}{row}\n".encode(), ()
+    yield "other lines", f"{start}{row}\r{row}\r\n{row}\n{first}".encode(), ()
+
+
+@pytest.mark.parametrize("table", load_input.CONTRACT)
+def test_no_person_is_in_a_message(table, folder, database, capsys):
+    """However a file fails, and where it loads: rows, columns and masks are said."""
+    codes = set()
+    (folder / "transactions.csv").write_text(GOOD)
+    for way, data, options in files_with_canaries(table):
+        (folder / f"{table}.csv").write_bytes(data)
+        codes.add(run(folder, database, *options))
+        said = " ".join(capsys.readouterr()).lower()
+        assert "traceback" not in said
+        leaks = [part for part in ("jan", "canary", "765", "170") if part in said]
+        assert not leaks, f"{way}: {said}"
+    assert codes == {0, 2}
+
+
+@pytest.mark.parametrize("kind", ["VARCHAR[]", "STRUCT(n VARCHAR)", "BLOB", "JSON"])
+def test_no_person_of_a_parquet_file_is_in_a_message(kind, folder, database, capsys):
+    value = {
+        "VARCHAR[]": "['Jane Canary']",
+        "STRUCT(n VARCHAR)": "{'n': 'jane.canary@example.com'}",
+        "BLOB": "'Jane\\xFFCanary'::blob",
+        "JSON": """'{"n": "Jane Canary"}'::json""",
+    }[kind]
+    for column in ("user_id", "ts", "amount"):
+        parts = {"user_id": "'a'", "ts": "date '2024-01-31'", "amount": "7"}
+        parts[column] = value
+        selected = ", ".join(f"{sql} as {name}" for name, sql in parts.items())
+        write_parquet(folder / "transactions.parquet", f"select {selected}")
+        run(folder, database)
+        said = " ".join(capsys.readouterr()).lower()
+        assert "canary" not in said
+        assert "traceback" not in said
+
+
+def test_an_error_that_nobody_foresaw_quotes_nothing(
+    folder, database, capsys, monkeypatch
+):
+    def fail(*_):
+        raise ValueError("cannot read 'jane.canary@example.com'")
+
+    monkeypatch.setattr(load_input, "find_files", fail)
+    assert run(folder, database) == 2
+    said = capsys.readouterr().err
+    assert "the reader refused it (ValueError at test_scripts_load_input.py:" in said
+    assert "canary" not in said
+
+
+@pytest.mark.parametrize("name", ["a*", "a[b]", "a?", "{a,b}"])
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
+def test_a_folder_is_no_pattern_of_folders(name, ending, tmp_path, database):
+    for folder, orders in ((name, 1), ("ab", 2), ("a", 2), ("b", 2)):
+        (tmp_path / folder).mkdir()
+        with duckdb.connect() as connection:
+            connection.execute(
+                "copy (select 'u' as user_id, date '2024-01-31' as ts, 7 as amount "
+                f"from range({orders})) to '{tmp_path / 'plain'}' "
+                f"(format {ending.split('.')[0]})"
+            )
+        data = (tmp_path / "plain").read_bytes()
+        data = gzip.compress(data) if ending == "csv.gz" else data
+        (tmp_path / folder / f"transactions.{ending}").write_bytes(data)
+    assert run(tmp_path / name, database) == 0
+    assert len(rows(database, "from clv_raw.transactions")) == 1
+
+
 def test_parquet_values_are_checked_too(folder, database, capsys):
     write_parquet(
         folder / "transactions.parquet",

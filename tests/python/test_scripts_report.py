@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import report
 import report_findings as findings
 import report_panels as panels
+import small_cells
 from report_findings import Unit
 
 DOLLARS, PURCHASES = Unit("USD"), Unit(None)
@@ -414,7 +415,8 @@ def made_up(unit=DOLLARS):
         ],
         "months": [
             {"period_month": month, "is_truncated": int(month == months[-1]),
-             "new_customers": 180 + 9 * (k % 6), "value": 5e4 + 2e3 * (k % 8)}
+             "customers": 900, "new_customers": 180 + 9 * (k % 6),
+             "value": 5e4 + 2e3 * (k % 8)}
             for k, month in reversed(list(enumerate(months)))
         ],
         "channels": [
@@ -441,7 +443,7 @@ def made_up(unit=DOLLARS):
         ],
         "curve": [
             {"percentile": k, "expected_value": 3.0 * 1.06**k,
-             "share_of_customers": 1 - k / 100,
+             "share_of_customers": 1 - k / 100, "customers": 5000 - 50 * k,
              "share_of_expected_value": 1 - (k / 100) ** 3}
             for k in range(100)
         ],
@@ -553,6 +555,31 @@ WITHHELD = [
 ]  # fmt: skip
 
 
+def of_few(unit=DOLLARS):
+    """The same where some rows are of few customers, the newest of equity too."""
+    found = made_up(unit)
+    for row in found["channels"]:
+        if row["channel"] == "email":
+            row["new_customers"] = 2  # in each of three months
+    for read in {panel.read for panel in panels.PANELS if panel.people == "customers"}:
+        for row in found[read][2::3] + found[read][-1:]:
+            row["customers"] = 7
+    return found
+
+
+HOSTILE = ("<!--<script>", "</script>", "a\u2028b", "a\u2029b", "a\x85b", "'\"]]>")
+
+
+def named_badly():
+    """The same with names that would end a script, a line or a text."""
+    found = made_up()
+    for rows in found.values():
+        for k, row in enumerate(rows):
+            for key in {"channel", "label", "subject", "cohort_group"} & set(row):
+                row[key] = f"{HOSTILE[k % len(HOSTILE)]}{row[key]}"
+    return found
+
+
 @pytest.fixture(scope="module")
 def vega():
     return report.bundle()
@@ -579,6 +606,8 @@ def pages(vega, tmp_path_factory):
         "one_row": ({name: rows[:1] for name, rows in full.items()}, DOLLARS),
         "empty": ({name: [] for name in full}, DOLLARS),
         "not_built": (dict.fromkeys(full), DOLLARS),
+        "named_badly": (named_badly(), DOLLARS),
+        "of_few": (of_few(), DOLLARS),
     }
     for name, (found, unit) in variants.items():
         (folder / f"{name}.html").write_text(report.page(found, unit, vega))
@@ -633,6 +662,59 @@ def test_segments_without_a_forecast_are_told_by_their_customers():
         for label, customers in [("A", 3), ("B", 7)]
     ]  # fmt: skip
     assert findings.segments(rows, DOLLARS) == "B: 70% of customers"
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ([12, 10, 30], ["", "", ""]),
+        ([12, 9, 30], ["–", "<10", ""]),  # 9 would be the total without the others
+        ([12, 2, 3, 30], ["–", "<10", "<10", ""]),  # so would 5
+        ([12, 6, 6, 30], ["", "<10", "<10", ""]),
+        ([12, 0, None, 30], ["", "", "", ""]),
+        ([4], ["<10"]),
+    ],
+)
+def test_a_cell_of_few_is_hidden_and_what_would_tell_it(counts, told):
+    rows = [{"n": count} for count in counts]
+    assert small_cells.marks(rows, "n", 10, "") == told
+    alone = ["<10" if n and n < 10 else "" for n in counts]
+    assert small_cells.marks(rows, "n", 10) == alone
+
+
+def test_rows_are_parts_of_the_total_of_their_group():
+    rows = [{"n": n, "days": days} for days in (30, 90) for n in (3, 20)]
+    rows[2]["n"] = 30
+    assert small_cells.marks(rows, "n", 10, "days") == ["<10", "–", "", ""]
+
+
+@pytest.mark.parametrize("source", ["demo", "of_few"])
+def test_no_table_or_chart_shows_what_few_customers_do(source, request):
+    if source == "of_few":
+        found = of_few()
+    else:
+        read = request.getfixturevalue("read")
+        found = {name: read(query) for name, query in panels.READS.items()}
+    hidden = []
+    for panel in panels.PANELS:
+        if not panel.people:
+            continue
+        each = report.figure(panel, found, DOLLARS)
+        at = [column.field for column in panel.columns].index(panel.people)
+        charts = json.dumps([chart.spec for chart in each.charts])
+        for cells in each.table:
+            if cells[at] in ("<10", "–"):
+                assert set(cells[at + 1 :]) <= {""}
+                hidden.append(panel.key)
+            else:
+                assert not 0 < int(cells[at].replace(",", "")) < 10
+        counts = re.findall(rf'"{panel.people}": ([\d.]+)', charts)
+        assert not [n for n in counts if 0 < float(n) < 10], panel.key
+    if source == "of_few":
+        assert {*hidden} == {panel.key for panel in panels.PANELS if panel.people}
+        cards = report.key_figures(found, DOLLARS)
+        assert not {"equity", "per_customer"} & {card.key for card in cards}
+    assert {"rfm", "segments"} <= {*hidden}
 
 
 def test_a_value_cannot_become_markup(pages):
@@ -847,6 +929,16 @@ def test_every_tab_draws_and_can_be_read_by_everybody(pages, visit, name, scheme
         assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
         assert page.evaluate(CONTRASTS) == []
         assert page.evaluate(CLASHES) == []
+
+
+@pytest.mark.parametrize("name", ["named_badly", "of_few"])
+def test_no_name_and_no_hidden_row_costs_a_chart(pages, visit, name):
+    page = visit(pages[name])
+    charts = specs_in(pages[name])
+    look(page, charts)
+    assert charts == specs_in(pages["full"])
+    if name == "named_badly":
+        assert page.locator("#f-spend td", has_text="<!--<script>").count()
 
 
 @pytest.mark.parametrize("name", ["demo", "full", "unpriced"])

@@ -1,0 +1,11 @@
+{#
+    SQL of a code, such as a currency, for a message: as it is where it has at most three characters,
+    else its length alone, since the column may hold anything.
+    shown_code("'EUR'") -> 'EUR'; shown_code("'jane@example.com'") -> '(16 characters)'
+#}
+{% macro shown_code(expression) -%}
+    case
+        when length({{ expression }}) <= 3 then {{ expression }}
+        else concat('(', cast(length({{ expression }}) as {{ type_text() }}), ' characters)')
+    end
+{%- endmacro %}
