@@ -32,12 +32,15 @@
 {# The same of the memory of segments, before the last row of each customer; all rows of who is gone. #}
 {% macro forget_memory(results) %}
     {%- set memory, customers = ref('int_segments__remembered'), ref('customers') -%}
+    {%- set log, as_of = current_log(), ref('int_as_of') -%}
     {%- if is_time_to_forget(results) -%}
+        {%- set first_day -%}
+            (select {{ add_days('as_of_date', -var('clv_retention_days')) }} from {{ as_of }})
+        {%- endset -%}
         delete from {{ memory }} as moves
         where
-            moves.log_id = {{ current_log() | indent(12) }}
-            and moves.refreshed_on
-            < (select {{ add_days('as_of_date', -var('clv_retention_days')) }} from {{ ref('int_as_of') }})
+            moves.log_id = {{ log | indent(12) }}
+            and moves.refreshed_on < {{ first_day }}
             and (
                 exists (
                     select 1
@@ -47,11 +50,7 @@
                             customer_id,
                             max(refreshed_on) as refreshed_on
                         from {{ memory }}
-                        where
-                            refreshed_on < (
-                                select {{ add_days('as_of_date', -var('clv_retention_days')) }}
-                                from {{ ref('int_as_of') }}
-                            )
+                        where refreshed_on < {{ first_day }}
                         group by 1, 2
                     ) as held
                     where
