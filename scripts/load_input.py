@@ -161,7 +161,7 @@ LIMITS = {"transactions": 10**9}
 LIMIT = 10**12
 # Ids that tell people apart: they must not have lost digits on the way, as floats and
 # spreadsheets lose them.
-IDS = ("user_id", "other_id")
+IDS = ("user_id", "other_id", "subscriber_key")
 WHOLE_UP_TO = {"FLOAT": 2**24, "DOUBLE": 10**15}
 NOBODY = ("nan", "null", "none", "nil", "n/a", "#n/a", "na", "undefined", "unknown")
 FREE_TEXT = ("metadata_json",)  # may run over several lines

@@ -257,8 +257,9 @@
         'clv_campaign_redemption_limit', 'clv_stop_campaigns', 'clv_export_key',
         'clv_export_value', 'clv_export_bands', 'clv_export_probability_step',
         'clv_consent_channels', 'clv_other_channels', 'clv_consent',
-        'clv_export_max_age_hours', 'clv_holdout_share', 'clv_holdout_salt', 'clv_offer_cap_share', 'clv_offer_cap_quantile',
-        'clv_offer_caps', 'clv_offer_cap_by_uplift',
+        'clv_export_max_age_hours', 'clv_holdout_share', 'clv_holdout_salt',
+        'clv_offer_cap_share', 'clv_offer_cap_quantile', 'clv_offer_caps',
+        'clv_offer_cap_by_uplift',
     ]) -%}
 {% endmacro %}
 
@@ -426,11 +427,9 @@
     {%- do require(
         others is sequence and others is not string and others is not mapping
         and others | reject('string') | list | length == 0
-        and not modules.re.search("['\\\\]", others | join)
-        and others | map('lower') | select('in', var('clv_consent_channels') | map('lower') | list)
-            | list | length == 0,
+        and not modules.re.search("['\\\\]", others | join),
         'clv_other_channels',
-        'must be a list of words that clv_consent_channels has not, such as [sms, post], or []'
+        'must be a list of words, such as [sms, post], or []'
     ) -%}
     {%- set shares = campaign_shares() -%}
     {%- do require(

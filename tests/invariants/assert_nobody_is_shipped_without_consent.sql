@@ -63,7 +63,12 @@ gone as (
         on statuses.user_id = identities.identifier
     where
         statuses.status in ('erased', 'deceased')
-        and statuses.status in ('{{ shaped("clv_suppressed_statuses") | join("', '") }}')
+        and statuses.status in (
+            {%- for status in shaped('clv_suppressed_statuses') %}
+            '{{ status }}',
+            {%- endfor %}
+            ''
+        )
 
 ),
 

@@ -25,6 +25,12 @@ WITHHELD = "assert_nothing_is_expected_where_forecasts_are_withheld"
 SUPPRESSED = "assert_nothing_is_expected_of_suppressed_customers"
 ORDERED = "assert_predictions_are_ordered"
 REVENUE = "assert_revenue_is_conserved_to_every_mart"
+# Who refuses is believed to consent.
+ALLOWED = (
+    "replace view export_marketing_cloud__permissions as "
+    "select * from this where customer_id != '{0}' "
+    "union all select '{0}', false, true"
+)
 
 FAULTS = [
     # -- Lines and money
@@ -443,32 +449,31 @@ FAULTS = [
     Fault(
         "assert_every_customer_is_shipped_or_excluded_for_a_reason",
         "the audience has a row twice",
-        "insert into export_marketing_cloud__audience "
-        "select * from export_marketing_cloud__audience limit 1",
+        "replace view export_marketing_cloud__audience as "
+        "select * from this union all (select * from this limit 1)",
     ),
     Fault(
         CONSENT,
         "who was never asked is shipped",
-        "update export_marketing_cloud__candidates "
-        "set exclusion_reason = null, has_consent = true where customer_id = 'p9'",
+        "replace view export_marketing_cloud__permissions as "
+        "select * from this union all select 'p9', false, true",
     ),
     Fault(
         CONSENT,
         "a no under another user id of the customer is not heard",
-        "update export_marketing_cloud__candidates "
-        "set exclusion_reason = null, has_consent = true where customer_id = 'u004a'",
+        ALLOWED.format("u004a"),
     ),
     Fault(
         CONSENT,
         "a suppressed customer is shipped",
         "update export_marketing_cloud__candidates set exclusion_reason = null "
-        "where customer_id = 'u001a'",
+        "where customer_id = 'u001a';" + ALLOWED.format("u001a"),
     ),
     Fault(
         CONSENT,
-        "rows carry the key of nobody",
-        "update export_marketing_cloud__audience "
-        "set customer_key = reverse(customer_key)",
+        "rows are nobody's",
+        "replace view export_marketing_cloud__audience as "
+        "select * replace (reverse(customer_id) as customer_id) from this",
     ),
     # -- Alerts: data and scores
     Fault(

@@ -15,7 +15,11 @@ from test_builds import Build
 pytestmark = pytest.mark.slow
 
 FIRST, SECOND, BACK, SHORTER = "2024-05-31", "2024-06-30", "2024-06-15", "2024-06-20"
-VARIABLES = {"clv_backtest_days": [91], "clv_canary_share": 0}
+VARIABLES = {
+    "clv_backtest_days": [91],
+    "clv_canary_share": 0,
+    "clv_consent": "managed_at_destination",
+}
 SELECTED = (
     *("+customer_segments", "+segment_transitions", "+customer_equity_daily"),
     *("+model_registry", "+int_scores__profiled", "+export_marketing_cloud__delta"),
@@ -119,12 +123,12 @@ class Shops(Build):
             connection.execute(
                 """
                 insert into clv_state.export_ledger (
-                    run_id, target, customer_key, op, row_hash, is_shipped,
-                    is_transient, log_id, recorded_at
+                    run_id, run_number, target, customer_id, customer_key, key_id, op,
+                    row_hash, is_shipped, is_transient, log_id, recorded_at
                 )
                 select
-                    'r1', target, customer_key, op, row_hash, true, false, log_id,
-                    timestamp '2024-07-01'
+                    'r1', 1, target, customer_id, md5(customer_id), 's1', op,
+                    row_hash, true, false, log_id, timestamp '2024-07-01'
                 from clv_export.export_marketing_cloud__delta
                 cross join clv_intermediate.int_logs
                 where target = 'crm' and is_current

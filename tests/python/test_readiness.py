@@ -154,7 +154,12 @@ def withheld(tmp_path_factory):
             }
         ),
         consents=pd.DataFrame(
-            {"user_id": people, "channel": "email", "is_granted": True}
+            {
+                "user_id": people,
+                "channel": "email",
+                "is_granted": True,
+                "updated_at": pd.Timestamp("2022-01-01"),
+            }
         ),
         customer_status=pd.DataFrame(
             {

@@ -62,14 +62,14 @@ subscribers as (
 
 shared_keys as (
 
-    select subscriber_key
+    select lower(subscriber_key) as folded_key
     from subscribers
     group by 1
     having count(*) > 1
 
 ),
 
--- A key that two customers share is nobody's.
+-- A key that two customers share, in whatever case, is nobody's.
 own_keys as (
 
     select
@@ -77,8 +77,8 @@ own_keys as (
         subscribers.subscriber_key
     from subscribers
     left join shared_keys
-        on subscribers.subscriber_key = shared_keys.subscriber_key
-    where shared_keys.subscriber_key is null
+        on lower(subscribers.subscriber_key) = shared_keys.folded_key
+    where shared_keys.folded_key is null
 
 ),
 

@@ -1,5 +1,5 @@
 -- grain: one row per target and thing to say of consents and statuses now, or reason to ship nothing
-{%- set known = (shaped('clv_consent_channels') + shaped('clv_other_channels')) %}
+{%- set known = shaped('clv_consent_channels') + shaped('clv_other_channels') %}
 {%- set suppressed = shaped('clv_suppressed_statuses') %}
 with targets as (
 
@@ -17,12 +17,17 @@ channels as (
     select distinct
         case
             when channel is null then '(empty)'
-            when translate(channel, '0123456789@', '') != channel then '(not shown)'
+            when regexp_replace(channel, '[0-9@]', '') != channel then '(not shown)'
             else substr(channel, 1, 40)
         end as shown
     from {{ ref('stg_consents') }}
     where
-        channel not in ('{{ known | join("', '") | lower }}')
+        channel not in (
+            {%- for channel in known %}
+            '{{ channel | lower }}',
+            {%- endfor %}
+            ''
+        )
         or (channel is null and objects_to_profiling is null)
 
 ),
@@ -50,8 +55,15 @@ stated as (
     select
         user_id,
         0 as consents,
-        case when status in ('{{ suppressed | join("', '") }}') then 1 else 0 end
-            as suppressions
+        case
+            when status in (
+                {%- for status in suppressed %}
+                '{{ status }}',
+                {%- endfor %}
+                ''
+            ) then 1
+            else 0
+        end as suppressions
     from {{ ref('stg_customer_status') }}
 
 ),
@@ -207,7 +219,9 @@ judged as (
             'input consents has ', cast(channel_count as {{ type_text() }}),
             ' channel(s) that neither clv_consent_channels nor clv_other_channels ',
             'has: ', first_shown,
-            case when last_shown != first_shown then concat(', ', last_shown) else '' end,
+            case
+                when last_shown != first_shown then concat(', ', last_shown) else ''
+            end,
             case when channel_count > 2 then ', ...' else '' end
         ) as sentence
     from facts

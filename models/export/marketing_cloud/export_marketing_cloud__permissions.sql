@@ -93,7 +93,12 @@ statements as (
         on stated.user_id = identities.identifier
     where
         stated.user_id is not null
-        and stated.status in ('{{ shaped("clv_suppressed_statuses") | join("', '") }}')
+        and stated.status in (
+            {%- for status in shaped('clv_suppressed_statuses') %}
+            '{{ status }}',
+            {%- endfor %}
+            ''
+        )
         and {{ local_date('stated.effective_at') }} > as_of.as_of_date
 
 )

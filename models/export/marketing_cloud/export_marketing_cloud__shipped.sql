@@ -1,6 +1,7 @@
 -- grain: one row per target and key ever sent or found there: what the ledger proves it holds
--- Of this log, whatever the as-of date of what was sent: a destination knows no dates. Runs are ordered by
--- their number (before there were any, by the start in their id), and within a run by chunk.
+-- Of this log, whatever the as-of date of what was sent: a destination knows no dates. Steps follow each
+-- other by the number of their run (before there were any, by the start in its id), then by chunk.
+{%- set of_key = 'over (partition by target, customer_key)' %}
 with logs as (
 
     select distinct {{ log_family('log_id') }} as family
@@ -8,92 +9,79 @@ with logs as (
 
 ),
 
-ledger as (
+-- What a run did with a key in one chunk: an intent, and its outcome if there is one.
+steps as (
 
     select
-        entries.*,
-        coalesce(entries.chunk, 0) as place,
-        concat(
-            lpad(cast(coalesce(entries.run_number, 0) as {{ type_text() }}), 12, '0'),
-            '|', entries.run_id
-        ) as run_order
-    from {{ source('clv_state', 'export_ledger') }} as entries
+        ledger.target,
+        ledger.customer_key,
+        coalesce(ledger.run_number, 0) as run_number,
+        ledger.run_id,
+        coalesce(ledger.chunk, 0) as place,
+        ledger.op,
+        ledger.row_hash,
+        ledger.customer_id,
+        ledger.key_id,
+        max(case when ledger.is_shipped then 1 else 0 end) as confirmations,
+        max(case when ledger.is_shipped or ledger.is_transient then 0 else 1 end)
+            as refusals
+    from {{ source('clv_state', 'export_ledger') }} as ledger
     inner join logs
-        on {{ log_family('entries.log_id') }} = logs.family
+        on {{ log_family('ledger.log_id') }} = logs.family
+    group by 1, 2, 3, 4, 5, 6, 7, 8, 9
 
 ),
 
-confirmed as (
+ordered as (
+
+    select
+        *,
+        row_number() over (
+            partition by target, customer_key
+            order by run_number asc, run_id asc, place asc
+        ) as step,
+        lead(run_id) over (
+            partition by target, customer_key
+            order by run_number asc, run_id asc, place asc
+        ) as next_run_id
+    from steps
+
+),
+
+-- Open: no outcome, and nothing that its run did with the key later.
+marked as (
+
+    select
+        *,
+        case
+            when confirmations + refusals > 0 then 0
+            when next_run_id = run_id then 0
+            else step
+        end as open_step
+    from ordered
+
+),
+
+known as (
 
     select
         target,
         customer_key,
-        op as shipped_op,
-        row_hash as shipped_hash,
-        run_order as confirmed_in
-    from ledger
-    where is_shipped
-    qualify row_number() over (
-        partition by target, customer_key
-        order by run_order desc, place desc, recorded_at desc, op asc
-    ) = 1
-
-),
-
-owners as (
-
-    select
-        target,
-        customer_key,
+        op,
+        row_hash,
         customer_id,
-        key_id
-    from ledger
-    qualify row_number() over (
-        partition by target, customer_key
-        order by
-            case when customer_id is null then 1 else 0 end,
-            run_order desc,
-            place desc,
-            coalesce(key_id, '') desc
-    ) = 1
-
-),
-
--- An intent is settled when an outcome follows in its run.
-by_run as (
-
-    select
-        target,
-        customer_key,
-        run_order,
-        max(case when not is_shipped and not is_transient then row_hash end)
-            as rejected_hash,
-        max(case when is_transient then place end)
-        > coalesce(max(case when not is_transient then place end), -1) as is_open,
-        max(case when op = 'upsert' then run_order end) as upserted_in
-    from ledger
-    group by 1, 2, 3
-
-),
-
-compared as (
-
-    select
-        by_run.target,
-        by_run.customer_key,
-        by_run.run_order,
-        by_run.rejected_hash,
-        by_run.is_open,
-        by_run.upserted_in,
-        confirmed.shipped_op,
-        confirmed.shipped_hash,
-        coalesce(by_run.run_order > confirmed.confirmed_in, true) as is_later,
-        coalesce(by_run.run_order >= confirmed.confirmed_in, true) as is_not_before
-    from by_run
-    left join confirmed
-        on
-            by_run.target = confirmed.target
-            and by_run.customer_key = confirmed.customer_key
+        refusals,
+        step,
+        max(customer_id) {{ of_key }} as some_customer_id,
+        max(key_id) {{ of_key }} as key_id,
+        max(step) {{ of_key }} as last_step,
+        max(case when confirmations = 1 then step else 0 end) {{ of_key }}
+            as confirmed_step,
+        max(open_step) {{ of_key }} as open_step,
+        max(case when op = 'upsert' then open_step else 0 end) {{ of_key }}
+            as open_upsert,
+        max(case when op = 'upsert' then run_number end) {{ of_key }} as upserted_in
+    from marked
 
 ),
 
@@ -102,13 +90,13 @@ rejections as (
     select
         target,
         customer_key,
-        rejected_hash,
+        row_hash as rejected_hash,
         count(*) as rejection_count
-    from compared
-    where rejected_hash is not null and is_later
+    from known
+    where refusals = 1 and step > confirmed_step
     group by 1, 2, 3
     qualify row_number() over (
-        partition by target, customer_key order by max(run_order) desc
+        partition by target, customer_key order by max(step) desc
     ) = 1
 
 ),
@@ -118,69 +106,50 @@ by_key as (
     select
         target,
         customer_key,
-        max(shipped_op) as shipped_op,
-        max(shipped_hash) as shipped_hash,
-        max(case when is_open and is_not_before then 1 else 0 end) = 1 as is_uncertain,
-        max(
-            case when is_open and is_not_before then upserted_in end
-        ) as uncertain_in,
-        max(upserted_in) as upserted_in
-    from compared
-    group by 1, 2
+        coalesce(customer_id, some_customer_id) as customer_id,
+        key_id,
+        case when step = confirmed_step then op end as shipped_op,
+        case when step = confirmed_step then row_hash end as shipped_hash,
+        open_step > confirmed_step as is_uncertain,
+        case
+            when step = confirmed_step and op = 'upsert' then 1
+            when open_upsert > confirmed_step then 1
+            else 0
+        end as may_be_active,
+        upserted_in
+    from known
+    where step = case when confirmed_step > 0 then confirmed_step else last_step end
 
 ),
 
-owned as (
-
-    select
-        by_key.*,
-        owners.customer_id,
-        owners.key_id
-    from by_key
-    inner join owners
-        on
-            by_key.target = owners.target
-            and by_key.customer_key = owners.customer_key
-
-),
-
--- Of a customer's keys, first those that may be active there.
 ranked as (
 
     select
         *,
         row_number() over (
-            partition by target, customer_id
-            order by
-                case
-                    when shipped_op = 'upsert' or uncertain_in is not null then 0
-                    else 1
-                end,
-                upserted_in desc,
-                customer_key
+            partition by
+                target,
+                coalesce(customer_id, concat('key ', customer_key)),
+                coalesce(key_id, '') = 'subscriber_key'
+            order by may_be_active desc, upserted_in desc, customer_key asc
         ) as position
-    from owned
-    where customer_id is not null
+    from by_key
 
 )
 
 select
-    owned.target,
-    owned.customer_key,
-    owned.customer_id,
-    owned.key_id,
-    owned.shipped_op,
-    owned.shipped_hash,
-    owned.is_uncertain,
-    coalesce(ranked.position = 1, false) as is_newest,
+    ranked.target,
+    ranked.customer_key,
+    ranked.customer_id,
+    ranked.key_id,
+    ranked.shipped_op,
+    ranked.shipped_hash,
+    ranked.is_uncertain,
+    ranked.position = 1 and ranked.customer_id is not null as is_newest,
     rejections.rejected_hash,
     coalesce(rejections.rejection_count, 0) as rejection_count
-from owned
-left join ranked
-    on
-        owned.target = ranked.target
-        and owned.customer_key = ranked.customer_key
+from ranked
 left join rejections
     on
-        owned.target = rejections.target
-        and owned.customer_key = rejections.customer_key
+        ranked.target = rejections.target
+        and ranked.customer_key = rejections.customer_key

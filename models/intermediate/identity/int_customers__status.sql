@@ -35,9 +35,17 @@ statuses as (
         stated.status,
         stated.effective_at,
         {{ local_date('stated.effective_at') }} as status_date,
-        stated.status in ('{{ suppressed | join("', '") }}') as is_suppressing,
         stated.status in (
-            '{{ finals | select("in", suppressed) | join("', '") }}'
+            {%- for status in suppressed %}
+            '{{ status }}',
+            {%- endfor %}
+            ''
+        ) as is_suppressing,
+        stated.status in (
+            {%- for status in finals | select('in', suppressed) %}
+            '{{ status }}',
+            {%- endfor %}
+            ''
         ) as is_final
     from {{ ref('stg_customer_status') }} as stated
     left join identities

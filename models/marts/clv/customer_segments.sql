@@ -84,6 +84,9 @@ placed as (
         case
             when ruled.customer_id is not null
                 then coalesce(latest.segment_since, customers.as_of_date)
+            -- An erasure, say, counts before its day.
+            when customers.is_suppressed and statuses.status_date > customers.as_of_date
+                then customers.as_of_date
             when customers.is_suppressed
                 then coalesce(statuses.status_date, profiled.first_seen_date)
             else profiled.first_seen_date
