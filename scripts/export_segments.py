@@ -130,21 +130,31 @@ planned as (
     where
         '{mode}' = 'full' or '{mode}' = 'rotate'
         and (delta.customer_id is not null or owners.customer_id is not null)
+),
+movers as (
+    select customer_id from planned where customer_id is not null
+    group by customer_id having min(op) != max(op)
+),
+-- Joins and not windows: they need less memory.
+doubles as (
+    select op, lower(case when op = 'remove' then customer_key else {key} end) as name
+    from planned group by op, name having count(*) > 1
 )
 select
-    *,
-    count(*) over (
-        partition by op, lower(case when op = 'remove' then customer_key else {key} end)
-    ) as copies,
+    planned.*,
+    doubles.name is not null as is_double,
     case
-        when
-            customer_id is not null and min(op) over (partition by customer_id)
-            != max(op) over (partition by customer_id) then 1
-        when op = 'remove' then 0
+        when movers.customer_id is not null then 1
+        when planned.op = 'remove' then 0
         else 2
     end as stage
 from planned
-order by stage, customer_id, op
+left join movers on planned.customer_id = movers.customer_id
+left join doubles
+    on planned.op = doubles.op and doubles.name = lower(
+        case when planned.op = 'remove' then planned.customer_key else planned.{key} end
+    )
+order by stage, planned.customer_id, planned.op
 """
 KNOWN = """
 select
@@ -371,7 +381,7 @@ class Sync:
         self.pages = self.warehouse.store(plan)
         tally: Counter[str] = Counter()
         for row in itertools.chain.from_iterable(self.pages()):
-            if row["copies"] > 1:
+            if row["is_double"]:
                 raise ConfigError(
                     "two customers have the same key, or one key is twice"
                 )

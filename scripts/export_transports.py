@@ -323,28 +323,22 @@ class MarketingCloud(Transport):
     # Calls.
 
     def request(self, method: str, url: str, **options: Any) -> requests.Response:
-        """Return an answer below 500 that is not 429.
-
-        Raises:
-            UnavailableError: after the last try.
-        """
+        """Return an answer below 500 that is not 429, or raise UnavailableError."""
         self.beat()
         try:
             answer = self.session.request(method, url, **options)
+            if answer.status_code < 500 and answer.status_code != 429:
+                return answer
             code = f"HTTP {answer.status_code}"
         except requests.RequestException as error:
-            answer, code = None, type(error).__name__
-        if answer is None or answer.status_code >= 500 or answer.status_code == 429:
-            raise UnavailableError(f"no answer after {TRIES} tries: {code}")
-        return answer
+            code = type(error).__name__
+        raise UnavailableError(f"no answer after {TRIES} tries: {code}")
 
     def login(self) -> None:
         """Get a token; its answer says where to go with it."""
-        body = {
-            "grant_type": "client_credentials",
-            "client_id": secret("SFMC_CLIENT_ID"),
-            "client_secret": secret("SFMC_CLIENT_SECRET"),
-        }
+        body = {"grant_type": "client_credentials"}
+        for name in ("client_id", "client_secret"):
+            body[name] = secret(f"SFMC_{name.upper()}")
         if account := secret("SFMC_ACCOUNT_ID", required=False):
             body["account_id"] = account
         host = f"https://{self.subdomain}.auth.marketingcloudapis.com"
@@ -371,19 +365,16 @@ class MarketingCloud(Transport):
         for renewed in (False, True):
             if renewed or time.monotonic() >= self.expires:
                 self.login()
-            headers = {
-                "Authorization": f"Bearer {self.token}",
-                "Content-Type": "application/json",
-            }
+            headers = {"Authorization": f"Bearer {self.token}"}
+            headers["Content-Type"] = "application/json"
             url = self.host + path
             answer = self.request(method, url, headers=headers, **options)
             if answer.status_code != 401:
                 break
-        if answer.status_code in (401, 403):
-            raise LoginError(
-                f"the call was refused: HTTP {answer.status_code}, "
-                f"code {word(fields_of(answer).get('errorcode', 'unknown'))}"
-            )
+        status = answer.status_code
+        if status in (401, 403):
+            code = word(fields_of(answer).get("errorcode", "unknown"))
+            raise LoginError(f"the call was refused: HTTP {status}, code {code}")
         return answer
 
     # The table.
@@ -401,18 +392,13 @@ class MarketingCloud(Transport):
             if misfit := self.create():
                 return [misfit]
             found = self.wait(self.find, self.patience.deadline)
-            if found is None:
-                return [
-                    f"data extension {self.key} is made, and not found yet: --check"
-                ]
         if found is None:
-            return [f"there is no data extension {self.key}: --check --create makes it"]
+            hint = "not found yet" if create else "missing: --check --create makes it"
+            return [f"data extension {self.key} is {hint}"]
         path = f"/data/v1/customobjects/{quote(str(found.get('id')), safe='')}"
         answer = self.call("GET", f"{path}/fields")
-        fields = {
-            str(field.get("name")).lower(): field
-            for field in listed(fields_of(answer).get("fields"))
-        }
+        fields = listed(fields_of(answer).get("fields"))
+        fields = {str(field.get("name")).lower(): field for field in fields}
         misfits = list(self.misfits(fields))
         for name, field in fields.items():
             if field.get("isPrimaryKey") or field.get("isNullable") is False:
@@ -540,9 +526,8 @@ class MarketingCloud(Transport):
             return [Outcome(True)] * len(keys)
         items = self.results(request)
         if len(items) != len(keys):
-            raise UnavailableError(
-                f"{len(items)} results for {len(keys)} rows: outcomes unknown"
-            )
+            counts = f"{len(items)} results for {len(keys)} rows"
+            raise UnavailableError(f"{counts}: outcomes unknown")
         return [self.outcome(item) for item in items]
 
     def status(self, request: str, seconds: float) -> dict[str, Any] | None:
@@ -560,7 +545,7 @@ class MarketingCloud(Transport):
         return self.wait(ask, seconds)
 
     def settle(self, request: str, seconds: float) -> bool:
-        """Wait for a request of an earlier run; it cannot be called back."""
+        """Return whether a request is over; it cannot be called back."""
         return self.status(request, seconds) is not None
 
     def results(self, request: str) -> list[dict[str, Any]]:
@@ -765,7 +750,7 @@ class Crm(Transport):
         def ask() -> Any:
             with self.translated():
                 found = self.client.get_job(job, is_query)
-                over = found.get("state") in ("JobComplete", "Aborted", "Failed")
+                over = found["state"] in ("JobComplete", "Aborted", "Failed")
             return found if over else None
 
         return self.wait(ask, seconds)

@@ -1089,7 +1089,7 @@ def test_a_column_nobody_allowed_stops_the_run(world):
     )
     world.sql("create table clv_export.emails as select 'a@b.c' as email")
     name = f"{EXPORT}delta"
-    query = sql.partition(" AS ")[2].rstrip(";")
+    query = sql.partition(" AS ")[2].rstrip(";").replace(" , ", " cross join ")
     world.sql(f"create or replace view {name} as select *, '' as email from ({query})")
     assert world.run() == 2
     assert "unknown columns: email" in world.out
@@ -1435,7 +1435,7 @@ class Plain:
 def test_chunks_are_cut_by_rows_and_bytes(texts, room, sizes):
     rows = iter([{"text": text} for text in texts])
     cut = list(export_segments.chunks(rows, Plain(room)))
-    assert [len(chunk.rows) for chunk in cut] == sizes
+    assert [len(chunk) for chunk in cut] == sizes
 
 
 def test_a_row_larger_than_a_request_is_refused():
@@ -1456,7 +1456,7 @@ def test_the_script_knows_the_tables_as_they_are_built(built):
 
 def test_what_is_built_fits_the_columns_that_are_shipped(built):
     for column in COLUMNS:
-        if column.kind == "Text":
+        if column.kind == "Text" and column is not KEY:
             longest = built.read(
                 f"select max(length({column.name})) as n from {EXPORT}delta"
             )
