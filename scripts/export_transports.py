@@ -601,9 +601,9 @@ class Crm(Transport):
 
     def login(self) -> None:
         """Get a session, with a client's secret or a key."""
+        from jwt import PyJWTError
         from simple_salesforce import Salesforce
 
-        self.beat()
         options = {"consumer_key": secret("SF_CONSUMER_KEY"), "domain": self.domain}
         if found := secret("SF_CONSUMER_SECRET", required=False):
             options["consumer_secret"] = found
@@ -619,7 +619,7 @@ class Crm(Transport):
             warnings.simplefilter("ignore")  # they show the consumer key
             try:
                 self.salesforce = Salesforce(session=self.session, **options)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, PyJWTError) as error:
                 if isinstance(error, requests.RequestException):
                     raise
                 raise ConfigError("SF_PRIVATE_KEY_FILE cannot be read") from None

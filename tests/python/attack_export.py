@@ -39,14 +39,15 @@ CUSTOMERS = 60
 class Campaign:
     """One destination, one warehouse file, and what befalls them."""
 
-    def __init__(self, folder, built, target, seed):
+    def __init__(self, folder, built, target, seed, setenv):
         self.random, self.target = random.Random(seed), target
         self.stand_in = StandIn().__enter__()
         empty(self.stand_in)
-        os.environ.update(self.stand_in.environment)
+        for name, value in self.stand_in.environment.items():
+            setenv(name, value)
         self.stand_in.late, self.stand_in.is_shuffled = LATE, True
-        setenv = SimpleNamespace(setenv=os.environ.__setitem__)
-        self.world = World(folder, built, self.stand_in, setenv, None)
+        self.setenv, patch = setenv, SimpleNamespace(setenv=setenv)
+        self.world = World(folder, built, self.stand_in, patch, None)
         self.tally = dict.fromkeys(("kills", "runs", "losses", "rotations"), 0)
         self.copy = None
 
@@ -67,7 +68,7 @@ class Campaign:
         mode = self.random.choice((*[()] * 5, ("--full",), ("--withdrawals",)))
         if self.random.random() < 0.15:
             self.tally["rotations"] += 1
-            os.environ["CLV_EXPORT_SECRET"] = SECRET + str(self.tally["rotations"])
+            self.setenv("CLV_EXPORT_SECRET", SECRET + str(self.tally["rotations"]))
             mode = ("--rotate-key",)
         seen = len(self.stand_in.requests)
         process = self.start(*mode)
@@ -99,7 +100,6 @@ class Campaign:
             forget(self.world)
         # Without the state nobody can know of what is under way.
         wait_until(lambda: not self.stand_in.queue)
-        self.is_lost = True
 
     def heal(self, *mode):
         """Run until it ends well, and compare."""
@@ -125,9 +125,9 @@ class Campaign:
         self.stand_in.__exit__()
 
 
-def attack(folder, built, target, kills, seed):
+def attack(folder, built, target, kills, seed, setenv=os.environ.__setitem__):
     """Return how often what happened."""
-    campaign = Campaign(folder, built, target, seed)
+    campaign = Campaign(folder, built, target, seed, setenv)
     try:
         while campaign.tally["kills"] < kills:
             campaign.round()

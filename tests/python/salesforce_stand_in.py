@@ -639,7 +639,11 @@ class StandIn:
         if "assertion" in form:
             claims = form["assertion"].split(".")[1]
             claims = json.loads(base64.urlsafe_b64decode(claims + "=="))
-            known = claims["iss"] == CLIENT_ID and claims["exp"] > time.time()
+            known = (
+                claims["iss"] == CLIENT_ID
+                and float(claims["exp"]) > time.time()
+                and claims["aud"] == "https://login.salesforce.com"
+            )
         if not known:
             text = "invalid client credentials"
             raise Answer(400, {"error": "invalid_client", "error_description": text})

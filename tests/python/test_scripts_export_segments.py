@@ -16,6 +16,12 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
 from google.cloud.bigquery import LoadJobConfig
 from salesforce_stand_in import (
     CLIENT_ID,
@@ -849,19 +855,11 @@ def wait_until(condition, seconds=60):
         time.sleep(0.02)
 
 
-def test_after_a_kill_the_rerun_puts_it_right_consent_withdrawn_or_not(world):
-    world.audience(*range(5))
-    world.stand_in.lag = (0, 0)
-    world.stand_in.fault("/status", delay=20)
-    process = world.start("--timeout", "60", "--deadline", "60")
-    wait_until(lambda: world.stand_in.extensions["clv_segments"].rows)
-    process.kill()
-    world.finish(process)
-    assert world.shipped() == 0
-    world.audience(*range(4))  # the fifth withdrew before anything was recorded
-    assert world.run() == 0
-    assert world.is_in_step()
-    assert world.report["removed_rows"] == 1
+def test_after_kills_the_rerun_puts_it_right(tmp_path, built, target, monkeypatch):
+    """A sample of what attack_export.py does for as long as one likes."""
+    from attack_export import attack
+
+    attack(tmp_path, built, target, 2, seed=3, setenv=monkeypatch.setenv)
 
 
 def test_interrupted_the_chunk_is_finished_and_a_rerun_does_the_rest(world, tmp_path):
@@ -1001,6 +999,13 @@ def test_a_ledger_that_cannot_be_written_ends_the_run(world, monkeypatch):
     assert world.is_in_step()
 
 
+def test_no_clock_of_a_host_orders_anything():
+    for name in ("export_segments.py", "export_warehouse.py"):
+        text = (SCRIPTS / name).read_text()
+        for clock in ("time.time(", "datetime.now(", "utcnow(", "today("):
+            assert clock not in text
+
+
 # -- Guards
 
 
@@ -1115,6 +1120,22 @@ def test_a_bad_setting_stops_before_any_request(
     assert world.run(target=target) == 2
     assert name in world.out
     assert world.stand_in.requests == []
+
+
+def test_a_user_is_claimed_with_a_key(world, monkeypatch, tmp_path):
+    file = tmp_path / "key.pem"
+    monkeypatch.delenv("SF_CONSUMER_SECRET")
+    monkeypatch.setenv("SF_USERNAME", "user@example.com")
+    monkeypatch.setenv("SF_PRIVATE_KEY_FILE", str(file))
+    world.audience(1)
+    assert world.run(target="crm") == 2
+    file.write_text("no key")
+    assert world.run(target="crm") == 2
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(key.private_bytes(*form))
+    assert world.run(target="crm") == 0
+    assert world.is_in_step("crm")
 
 
 @pytest.mark.parametrize(
