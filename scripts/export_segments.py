@@ -81,6 +81,8 @@ Row = dict[str, Any]
 # What the delta has besides the columns that are shipped.
 CONTROL = ("customer_id", "customer_key", "key_id", "op", "change", "is_withdrawal")
 CONTROL += ("row_hash", "has_consent", "is_quarantined")
+RELATIONS = ("audience", "candidates", "shipped", "delta", "exclusions")
+RELATIONS += ("consent_checks",)
 PAYLOAD = tuple(column.name for column in COLUMNS if column is not KEY)
 SECRET, SHORTEST = "CLV_EXPORT_SECRET", 32
 OWN_LENGTH = 254  # characters of a key that subscribers have, at most
@@ -270,7 +272,7 @@ class Keys:
         """Return the HMAC of a text."""
         return hmac.new(self.secret, text.encode(), hashlib.sha256).hexdigest()
 
-    def of(self, row: dict[str, Any], name: str = "subscriber_key") -> str:
+    def of(self, row: Row, name: str = "subscriber_key") -> str:
         """Return the key that a customer should have; `name` has the tenant's own."""
         return row[name] if self.is_own else self.digest(row["customer_id"])
 
@@ -304,7 +306,7 @@ class Sync:
         self.is_interrupted, self.exit_code = False, 0
         self.names = {
             name: warehouse.relation("export", f"export_marketing_cloud__{name}")
-            for name in ("audience", "candidates", "shipped", "delta", "exclusions")
+            for name in RELATIONS
         } | {name[7:]: warehouse.relation("state", name) for name in STATE}
         self.names |= {"target": self.target, "mode": self.mode, "now": warehouse.now}
         self.check_columns()
@@ -312,19 +314,14 @@ class Sync:
         self.excluded = {r["exclusion_reason"]: r["customers"] for r in exclusions}
         self.facts = exclusions[0]
         self.keys = Keys(self.facts["export_key"])
-        self.names |= {"key_id": self.keys.id, "as_of_date": self.facts["as_of_date"]}
+        self.names["key_id"] = self.keys.id
         self.zero, self.start = elapsed(), plain(self.facts["now"])
         self.run_id = f"{self.start:%Y%m%dT%H%M%S}-{random_digits.token_hex(4)}"
         self.beaten, self.number = self.zero, None
         self.known = max((run["number"] for run in self.runs()), default=0)
-        self.checks = []
-        if self.mode != "withdrawals":
-            consent_checks = warehouse.relation(
-                "export", "export_marketing_cloud__consent_checks"
-            )
-            self.checks = self.ask(
-                f"select * from {consent_checks} where target = '{{target}}'"
-            )
+        self.checks = self.mode != "withdrawals" and self.ask(
+            "select * from {consent_checks} where target = '{target}'"
+        )
 
     # What the warehouse says.
 
@@ -363,7 +360,8 @@ class Sync:
                 f"another {SECRET} or clv_export_key: --rotate-key moves them"
             )
         segments = self.mode != "withdrawals" and self.ask(
-            "select clv_segment, count(*) as n from {audience} group by 1 order by 2"
+            "select clv_segment, count(*) as n from {audience} group by 1 "
+            "order by 2 desc"
         )
         blanks = {"Text": "''", "Number": "0", "Boolean": "false"}
         blank = {column.name: blanks[column.kind] for column in COLUMNS[1:]}
