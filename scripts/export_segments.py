@@ -92,7 +92,8 @@ FRAME = 100  # bytes around the rows of a request, at most; a CSV header may be 
 LEASE, RENEWAL = 300, 60  # seconds for which a sign of life holds, and between two
 SETTLED = "settled"  # noted instead of an id: nothing of the chunk is under way
 FOUND = 20_000  # rows of the ledger at once, of what was found
-MODES = ("full", "withdrawals", "reconcile", "rotate_key")
+MODES = ("full", "withdrawals", "reconcile", "rotate_key", "erase")
+ERASED = 100  # rows deleted at once
 MAY_BE_ACCEPTED = ("consents_are_lost", "statuses_are_lost")
 MAY_BE_ACCEPTED += ("statements_are_about_nobody",)
 INTERRUPTED = 130
@@ -308,6 +309,7 @@ class Sync:
             name: warehouse.relation("export", f"export_marketing_cloud__{name}")
             for name in RELATIONS
         } | {name[7:]: warehouse.relation("state", name) for name in STATE}
+        self.names["deletions"] = warehouse.relation("state", "export_deletions")
         self.names |= {"target": self.target, "mode": self.mode, "now": warehouse.now}
         self.check_columns()
         exclusions = self.ask("select *, {now} as now from {exclusions}")
@@ -319,7 +321,7 @@ class Sync:
         self.run_id = f"{self.start:%Y%m%dT%H%M%S}-{random_digits.token_hex(4)}"
         self.beaten, self.number = self.zero, None
         self.known = max((run["number"] for run in self.runs()), default=0)
-        self.checks = self.mode != "withdrawals" and self.ask(
+        self.checks = self.mode not in ("withdrawals", "erase") and self.ask(
             "select * from {consent_checks} where target = '{target}'"
         )
 
@@ -807,6 +809,25 @@ class Sync:
         say(f"found {self.counts['found']:,} keys other than the ledger knew them")
         return 0
 
+    def erase(self, transport: Transport) -> int:
+        """Delete there what is to be erased, and forget it once it is gone."""
+        rows = self.ask("select * from {deletions} where target = '{target}'")
+        keys = sorted({row["customer_key"] for row in rows})
+        left = 0
+        for first in range(0, len(keys), ERASED):
+            self.beat()
+            left += len(transport.delete(keys[first : first + ERASED]))
+        if left:
+            raise UnavailableError(f"{left:,} rows are still there: run again")
+        if rows:
+            last = max(plain(row["recorded_at"]) for row in rows).isoformat()
+            self.ask(
+                "delete from {deletions} where target = '{target}' and recorded_at <= "
+                + warehouses.literal(last, "timestamp")
+            )
+        say(f"{len(keys):,} keys are gone from {self.target}")
+        return 0
+
     def report(self, plan: dict[str, Any]) -> dict[str, Any]:
         """Return what the run found and did."""
         done = {name: self.counts[name] for name in (*TALLY, "requests", "bytes")}
@@ -871,6 +892,7 @@ FLAGS = {
     "--full": "Ship the whole audience, not the changes.",
     "--withdrawals": "Only remove who refused, by the newest consents, unguarded.",
     "--reconcile": "First read what the destination holds, and mend the ledger.",
+    "--erase": "Delete the rows that export_deletions names, and forget them there.",
     "--rotate-key": "Move customers from keys of another secret or kind.",
     "--retry-rejected": "Ship quarantined rows too.",
     "--accept-audience": "Ship an old audience, another shop's, or an earlier day's.",
@@ -932,6 +954,9 @@ def main(warehouse: str, **chosen: Any) -> None:
             for misfit in misfits:
                 say(misfit)
             say("it does not fit" if misfits else "login and columns are right")
+        elif settings.mode == "erase" and not settings.dry_run:
+            sync.work(open_transport(sync), sync.erase)
+            code = sync.exit_code
         elif settings.dry_run:
             plan, code = rehearse(sync)
             report = sync.report(plan)

@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -300,6 +301,15 @@ class Transport:
                 yield f"column {name} is not {meaning}"
 
 
+DELETE = """<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"
+ xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><s:Header>
+<fueloauth xmlns="http://exacttarget.com">{token}</fueloauth></s:Header><s:Body>
+<DeleteRequest xmlns="http://exacttarget.com/wsdl/partnerAPI"><Options/>{rows}
+</DeleteRequest></s:Body></s:Envelope>"""
+DELETED = """<Objects xsi:type="DataExtensionObject"><CustomerKey>{table}</CustomerKey>
+<Keys><Key><Name>{name}</Name><Value>{key}</Value></Key></Keys></Objects>"""
+
+
 class MarketingCloud(Transport):
     """Rows of a data extension, upserted by the asynchronous REST API."""
 
@@ -473,14 +483,32 @@ class MarketingCloud(Transport):
                 raise UnavailableError("rows cannot be read: a page is empty")
             yield rows
 
+    def look(self, key: str) -> list[Any]:
+        """Return the row of a key, or none."""
+        quoted = key.replace("'", "''")
+        wanted = quote(f"{KEY.sfmc} eq '{quoted}'", safe="")
+        pages = self.read(f"$pagesize=1&$filter={wanted}")
+        return [row for page in pages for row in page]
+
     def holds(self, line: bytes) -> bool:
         """Return whether the table holds what was sent of a row."""
         sent = self.row(json.loads(line))
-        key = str(sent[KEY.name]).replace("'", "''")
-        wanted = quote(f"{KEY.sfmc} eq '{key}'", safe="")
-        query = f"$pagesize=1&$filter={wanted}"
-        found = [row for page in self.read(query) for row in page]
+        found = self.look(str(sent[KEY.name]))
         return [canonical(row) for row in found] == [canonical(sent)]
+
+    def delete(self, keys: list[str]) -> list[str]:
+        """Delete rows for good, by SOAP; return the keys that are still there."""
+        there = [key for key in keys if self.look(key)]
+        if there:
+            headers = {"SOAPAction": "Delete", "Content-Type": "text/xml"}
+            url = self.host.replace(".rest.", ".soap.") + "/Service.asmx"
+            rows = "".join(
+                DELETED.format(table=escape(self.key), name=KEY.sfmc, key=escape(key))
+                for key in there
+            )
+            body = DELETE.format(token=escape(self.token), rows=rows)
+            self.request("POST", url, headers=headers, data=body.encode())
+        return [key for key in there if self.look(key)]
 
     # Rows out.
 
@@ -790,6 +818,23 @@ class Crm(Transport):
         fields = [c.crm for c in COLUMNS if c.crm in error.rpartition(":")[2]]
         transient = code == "UNABLE_TO_LOCK_ROW"
         return Outcome(False, ":".join([code, *fields]), transient)
+
+    def delete(self, keys: list[str]) -> list[str]:
+        """Delete records for good, by their ids; return the keys still there."""
+
+        def ids() -> dict[str, str]:
+            escaped = (k.replace("\\", r"\\").replace("'", r"\'") for k in keys)
+            quoted = [f"'{key}'" for key in escaped]
+            query = f"SELECT Id, {KEY.crm} FROM {self.object} WHERE {KEY.crm} IN "
+            with self.translated():
+                found = self.salesforce.query(query + f"({', '.join(quoted)})")
+                return {row["Id"]: row[KEY.crm] for row in found["records"]}
+
+        if there := ids():
+            with self.translated():
+                rows = [{"Id": name} for name in there]
+                self.bulk.delete(records=rows, wait=self.patience.pause)
+        return list(ids().values()) if there else []
 
 
 TRANSPORTS: dict[str, type] = {"crm": Crm, "sfmc": MarketingCloud}

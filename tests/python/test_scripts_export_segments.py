@@ -1264,6 +1264,30 @@ def test_a_request_whose_answer_was_lost_is_waited_for(world):
     assert world.is_in_step()
 
 
+def test_rows_that_are_to_be_erased_are_deleted(world, target):
+    world.audience(*range(5))
+    assert world.run(target=target) == 0
+    keys = [world.key(each) for each in (1, 3)]
+    world.sql(
+        "create table clv_state.export_deletions as select * from (values "
+        + ", ".join(
+            f"('{each}', '{key}', 'e1', {UTC}, '{LOG}', {UTC})"
+            for key in (*keys, "never there")
+            for each in ("sfmc", "crm")
+        )
+        + ") as t (target, customer_key, erasure_id, requested_at, log_id, recorded_at)"
+    )
+    deletes = r"Service.asmx|POST .*jobs/ingest"
+    world.stand_in.fault(deletes, 200, "<none/>" if target == "sfmc" else [])
+    assert world.run("--erase", target=target) == 4
+    assert len(world.destination(target)) == 5
+    assert world.run("--erase", target=target) == 0
+    assert len(world.destination(target)) == 3
+    assert not set(keys) & set(world.destination(target))
+    left = world.sql("select distinct target from clv_state.export_deletions")
+    assert left == [("crm" if target == "sfmc" else "sfmc",)]
+
+
 # -- Answers
 
 
