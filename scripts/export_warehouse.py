@@ -2,16 +2,16 @@
 
 DuckDB: one connection is held for the whole run. The file admits one writer, so a
 second run or a build meanwhile is refused by DuckDB itself, and its lock vanishes with
-a process that dies. BigQuery: reads come from the stored result of one query; writes
-are load jobs whose names follow from run and number, so that one repeated by mistake
-appends nothing twice.
+a process that dies. BigQuery: a large read is one query, whose stored result is paged
+as often as needed; rows are appended by load jobs whose names follow from run and
+number, so that one repeated appends nothing twice. Times are those of the warehouse.
 """
 
-import datetime
 import io
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,45 +20,66 @@ from export_transports import BusyError, ConfigError, LoginError
 
 PROJECT = Path(__file__).resolve().parent.parent
 MEMORY = "64MB"
-SLICE = 2_000
+SLICE, PAGE = 2_000, 5_000
 LOAD_SECONDS = 600
+Pages = Iterator[list[dict[str, Any]]]
 
 TEXT, COUNT, FLAG, TIME, DAY = "varchar", "bigint", "boolean", "timestamp", "date"
+TALLY = ("shipped_rows", "removed_rows", "rejected_rows", "transient_rows")
+RUN = {"run_id": TEXT, "run_number": COUNT, "target": TEXT}
+LOGGED = {"log_id": TEXT, "recorded_at": TIME}
 # As macros/state/state_tables.sql has them; a test compares.
 STATE = {
     "export_runs": {
-        "run_id": TEXT,
-        "target": TEXT,
-        "event": TEXT,
-        "mode": TEXT,
-        "exit_code": COUNT,
-        "shipped_rows": COUNT,
-        "removed_rows": COUNT,
-        "rejected_rows": COUNT,
-        "transient_rows": COUNT,
-        "git_commit": TEXT,
-        "log_id": TEXT,
-        "as_of_date": DAY,
-        "recorded_at": TIME,
+        **RUN,
+        **{"event": TEXT, "mode": TEXT, "exit_code": COUNT},
+        **dict.fromkeys((*TALLY, "consent_users", "suppressed_users"), COUNT),
+        **{"git_commit": TEXT, "as_of_date": DAY},
+        **LOGGED,
     },
+    "export_requests": {**RUN, "chunk": COUNT, "request_id": TEXT, **LOGGED},
     "export_ledger": {
-        "run_id": TEXT,
-        "target": TEXT,
-        "customer_key": TEXT,
-        "op": TEXT,
-        "row_hash": TEXT,
-        "is_shipped": FLAG,
-        "is_transient": FLAG,
-        "code": TEXT,
-        "log_id": TEXT,
-        "recorded_at": TIME,
+        **{**RUN, "chunk": COUNT, "customer_id": TEXT, "customer_key": TEXT},
+        **{"key_id": TEXT, "op": TEXT, "row_hash": TEXT, "is_shipped": FLAG},
+        **{"is_transient": FLAG, "code": TEXT},
+        **LOGGED,
     },
 }
 
 
-def now() -> datetime.datetime:
-    """Return the time in UTC, without a zone, as the tables of state keep it."""
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+def literal(value: Any, kind: str) -> str:
+    """Return a value as SQL has it, its type said, for both warehouses."""
+    text = (
+        "null" if value is None else f"'{re.sub(r'[^A-Za-z0-9_.:-]', '', str(value))}'"
+    )
+    return f"cast({text} as {'string' if kind == TEXT else kind})"
+
+
+def insert(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    columns: dict[str, str],
+    rows: list[dict[str, Any]],
+) -> None:
+    """Add rows to a table of DuckDB, in one transaction."""
+    connection.execute("begin")
+    # DuckDB takes a hundred bytes and more for each value of a list: slices, and lists
+    # only for what differs.
+    for first in range(0, len(rows), SLICE):
+        terms, values = [], []
+        for column, kind in columns.items():
+            listed = [row[column] for row in rows[first : first + SLICE]]
+            if len(set(listed)) == 1:
+                terms.append(f"cast(? as {kind})")
+                values.append(listed[0])
+            else:
+                terms.append(f"unnest(cast(? as {kind}[]))")
+                values.append(listed)
+        connection.execute(
+            f"insert into {table} ({', '.join(columns)}) select {', '.join(terms)}",
+            values,
+        )
+    connection.execute("commit")
 
 
 class DuckDb:
@@ -66,9 +87,11 @@ class DuckDb:
 
     Attributes:
         is_exclusive: while it is open, no other run can be.
+        now: the time in UTC, in its SQL.
     """
 
     is_exclusive = True
+    now = "cast(now() at time zone 'UTC' as timestamp)"
 
     def __init__(self, read_only: bool):
         path = os.environ.get("CLV_DUCKDB_PATH") or PROJECT / "warehouse.duckdb"
@@ -77,14 +100,14 @@ class DuckDb:
         try:
             self.connection = duckdb.connect(str(path), read_only=read_only)
         except duckdb.IOException:
-            raise BusyError(f"another process writes to {path}") from None
+            raise BusyError(f"{path} is in use by another process") from None
         database = self.connection.execute("select current_database()").fetchone()[0]
         # What does not fit goes to a file beside the database; millions of rows in the
         # ledger may need more.
         memory = os.environ.get("CLV_EXPORT_MEMORY", MEMORY)
         self.connection.execute(f"set memory_limit = '{memory}'")
         self.connection.execute("set threads = 1")
-        self.prefix = f'"{database}".clv'
+        self.prefix, self.stored = f'"{database}".clv', 0
 
     def relation(self, schema: str, name: str) -> str:
         """Return the full name of a relation."""
@@ -104,39 +127,25 @@ class DuckDb:
         names = [column[0] for column in found.description]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
-    def pages(self, sql: str, size: int) -> Iterator[list[dict[str, Any]]]:
-        """Yield rows of a large query, without holding it."""
+    def store(self, sql: str) -> Callable[[], Pages]:
+        """Read once; return what pages the result, anew at every call."""
         # Set aside, in order: a query left open would stand in the way of appends.
-        self.connection.execute(f"create or replace temp table pages as {sql}")
-        number = self.connection.execute("select count(*) from pages").fetchone()[0]
-        for first in range(0, number, size):
-            yield self.rows(
-                f"select * from pages where rowid >= {first} and rowid < {first + size}"
-            )
+        self.stored += 1
+        name = f"stored_{self.stored}"
+        self.connection.execute(f"create temp table {name} as {sql}")
+        number = self.connection.execute(f"select count(*) from {name}").fetchone()[0]
+
+        def pages() -> Pages:
+            for first in range(0, number, PAGE):
+                yield self.rows(
+                    f"from {name} where rowid >= {first} and rowid < {first + PAGE}"
+                )
+
+        return pages
 
     def append(self, table: str, rows: list[dict[str, Any]], job: str) -> None:
-        """Add rows to a table of state, in one transaction."""
-        columns = STATE[table]
-        self.connection.execute("begin")
-        # DuckDB takes a hundred bytes and more for each value of a list: slices, and
-        # lists only for what differs.
-        for first in range(0, len(rows), SLICE):
-            slice_ = rows[first : first + SLICE]
-            terms, values = [], []
-            for column, kind in columns.items():
-                listed = [row[column] for row in slice_]
-                if len(set(listed)) == 1:
-                    terms.append(f"cast(? as {kind})")
-                    values.append(listed[0])
-                else:
-                    terms.append(f"unnest(cast(? as {kind}[]))")
-                    values.append(listed)
-            self.connection.execute(
-                f"insert into {self.relation('state', table)} ({', '.join(columns)}) "
-                f"select {', '.join(terms)}",
-                values,
-            )
-        self.connection.execute("commit")
+        """Add rows to a table of state."""
+        insert(self.connection, self.relation("state", table), STATE[table], rows)
 
     def close(self) -> None:
         """Let go of it."""
@@ -148,9 +157,11 @@ class BigQuery:
 
     Attributes:
         is_exclusive: false: another machine may run at the same time.
+        now: the time, in its SQL.
     """
 
     is_exclusive = False
+    now = "current_timestamp()"
 
     def __init__(self, emulator: bool):
         from google.auth.credentials import AnonymousCredentials
@@ -196,11 +207,17 @@ class BigQuery:
         """Return all rows of a small query."""
         return [dict(row) for row in self.client.query(sql).result()]
 
-    def pages(self, sql: str, size: int) -> Iterator[list[dict[str, Any]]]:
-        """Yield rows of a large query, without holding it."""
-        for page in self.client.query(sql).result(page_size=size).pages:
-            if rows := [dict(row) for row in page]:
-                yield rows
+    def store(self, sql: str) -> Callable[[], Pages]:
+        """Read once; return what pages the result, anew at every call."""
+        job = self.client.query(sql)
+        job.result()
+
+        def pages() -> Pages:
+            for page in job.result(page_size=PAGE).pages:
+                if rows := [dict(row) for row in page]:
+                    yield rows
+
+        return pages
 
     def append(self, table: str, rows: list[dict[str, Any]], job: str) -> None:
         """Add rows to a table of state by one load job of this name."""

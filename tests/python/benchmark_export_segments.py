@@ -2,7 +2,7 @@
 
 usage: benchmark_export_segments.py --built FILE [--rows 1000000] [--target sfmc]
 
-FILE is a built DuckDB file, of which the tables of the export are copied, and filled
+FILE is a built DuckDB file, of which the shapes of the export are taken, and filled
 with new customers. They are shipped to the stand-in on this machine, which runs in a
 process of its own. Prints rows per second and the script's largest resident memory.
 """
@@ -17,23 +17,20 @@ import tempfile
 import time
 from pathlib import Path
 
-import duckdb
-
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "export_segments.py"
 
 
 def serve(pipe):
     """Run the stand-in until told to stop; then say how many rows arrived."""
-    from salesforce_stand_in import CustomObject, DataExtension, StandIn
-    from test_scripts_export_segments import crm_fields, sfmc_fields
+    from salesforce_stand_in import StandIn
+    from test_scripts_export_segments import empty
 
     with StandIn() as one:
-        one.extensions["clv_segments"] = DataExtension("clv_segments", sfmc_fields())
-        thing = CustomObject("Customer_Segment__c", crm_fields(), "Customer_Key__c")
-        one.objects["Customer_Segment__c"] = thing
+        empty(one)
         pipe.send(one.environment)
         pipe.recv()
-        pipe.send(len(one.extensions["clv_segments"].rows) + len(thing.rows))
+        tables = (*one.extensions.values(), *one.objects.values())
+        pipe.send(sum(len(table.rows) for table in tables))
 
 
 def main():
@@ -48,18 +45,15 @@ def main():
     server = multiprocessing.Process(target=serve, args=(other,))
     server.start()
     with tempfile.TemporaryDirectory() as folder:
-        from test_scripts_export_segments import EXPORT, make_warehouse, peak_memory
+        import test_scripts_export_segments as tests
 
-        database = Path(folder) / options.built.name
-        make_warehouse(database, options.built)
-        with duckdb.connect(str(database)) as connection:
-            connection.execute(
-                f"insert into {EXPORT}audience select sha256(i::varchar), 'Champions', "
-                "'Potential Loyalists', '2024-05-01', '100-250', 35, 12, '|all|', "
-                "'2024-06-30', true, md5(i::varchar) "
-                f"from range({options.rows}) as t (i)"
-            )
-        environment = pipe.recv() | {"CLV_DUCKDB_PATH": str(database)}
+        database = Path(folder) / "warehouse.duckdb"
+        tests.make_warehouse(database, tests.opened(options.built))
+        tests.fill(database, options.rows)
+        environment = pipe.recv() | {
+            "CLV_DUCKDB_PATH": str(database),
+            "CLV_EXPORT_SECRET": tests.SECRET,
+        }
         started = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, str(SCRIPT), "--target", options.target, "--json"],
@@ -67,7 +61,7 @@ def main():
             stdout=subprocess.PIPE,
             text=True,
         )
-        peak = peak_memory(process)
+        peak = tests.peak_memory(process)
         printed = process.stdout.read()
         seconds = time.monotonic() - started
     pipe.send("stop")

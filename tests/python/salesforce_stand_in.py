@@ -4,11 +4,15 @@ An HTTPS proxy that answers for their hosts with a certificate of a throw-away
 authority: clients keep their real addresses and their checks of certificates, and need
 HTTPS_PROXY and the authority's file (see `StandIn.environment`) only.
 
+What is accepted is worked off later, by a worker of its own: `StandIn.late` says when,
+and so in which order. Where the truth is unknown, the stricter reading holds.
+
 Wire formats, limits and refusals follow Salesforce's documentation and what clients in
 production were seen to meet. Inferred, for want of a tenant: the message of a value
 that is too long in results, MaxItemsExceeded, the answer to a bad scope, the wording of
 sf__Error and CRM error codes other than INVALID_SESSION_ID, case-insensitive columns
-and keys, Number as 32 bits, and that an empty text blanks a number.
+and keys, Number as 32 bits, that an empty text blanks a number, and the code of a data
+extension that lacks a property when it is created.
 
 Faults are injected here, never in the client: `StandIn.fault`.
 """
@@ -18,8 +22,11 @@ Faults are injected here, never in the client: `StandIn.fault`.
 import base64
 import contextlib
 import csv
+import heapq
 import io
+import itertools
 import json
+import random
 import re
 import secrets
 import ssl
@@ -46,6 +53,8 @@ HOSTS = (
 CLIENT_ID, CLIENT_SECRET = "client-id-canary", "client-secret-canary"
 SCOPE = "offline data_extensions_read data_extensions_write"
 NUMBERS = ("Number", "Decimal")
+FLAGS = ("isNullable", "isPrimaryKey", "isTemplateField", "isHidden", "isReadOnly")
+FLAGS += ("isInheritable", "isOverridable", "mustOverride")
 API = "/services/data/v59.0"
 
 
@@ -82,6 +91,7 @@ class DataExtension:
 
     def __init__(self, key, fields):
         self.key, self.id = key, str(uuid.uuid4())
+        self.is_sendable, self.found_at = False, 0.0
         self.fields = {field["name"].lower(): field for field in fields}
         self.keys = [n for n, f in self.fields.items() if f.get("isPrimaryKey")]
         self.required = [
@@ -183,7 +193,12 @@ class StandIn:
         requests: every request, in order.
         extensions: data extensions by key.
         objects: custom objects by name.
-        lag: polls answered "not found", then "pending", before a request is worked off.
+        lag: polls answered "not found", then "pending", before a request is shown.
+        late: seconds after which a request is worked off, at least and at most; one
+            that was accepted later may be worked off earlier.
+        is_shuffled: results come in any order.
+        search_lag: seconds until a new data extension can be found.
+        poison: (regular expression on a request's rows, answer): it is refused whole.
         lifetime: seconds a token holds.
         page: most results in one answer.
         row_faults: (regular expression on a row's JSON or CSV key, message, times).
@@ -194,10 +209,13 @@ class StandIn:
         self.extensions, self.objects = {}, {}
         self.lag, self.lifetime, self.page = (1, 1), 1079, 50
         self.maximum_items, self.maximum_bytes = 30_000, 5_900_000
-        self.row_faults = []
+        self.late, self.is_shuffled, self.search_lag = (0.0, 0.0), False, 0.0
+        self.poison, self.row_faults = None, []
         self.csv_charset, self.truncate_results = False, 0
         self.jobs, self.tokens = {}, {}
         self.lock = threading.RLock()
+        self.queue, self.numbers = [], itertools.count()
+        self.queued, self.is_stopped = threading.Condition(self.lock), False
         self.folder = tempfile.TemporaryDirectory()
         authority = trustme.CA()
         self.authority = Path(self.folder.name) / "authority.pem"
@@ -210,12 +228,33 @@ class StandIn:
 
     def __enter__(self):
         self.thread.start()
+        threading.Thread(target=self.work, daemon=True).start()
         return self
 
     def __exit__(self, *_):
+        with self.lock:
+            self.is_stopped = True
+            self.queued.notify()
         self.server.shutdown()
         self.server.server_close()
         self.folder.cleanup()
+
+    def enqueue(self, task):
+        """Have it done by the worker, or at once if nothing is late."""
+        if not any(self.late):
+            return task()
+        due = time.monotonic() + random.uniform(*self.late)
+        heapq.heappush(self.queue, (due, next(self.numbers), task))
+        return self.queued.notify()
+
+    def work(self):
+        with self.lock:
+            while not self.is_stopped:
+                left = self.queue[0][0] - time.monotonic() if self.queue else None
+                if left is None or left > 0:
+                    self.queued.wait(left)
+                else:
+                    heapq.heappop(self.queue)[2]()
 
     @property
     def environment(self):
@@ -234,6 +273,7 @@ class StandIn:
             "SFMC_CLIENT_ID": CLIENT_ID,
             "SFMC_CLIENT_SECRET": CLIENT_SECRET,
             "SFMC_ACCOUNT_ID": "7000001",
+            "SFMC_FOLDER_ID": "123",
             "SF_DOMAIN": "acme.my",
             "SF_CONSUMER_KEY": CLIENT_ID,
             "SF_CONSUMER_SECRET": CLIENT_SECRET,
@@ -319,7 +359,7 @@ class StandIn:
             {
                 "access_token": self.new_token(),
                 "token_type": "Bearer",
-                "expires_in": self.lifetime,
+                "expires_in": getattr(self, "lifetime_told", self.lifetime),
                 "scope": SCOPE,
                 "soap_instance_url": f"https://{subdomain}.soap.marketingcloudapis.com/",
                 "rest_instance_url": f"https://{subdomain}.rest.marketingcloudapis.com/",
@@ -351,13 +391,13 @@ class StandIn:
                 self.create(json.loads(request.body))
             wanted = query.get("$search", "").lower()
             items = [
-                {"id": e.id, "key": e.key, "name": e.key, "rowCount": len(e.rows)}
-                for e in self.extensions.values()
-                if wanted in e.key.lower()
+                self.described(one)
+                for one in self.extensions.values()
+                if wanted in one.key.lower() and time.monotonic() >= one.found_at
             ]
             raise Answer(200, {"count": len(items), "page": 1, "items": items})
         if found := re.fullmatch(
-            r"/data/v1/customobjects/([\w-]+)/(fields|cleardata)", path
+            r"/data/v1/customobjects/([\w-]+)(?:/(fields|cleardata))?", path
         ):
             one = next((e for e in self.extensions.values() if e.id == found[1]), None)
             if one is None:
@@ -365,7 +405,21 @@ class StandIn:
             if found[2] == "cleardata":
                 one.rows.clear()
                 raise Answer(200, {})
-            raise Answer(200, {"id": one.id, "fields": list(one.fields.values())})
+            if found[2] == "fields":
+                raise Answer(200, {"id": one.id, "fields": list(one.fields.values())})
+            if method == "PATCH":
+                body = json.loads(request.body)
+                if body.get("sendableSubscriberField") != "Subscriber Key":
+                    refuse(400, 10001, "Parameter sendableSubscriberField is invalid.")
+                if body.get("sendableCustomObjectField", "").lower() not in one.fields:
+                    refuse(400, 10001, "Parameter sendableCustomObjectField is invalid")
+                one.is_sendable = body["isSendable"]
+            raise Answer(200, self.described(one))
+
+    @staticmethod
+    def described(one):
+        names = {"id": one.id, "key": one.key, "name": one.key}
+        return names | {"rowCount": len(one.rows), "isSendable": one.is_sendable}
 
     def extension(self, key):
         found = self.extensions.get(key)
@@ -377,12 +431,21 @@ class StandIn:
         return found
 
     def create(self, body):
-        key = body.get("key") or body["name"]
-        if len(key) > 36:
+        """Make a data extension, of whose properties every one must be there."""
+        for name in ("name", "key", "categoryId", "isSendable", "fields"):
+            if name not in body:
+                refuse(400, 10002, f"Parameter {name} is required.")
+        for field in body["fields"]:
+            for name in ("name", "type", "ordinal", *FLAGS):
+                if name not in field:
+                    refuse(400, 10002, f"Parameter {name} is required.")
+        if body["isSendable"] or type(body["categoryId"]) is not int:
+            refuse(400, 10001, "Parameter isSendable or categoryId is invalid.")
+        if len(body["key"]) > 36:
             refuse(400, 10001, "Parameter {key} is invalid.")
-        self.extensions[key] = DataExtension(key, body["fields"])
-        created = {"id": self.extensions[key].id, "key": key, "name": body["name"]}
-        raise Answer(201, created)
+        one = self.extensions[body["key"]] = DataExtension(body["key"], body["fields"])
+        one.found_at = time.monotonic() + self.search_lag
+        raise Answer(201, self.described(one))
 
     def submit(self, request, key, is_insert):
         extension = self.extension(key)
@@ -398,24 +461,22 @@ class StandIn:
             raise Answer(
                 400, messages("Validation", "MaxItemsExceeded", "Too many items")
             )
+        if self.poison and re.search(self.poison[0], request.body.decode()):
+            raise self.poison[1]
         number = str(uuid.uuid4())
-        self.jobs[number] = {
-            "lag": list(self.lag),
-            "work": (extension, items, is_insert),
-            "results": None,
-        }
+        job = self.jobs[number] = {"lag": list(self.lag), "results": None}
+        self.enqueue(lambda: self.work_off(job, extension, items, is_insert))
         raise Answer(202, {"requestId": number, "resultMessages": []})
 
-    def work_off(self, job):
-        if job["results"] is None:
-            extension, items, is_insert = job.pop("work")
-            job["results"] = []
-            for item in items:
-                message = self.row_faults and self.fault_of_row(json.dumps(item))
-                job["results"].append(
-                    error(message) if message else extension.write(item, is_insert)
-                )
-        return job["results"]
+    def work_off(self, job, extension, items, is_insert):
+        job["results"] = []
+        for item in items:
+            message = self.row_faults and self.fault_of_row(json.dumps(item))
+            job["results"].append(
+                error(message) if message else extension.write(item, is_insert)
+            )
+        if self.is_shuffled:
+            random.shuffle(job["results"])
 
     def status(self, number, _):
         job = self.jobs.get(number)
@@ -427,7 +488,7 @@ class StandIn:
                 200, messages("Operational", "AsyncRequestStatusNotFound", text)
             )
         status = {"callDateTime": "2024-07-11T22:19:02.04", "requestId": number}
-        if job["lag"][1] > 0:
+        if job["lag"][1] > 0 or job["results"] is None:
             job["lag"][1] -= 1
             status |= {
                 "hasErrors": False,
@@ -435,7 +496,7 @@ class StandIn:
                 "resultStatus": "OK",
             }
         else:
-            bad = any(r["status"] != "OK" for r in self.work_off(job)) or bool(
+            bad = any(r["status"] != "OK" for r in job["results"]) or bool(
                 self.truncate_results
             )
             status |= {
@@ -500,6 +561,12 @@ class StandIn:
         size = int(query.get("$pagesize", 50))
         page = int(query.get("$page", 1))
         rows = list(extension.rows.values())
+        if wanted := query.get("$filter"):
+            found = re.fullmatch(r"(\w+) eq '(.*)'", wanted)
+            if found is None or found[1].lower() not in extension.fields:
+                refuse(400, 10003, "Parameter $filter is invalid.")
+            name, text = found[1].lower(), found[2].replace("''", "'").lower()
+            rows = [row for row in rows if str(row[name]).lower() == text]
         items = [
             {
                 "keys": {name: row[name] for name in extension.keys},
@@ -546,6 +613,10 @@ class StandIn:
             raise Answer(200, {"name": one.name, "fields": list(one.fields.values())})
         if path == f"{API}/jobs/ingest" and request.method == "POST":
             self.create_job(json.loads(request.body))
+        if path == f"{API}/query/":
+            self.query(urllib.parse.urlsplit(request.path).query)
+        if path.startswith(f"{API}/jobs/query"):
+            self.query_job(request, path)
         if found := re.fullmatch(rf"{API}/jobs/ingest/(\w+)(?:/(\w+))?/?", path):
             job = self.jobs.get(found[1])
             if job is None:
@@ -568,7 +639,11 @@ class StandIn:
         if "assertion" in form:
             claims = form["assertion"].split(".")[1]
             claims = json.loads(base64.urlsafe_b64decode(claims + "=="))
-            known = claims["iss"] == CLIENT_ID and claims["exp"] > time.time()
+            known = (
+                claims["iss"] == CLIENT_ID
+                and float(claims["exp"]) > time.time()
+                and claims["aud"] == "https://login.salesforce.com"
+            )
         if not known:
             text = "invalid client credentials"
             raise Answer(400, {"error": "invalid_client", "error_description": text})
@@ -596,6 +671,49 @@ class StandIn:
             raise Answer(404, [{"errorCode": "NOT_FOUND", "message": text}])
         return self.objects[name]
 
+    def selected(self, query):
+        """Return names and rows of the few kinds of query that there are here."""
+        found = re.fullmatch(
+            r"SELECT (.+) FROM (\w+) WHERE (\w+) (?:!= null|IN \('(.*)'\))", query
+        )
+        if found is None:
+            raise Answer(400, [{"errorCode": "MALFORMED_QUERY", "message": "?"}])
+        one = self.custom_object(found[2])
+        rows = [row | {"Id": record_id(key)} for key, row in one.rows.items()]
+        if found[4] is not None:
+            keys = {key.replace("\\'", "'") for key in found[4].split("', '")}
+            rows = [row for row in rows if row[found[3]] in keys]
+        return found[1].split(", "), rows
+
+    def query(self, query):
+        names, rows = self.selected(urllib.parse.parse_qs(query)["q"][0])
+        body = {"totalSize": len(rows), "done": True, "records": []}
+        if names != ["COUNT()"]:
+            body["records"] = [{name: row[name] for name in names} for row in rows]
+        raise Answer(200, body)
+
+    def query_job(self, request, path):
+        """Make a query job, tell of it, or give a page of its rows."""
+        if request.method == "POST":
+            number = f"750Q{len(self.jobs):011d}AAM"
+            names, rows = self.selected(json.loads(request.body)["query"])
+            self.jobs[number] = {"names": names, "rows": rows}
+            raise Answer(200, {"id": number, "state": "UploadComplete"})
+        job = self.jobs[path.split("/")[6]]
+        if not path.endswith("/results"):
+            raise Answer(200, {"state": "JobComplete"})
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(request.path).query)
+        first = int(query.get("locator", ["0"])[0])
+        size = min(int(query["maxRecords"][0]), 40)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, job["names"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(job["rows"][first : first + size])
+        locator = str(first + size) if first + size < len(job["rows"]) else "null"
+        headers = {"Sforce-Locator": locator, "Content-Type": "text/csv"}
+        headers["Sforce-NumberOfRecords"] = str(len(job["rows"][first : first + size]))
+        raise Answer(200, text.getvalue(), headers)
+
     def create_job(self, body):
         self.custom_object(body["object"])
         number = f"750{len(self.jobs):012d}AAM"
@@ -615,7 +733,7 @@ class StandIn:
 
     @staticmethod
     def shown(job):
-        hidden = ("lag", "data", "ok", "failed", "left", "header")
+        hidden = ("lag", "data", "ok", "failed", "left", "header", "final")
         return {name: value for name, value in job.items() if name not in hidden}
 
     def job(self, request, job, part):
@@ -631,14 +749,15 @@ class StandIn:
             if job["state"] not in ("Open", "UploadComplete", "InProgress"):
                 raise Answer(400, bad_state)
             job["state"] = state
+            if state == "UploadComplete":
+                self.enqueue(lambda: self.process(job))
             raise Answer(200, self.shown(job))
         if part is None and request.method == "GET":
             if job["state"] in ("UploadComplete", "InProgress"):
-                if job["lag"] > 0:
-                    job["lag"] -= 1
-                    job["state"] = "InProgress"
-                else:
-                    self.process(job)
+                job["state"] = "InProgress"
+                job["lag"] -= 1
+                if job["lag"] < 0 and "final" in job:
+                    job["state"] = job["final"]
             raise Answer(200, self.shown(job))
         files = {
             "successfulResults": ("ok", ["sf__Id", "sf__Created"]),
@@ -657,11 +776,20 @@ class StandIn:
             raise Answer(200, text.getvalue(), {"Content-Type": kind})
 
     def process(self, job):
+        if job["state"] == "Aborted":
+            return
         one = self.objects[job["object"]]
         reader = csv.DictReader(io.StringIO(job["data"], newline=""))
         job["header"] = list(reader.fieldnames or [])
+        if job["operation"] == "delete":
+            gone = {row["Id"] for row in reader}
+            keys = [key for key in one.rows if record_id(key) in gone]
+            job["ok"], job["failed"], job["final"] = [], [], "JobComplete"
+            for key in keys:
+                del one.rows[key]
+            return
         if unknown := [name for name in job["header"] if name not in one.fields]:
-            job["state"] = "Failed"
+            job["final"] = "Failed"
             job["errorMessage"] = f"InvalidBatch : Field name not found : {unknown[0]}"
             return
         job["ok"], job["failed"], job["left"] = [], [], []
@@ -682,11 +810,16 @@ class StandIn:
             if problem:
                 job["failed"].append({"sf__Id": "", "sf__Error": problem, **row})
             else:
-                number = f"a00{abs(hash(key)):015d}"[:18]
-                job["ok"].append({"sf__Id": number, "sf__Created": not known, **row})
-        job["state"] = "JobComplete"
+                job["ok"].append(
+                    {"sf__Id": record_id(key), "sf__Created": not known, **row}
+                )
+        job["final"] = "JobComplete"
         job["numberRecordsProcessed"] = len(rows) - len(job["left"])
         job["numberRecordsFailed"] = len(job["failed"])
+
+
+def record_id(key):
+    return f"a00{abs(hash(key)):015d}"[:18]
 
 
 def messages(kind, code, text):
