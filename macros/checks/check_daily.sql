@@ -1,9 +1,10 @@
 {#
     A daily run adds to what a full run left: one that is there, not older than var
-    clv_days_between_full_runs allows, not of a later date, and with the same settings.
+    clv_days_between_full_runs allows, not of a later date, with the same settings, and known to the
+    state: the counts of what is not read again are those of the newest accepted load.
 #}
 {% macro check_daily() %}
-    {%- set declared = ref('int_settled_until') -%}
+    {%- set declared, logs = ref('int_settled_until'), ref('int_logs') -%}
     {%- if execute and is_daily() and flags.WHICH in ['build', 'run'] -%}
         {%- set full_run = 'Run a full build first (var clv_run: full).' -%}
         {%- if load_relation(declared) is none -%}
@@ -17,6 +18,11 @@
                 'clv: the last full run is of an earlier release, which kept no settings. ' ~ full_run
             ) -%}
         {%- endif -%}
+        {%- set known = run_query(
+            'select max(loads.as_of_date) from ' ~ source('clv_state', 'accepted_loads') ~ ' as loads inner join '
+            ~ logs ~ ' as logs on ' ~ log_family('loads.log_id') ~ ' = ' ~ log_family('logs.log_id')
+            ~ ' where logs.is_current'
+        )[0][0] -%}
         {%- for last in run_query('select as_of_date, settled_until, settings from ' ~ declared).rows -%}
         {%- set before, now, changed = fromjson(last[2]), fromjson(daily_settings()), [] -%}
         {%- for name in now if before.get(name) != now[name] -%}
@@ -36,6 +42,12 @@
                 'clv: the last full run, as of ' ~ last[0] ~ ', is too old for a daily run as of '
                 ~ var('clv_as_of_date') ~ ': var clv_days_between_full_runs is '
                 ~ var('clv_days_between_full_runs') ~ '. ' ~ full_run
+            ) -%}
+        {%- elif known is none or known | string < last[0] | string -%}
+            {%- do exceptions.raise_compiler_error(
+                'clv: clv_state knows no load as of ' ~ last[0] ~ ', the day of the last full run'
+                ~ (', but one as of ' ~ known if known else '')
+                ~ ': it was restored from an older copy. ' ~ full_run
             ) -%}
         {%- elif changed -%}
             {%- do exceptions.raise_compiler_error(

@@ -10,6 +10,10 @@
     {%- set versions = known_versions() -%}
     {%- if execute -%}
         {%- set chosen = the_version(versions, version) -%}
+        {%- if chosen.status == 'champion' and not versions | selectattr('status', 'equalto', 'canary') | list
+            and not versions | selectattr('is_pinned') | list -%}
+            {%- do exceptions.raise_compiler_error('clv: ' ~ version ~ ' is the champion already.') -%}
+        {%- endif -%}
         {%- do refuse_without_scores(chosen) -%}
         {%- do change_champion(versions, chosen, 'retired', reason) -%}
     {%- endif -%}

@@ -2,7 +2,8 @@
 
 import pandas as pd
 import pytest
-from test_builds import Build
+from play_sequences import make_project
+from test_builds import Build, Warehouse
 
 pytestmark = pytest.mark.slow
 
@@ -13,7 +14,11 @@ FITS = ("int_purchases__parameters", "int_gamma_gamma__parameters")
 
 
 class Registry(Build):
-    """A build with what the tests ask of it."""
+    """A build with what the tests ask of it, of the models that serve customers."""
+
+    def __init__(self, folder):
+        Warehouse.__init__(self, folder / "warehouse.duckdb")
+        self.folder = make_project(folder)
 
     def full(self, as_of, **variables):
         """Run everything that serves customers, as of a day."""
