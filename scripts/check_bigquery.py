@@ -45,6 +45,7 @@ from dbt.cli.main import dbtRunner
 from dbt_common.events.contextvars import get_node_info
 from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud.bigquery import Row, SchemaField, Table
+from google.protobuf.message_factory import GetMessageClass
 from googlesql import GoogleSql, Node, Resolved, SqlError, type_name, type_pb2
 from load_input import CONTRACT
 from report_panels import PRICED, READS, UNPRICED, marts_of
@@ -270,6 +271,49 @@ def grows(scan: Node, entries: dict[str, Node]) -> bool:
     )
 
 
+def columns(node: Node) -> set[int]:
+    """Return the ids of the columns that an expression names."""
+    return {
+        GetMessageClass(column.kind).FromString(column.data).column_id
+        for each in node.walk()
+        if each.name == "ColumnRef"
+        for column in each.get("column")
+    }
+
+
+def conditions(expression: Node) -> Iterator[Node]:
+    """Yield the parts of a condition that all must hold."""
+    name = [each.get("name")[0] for each in expression.get("function")] or [b""]
+    if expression.name == "FunctionCall" and name[0].endswith(b":$and"):
+        for part in expression.get("argument_list"):
+            yield from conditions(part)
+    else:
+        yield expression
+
+
+def is_planned(join: Node) -> bool:
+    """Return whether BigQuery's planner takes an outer join.
+
+    It wants an equality of both sides, or a constant; the analyzer does not.
+    """
+    sides = []
+    for side in ("left_scan", "right_scan"):
+        found = join.get(side)[0].get("column_list")
+        sides.append(
+            {GetMessageClass(c.kind).FromString(c.data).column_id for c in found}
+        )
+    parts = list(conditions(join.get("join_expr")[0]))
+    for part in parts:
+        function = part.get("function") if part.name == "FunctionCall" else []
+        if function and function[0].get("name")[0].endswith(b":$equal"):
+            one, other = map(columns, part.get("argument_list"))
+            if (one and other) and any(
+                one <= sides[here] and other <= sides[1 - here] for here in (0, 1)
+            ):
+                return True
+    return not any(columns(part) for part in parts)
+
+
 def cost_faults(resolved: Resolved) -> Iterator[str]:
     """Joins and windows whose work is more than their input, or in one worker."""
     nodes = list(resolved.statement.walk())
@@ -283,6 +327,9 @@ def cost_faults(resolved: Resolved) -> Iterator[str]:
             sides = (node.get("left_scan")[0], node.get("right_scan")[0])
             if all(grows(side, entries) for side in sides):
                 yield "a cross join of two relations that grow with customers"
+        elif node.name == "JoinScan" and any(node.get("join_type")):
+            if not is_planned(node):
+                yield "an outer join without an equality of both sides"
         if node.name == "AnalyticScan" and grows(node.get("input_scan")[0], entries):
             for group in node.get("function_group_list"):
                 if not group.get("partition_by"):
@@ -369,6 +416,7 @@ class Warehouse:
         self.google, self.root, self.target_path = google, root, target_path
         google.tables = {}
         self.views: set[str] = set()
+        self.datasets: set[str] = set()
         self.sources: set[str] = set()
         self.faults: list[Fault] = []
         self.statements: list[tuple[str, str]] = []
@@ -408,6 +456,12 @@ class Warehouse:
                 self.views.add(path)
             else:
                 sentences += layout_faults(sql, columns)
+        elif kind == "CreateSchemaStmt":
+            if path in self.datasets:
+                sentences.append(
+                    "the dataset is there: BigQuery asks for bigquery.datasets.create"
+                )
+            self.datasets.add(path)
         elif kind == "CreateTableStmt":
             self.google.tables[path] = defined_columns(statement)
         elif kind == "DropStmt":
@@ -532,15 +586,17 @@ class Warehouse:
         )
 
     def list_tables(self, dataset: Any, **_: Any) -> list[Table]:
-        """Return the relations of a dataset."""
+        """Return the relations of a dataset, which must be there."""
+        if f"{dataset.project}.{dataset.dataset_id}" not in self.datasets:
+            raise NotFound(dataset.dataset_id)
         start = f"{dataset.project}.{dataset.dataset_id}."
         tables = self.google.tables.items()
         return [self._table(name, c) for name, c in tables if name.startswith(start)]
 
     def list_datasets(self, **_: Any) -> list[SimpleNamespace]:
-        """Return the datasets that hold something."""
-        names = {name.split(".")[1] for name in self.google.tables}
-        return [SimpleNamespace(dataset_id=name) for name in sorted(names)]
+        """Return the datasets that there are."""
+        names = sorted(name.split(".")[1] for name in self.datasets)
+        return [SimpleNamespace(dataset_id=name) for name in names]
 
     def list_routines(self, *_: Any, **__: Any) -> list:
         """Return no function."""

@@ -26,10 +26,15 @@
                 {%- do statements.extend(add_columns(relation, found, {'log_id': type_text()})) -%}
             {%- endif -%}
         {%- endfor -%}
-        {#- This also commits: reading columns began a transaction, which the hook's end rolls back. -#}
-        {%- do adapter.create_schema(
-            api.Relation.create(database=target.database, schema=target.schema ~ '_state')
-        ) -%}
+        {#- BigQuery lets few accounts create datasets, also where the dataset is there already. -#}
+        {%- set is_there = adapter.check_schema_exists(target.database, target.schema ~ '_state') -%}
+        {#- Looking began a transaction, which the end of the hook would roll back. -#}
+        {%- do adapter.commit() -%}
+        {%- if not is_there -%}
+            {%- do adapter.create_schema(
+                api.Relation.create(database=target.database, schema=target.schema ~ '_state')
+            ) -%}
+        {%- endif -%}
         {%- for statement in statements -%}
             {%- do run_query(statement) -%}
         {%- endfor -%}

@@ -269,6 +269,12 @@ PLANTED = {
         "cross join to_date as other cross join caps",
         "cross join",
     ),
+    "an outer join on one side's flag": (
+        OBSERVED,
+        "left join caps\n        on known.cutoff_date = caps.cutoff_date",
+        "left join caps\n        on known.is_purchase",
+        "an outer join without an equality of both sides",
+    ),
     "a comma that joins customers": (
         OBSERVED,
         "left join caps\n        on known.cutoff_date = caps.cutoff_date",
@@ -383,6 +389,12 @@ def test_a_planted_fault_is_found(warehouse, name):
     assert re.search(re.escape(sentence), str(faults[0]), re.IGNORECASE), faults[0]
     assert faults[0].node == model
     assert faults[0].file.endswith(f"{model}.sql")
+
+
+def test_a_dataset_that_is_there_is_not_made_again(warehouse):
+    sql = "create schema if not exists `example-project`.`clv_state`"
+    [fault] = faults_of(warehouse, MART, sql)
+    assert "bigquery.datasets.create" in str(fault)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 -- grain: one row per customer with purchase days before the settled day: what they add up to
 with caps as (
 
-    select value_caps.value_cap
+    select max(value_caps.value_cap) as value_cap
     from {{ ref('int_value_caps') }} as value_caps
     inner join {{ ref('int_settled_until') }} as settled
         on value_caps.cutoff_date = settled.as_of_date
@@ -16,7 +16,6 @@ select
 from {{ ref('int_purchase_days') }} as purchase_days
 inner join {{ ref('int_settled_until') }} as settled
     on purchase_days.purchase_date < settled.settled_until
-left join caps
-    on purchase_days.is_purchase
+cross join caps
 where purchase_days.known_until is null
 group by 1

@@ -2,7 +2,7 @@
 -- Settled days are not read again; the cap is that of the last full run.
 with caps as (
 
-    select value_caps.value_cap
+    select max(value_caps.value_cap) as value_cap
     from {{ ref('int_value_caps') }} as value_caps
     inner join {{ ref('int_settled_until') }} as settled
         on value_caps.cutoff_date = settled.as_of_date
@@ -19,8 +19,7 @@ recent as (
     from {{ ref('int_purchase_days') }} as purchase_days
     inner join {{ ref('int_settled_until') }} as settled
         on purchase_days.purchase_date >= settled.settled_until
-    left join caps
-        on purchase_days.is_purchase
+    cross join caps
     where purchase_days.known_until is null
     {%- if is_daily() %}
         and {{ since('purchase_days.purchase_date', daily_window().settled_from) }}
