@@ -1,7 +1,8 @@
 {#
     A daily run adds to what a full run left: one that is there, not older than var
     clv_days_between_full_runs allows, not of a later date, with the same settings, and known to the
-    state: the counts of what is not read again are those of the newest accepted load.
+    state: the counts of what is not read again are those of the newest accepted load. No day may lie
+    between the lines that were read last and those that it reads.
 #}
 {% macro check_daily() %}
     {%- set declared, logs = ref('int_settled_until'), ref('int_logs') -%}
@@ -23,6 +24,12 @@
             ~ logs ~ ' as logs on ' ~ log_family('loads.log_id') ~ ' = ' ~ log_family('logs.log_id')
             ~ ' where logs.is_current'
         )[0][0] -%}
+        {%- set read = run_query(
+            'select as_of_date from ' ~ source('clv_state', 'run_results')
+            ~ " where node = 'int_transactions__resolved' and status = 'success' and as_of_date is not null"
+            ~ ' order by recorded_at desc limit 1'
+        ).rows -%}
+        {%- set day_before = daily_window().lines_from - modules.datetime.timedelta(1) -%}
         {%- for last in run_query('select as_of_date, settled_until, settings from ' ~ declared).rows -%}
         {%- set before, now, changed = fromjson(last[2]), fromjson(daily_settings()), [] -%}
         {%- for name in now if before.get(name) != now[name] -%}
@@ -48,6 +55,13 @@
                 'clv: clv_state knows no load as of ' ~ last[0] ~ ', the day of the last full run'
                 ~ (', but one as of ' ~ known if known else '')
                 ~ ': it was restored from an older copy. ' ~ full_run
+            ) -%}
+        {%- elif read and read[0][0] | string < day_before | string -%}
+            {%- do exceptions.raise_compiler_error(
+                'clv: lines were read last as of ' ~ read[0][0] ~ ', and a daily run as of '
+                ~ var('clv_as_of_date') ~ ' reads those from ' ~ daily_window().lines_from
+                ~ ' on (var clv_lookback_days): those between would be missing. Run a day between, or a '
+                ~ 'full build (var clv_run: full).'
             ) -%}
         {%- elif changed -%}
             {%- do exceptions.raise_compiler_error(

@@ -278,6 +278,10 @@ def test_a_daily_run_needs_a_full_one_that_is_not_too_old(story, tmp_path):
     printed = build.daily("1998-09-30", may_fail=True)
     assert build.exit_code != 0
     assert "the last full run, as of 1998-05-26, is too old" in printed
+    printed = build.daily("1998-06-10", may_fail=True)
+    assert build.exit_code != 0
+    assert "lines were read last as of 1998-05-26" in printed
+    assert "reads those from 1998-06-01 on" in printed
     printed = build.daily("1998-05-01", may_fail=True)
     assert "cannot follow the full run as of 1998-05-26" in printed
     fresh = Registry(tmp_path)
