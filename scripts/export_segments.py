@@ -955,7 +955,9 @@ def main(warehouse: str, **chosen: Any) -> None:
                 say(misfit)
             say("it does not fit" if misfits else "login and columns are right")
         elif settings.mode == "erase" and not settings.dry_run:
-            sync.work(open_transport(sync), sync.erase)
+            # Where none waits, no login is needed.
+            if sync.ask("select 1 from {deletions} where target = '{target}' limit 1"):
+                sync.work(open_transport(sync), sync.erase)
             code = sync.exit_code
         elif settings.dry_run:
             plan, code = rehearse(sync)
