@@ -23,7 +23,7 @@
             'select max(loads.as_of_date) from ' ~ source('clv_state', 'accepted_loads') ~ ' as loads inner join '
             ~ logs ~ ' as logs on ' ~ log_family('loads.log_id') ~ ' = ' ~ log_family('logs.log_id')
             ~ ' where logs.is_current'
-        )[0][0] -%}
+        ).rows -%}
         {%- set read = run_query(
             'select as_of_date from ' ~ source('clv_state', 'run_results')
             ~ " where node = 'int_transactions__resolved' and status = 'success' and as_of_date is not null"
@@ -50,10 +50,10 @@
                 ~ var('clv_as_of_date') ~ ': var clv_days_between_full_runs is '
                 ~ var('clv_days_between_full_runs') ~ '. ' ~ full_run
             ) -%}
-        {%- elif known is none or known | string < last[0] | string -%}
+        {%- elif known[0][0] is none or known[0][0] | string < last[0] | string -%}
             {%- do exceptions.raise_compiler_error(
                 'clv: clv_state knows no load as of ' ~ last[0] ~ ', the day of the last full run'
-                ~ (', but one as of ' ~ known if known else '')
+                ~ (', but one as of ' ~ known[0][0] if known[0][0] else '')
                 ~ ': it was restored from an older copy. ' ~ full_run
             ) -%}
         {%- elif read and read[0][0] | string < day_before | string -%}
