@@ -84,7 +84,7 @@ CONTROL += ("row_hash", "has_consent", "is_quarantined")
 RELATIONS = ("audience", "candidates", "shipped", "delta", "exclusions")
 RELATIONS += ("consent_checks",)
 PAYLOAD = tuple(column.name for column in COLUMNS if column is not KEY)
-SECRET, SHORTEST = "CLV_EXPORT_SECRET", 32
+SECRET, SHORTEST, VARIED = "CLV_EXPORT_SECRET", 32, 9
 OWN_LENGTH = 254  # characters of a key that subscribers have, at most
 FAMILY = 8  # logs of one shop have ids that start with the same characters
 FEW = 20  # so many refusals of a chunk are never too many
@@ -94,8 +94,10 @@ SETTLED = "settled"  # noted instead of an id: nothing of the chunk is under way
 FOUND = 20_000  # rows of the ledger at once, of what was found
 MODES = ("full", "withdrawals", "reconcile", "rotate_key", "erase")
 ERASED = 100  # rows deleted at once
-MAY_BE_ACCEPTED = ("consents_are_lost", "statuses_are_lost")
-MAY_BE_ACCEPTED += ("statements_are_about_nobody",)
+LOST = ("consents_are_lost", "refusals_are_lost", "statuses_are_lost")
+MAY_BE_ACCEPTED = dict.fromkeys(LOST, "accept_consents")
+MAY_BE_ACCEPTED["statements_are_about_nobody"] = "accept_nobody"
+SMALL = 10  # fewer customers are not told
 INTERRUPTED = 130
 
 # All that is due. Its stages: removals; moves from one key to another; the rest.
@@ -264,8 +266,12 @@ class Keys:
         if self.is_own:
             self.id = kind
         elif found := secret(SECRET, required=False):
-            if len(found) < SHORTEST or len(set(found)) == 1:
-                raise ConfigError(f"{SECRET} needs {SHORTEST} characters, by chance")
+            is_repeated = found in (found + found)[1:-1]
+            if len(found) < SHORTEST or len(set(found)) < VARIED or is_repeated:
+                raise ConfigError(
+                    f"{SECRET} needs {SHORTEST} characters, by chance: "
+                    "openssl rand -hex 32 makes some"
+                )
             self.secret = found.encode()
             self.id = self.digest("clv")[:8]
 
@@ -321,9 +327,9 @@ class Sync:
         self.run_id = f"{self.start:%Y%m%dT%H%M%S}-{random_digits.token_hex(4)}"
         self.beaten, self.number = self.zero, None
         self.known = max((run["number"] for run in self.runs()), default=0)
-        self.checks = self.mode not in ("withdrawals", "erase") and self.ask(
-            "select * from {consent_checks} where target = '{target}'"
-        )
+        self.checks = []
+        if self.mode not in ("withdrawals", "erase"):
+            self.read_checks()
 
     # What the warehouse says.
 
@@ -397,20 +403,37 @@ class Sync:
             "shipped_before": self.held["active"],
             "unchanged": audience - tally["new"] - tally["changed"],
             "excluded": {n: c for n, c in self.excluded.items() if n != "none"},
-            "segments": {row["clv_segment"]: row["n"] for row in segments or []},
+            "segments": {
+                row["clv_segment"]: row["n"] if row["n"] >= SMALL else f"<{SMALL}"
+                for row in segments or []
+            },
         }
+
+    def read_checks(self) -> None:
+        """Ask what is known of consents and statuses."""
+        self.checks = self.ask(
+            "select * from {consent_checks} where target = '{target}' order by 2"
+        )
+
+    def guard_consents(self) -> None:
+        """Say what is known of consents and statuses, and refuse what is unclear."""
+        faults = []
+        for check in self.checks:
+            flag = MAY_BE_ACCEPTED.get(check["check_name"])
+            hint = f" (--{flag.replace('_', '-')})" if flag else ""
+            if check["is_stopping"] and not (flag and getattr(self.settings, flag)):
+                faults.append(check["sentence"] + hint)
+            else:
+                say(check["sentence"])
+        if faults:
+            raise GuardError(f"nobody is added: {'; '.join(faults)}")
 
     def guard(self, plan: dict[str, Any]) -> None:
         """Refuse what must not be shipped unasked."""
         if self.mode == "withdrawals":
             return
         settings, active = self.settings, self.held["active"]
-        for check in self.checks:
-            is_accepted = settings.accept_consents and (
-                check["check_name"] in MAY_BE_ACCEPTED
-            )
-            if check["is_stopping"] and not is_accepted:
-                raise GuardError(f"nothing was shipped: {check['sentence']}")
+        self.guard_consents()
         if not settings.accept_audience:
             for fault in self.faults_of_audience():
                 raise GuardError(
@@ -461,7 +484,7 @@ class Sync:
         if not proven <= there <= proven + self.held["doubtful"]:
             raise GuardError(
                 f"{self.target} holds {there:,} rows, and the ledger knows of "
-                f"{proven:,}: nothing was shipped; --reconcile reads what is there"
+                f"{proven:,}: nobody is added; --reconcile reads what is there"
             )
 
     def due(self) -> Iterator[Row]:
@@ -547,7 +570,7 @@ class Sync:
             )
             if self.checks:
                 values["as_of_date"] = self.facts["as_of_date"]
-                for name in ("consent_users", "suppressed_users"):
+                for name in ("consent_users", "refusing_users", "suppressed_users"):
                     values[name] = max(check[name] or 0 for check in self.checks)
         terms = {
             name: warehouses.literal(values.get(name), kind)
@@ -854,7 +877,7 @@ def rehearse(sync: Sync) -> tuple[dict[str, Any], int]:
     say(f"would ship: {', '.join(f'{plan[name]:,} {name}' for name in names)}")
     for kind, listed in (("left out", "excluded"), ("audience", "segments")):
         for name, customers in plan[listed].items():
-            say(f"{kind}: {customers:,} {name}")
+            say(f"{kind}: {customers} {name}")
     say(f"columns: {', '.join(column.name for column in COLUMNS)}")
     say(f"{sync.counts['requests']:,} requests, {sync.counts['bytes']:,} bytes")
     try:
@@ -872,16 +895,25 @@ def run(sync: Sync, transport: Transport | None) -> tuple[dict[str, Any], int]:
     sync.guard(plan)
     skipped = 0 if sync.settings.retry_rejected else plan["quarantined"]
     sync.expected = plan["rows"] - skipped
-    if sync.expected or sync.mode != "withdrawals":
-        transport = transport or open_transport(sync)
-        if misfits := transport.check():
-            raise ConfigError("; ".join(misfits))
-        if sync.mode != "withdrawals":
-            sync.guard_destination(transport)
-    if not sync.expected:
+    transport = transport or open_transport(sync)
+    if misfits := transport.check():
+        raise ConfigError("; ".join(misfits))
+    if sync.mode != "withdrawals":
+        sync.guard_destination(transport)
+    if sync.expected:
+        sync.work(transport, sync.ship)
+    else:
         say("nothing to do")
-        return plan, 0
-    sync.work(transport, sync.ship)
+    if sync.mode == "withdrawals" and sync.exit_code == 0:
+        # Removals wait for nothing; whom they may have missed is said after them.
+        sync.held = {name: int(n or 0) for name, n in sync.ask(KNOWN)[0].items()}
+        sync.read_checks()
+        try:
+            sync.guard_destination(transport)
+            sync.guard_consents()
+        except GuardError as error:
+            say(f"{error}")
+            sync.exit_code = error.exit_code
     return plan, sync.exit_code
 
 
@@ -896,7 +928,8 @@ FLAGS = {
     "--rotate-key": "Move customers from keys of another secret or kind.",
     "--retry-rejected": "Ship quarantined rows too.",
     "--accept-audience": "Ship an old audience, another shop's, or an earlier day's.",
-    "--accept-consents": "Ship though consents or statuses are lost, or of nobody.",
+    "--accept-consents": "Ship though consents or statuses are fewer than before.",
+    "--accept-nobody": "Ship though statements are about nobody who is known.",
     "--break-lock": "Take over from a run at work.",
     "--json": "End with a line of JSON.",
 }
@@ -954,26 +987,31 @@ def main(warehouse: str, **chosen: Any) -> None:
             for misfit in misfits:
                 say(misfit)
             say("it does not fit" if misfits else "login and columns are right")
-        elif settings.mode == "erase" and not settings.dry_run:
-            # Where none waits, no login is needed.
-            if sync.ask("select 1 from {deletions} where target = '{target}' limit 1"):
-                sync.work(open_transport(sync), sync.erase)
-            code = sync.exit_code
         elif settings.dry_run:
             plan, code = rehearse(sync)
             report = sync.report(plan)
         else:
-            transport, found = None, 0
-            if settings.mode == "reconcile":
-                sync.require_key()
+            transport, found, mode = None, 0, settings.mode
+            # Erasures first, in every mode: the ledger knows nothing of their rows.
+            if sync.ask("select 1 from {deletions} where target = '{target}' limit 1"):
+                settings.mode = "erase"
+                sync = Sync(opened, settings)
                 transport = open_transport(sync)
+                sync.work(transport, sync.erase)
+                settings.mode = mode
+                sync = Sync(opened, settings)
+                transport.beat = lambda: None
+            if mode == "reconcile":
+                sync.require_key()
+                transport = transport or open_transport(sync)
                 sync.work(transport, sync.reconcile)
                 found = sync.counts["found"]
                 settings.is_reconciled, settings.mode = True, "delta"
                 sync = Sync(opened, settings)
                 transport.beat = lambda: None
-            plan, code = run(sync, transport)
-            report = sync.report(plan) | {"found": found}
+            if mode != "erase":
+                plan, code = run(sync, transport)
+                report = sync.report(plan) | {"found": found}
     except ExportError as error:
         say(f"{error}")
         code = error.exit_code

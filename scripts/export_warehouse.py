@@ -33,7 +33,9 @@ STATE = {
     "export_runs": {
         **RUN,
         **{"event": TEXT, "mode": TEXT, "exit_code": COUNT},
-        **dict.fromkeys((*TALLY, "consent_users", "suppressed_users"), COUNT),
+        **dict.fromkeys(
+            (*TALLY, "consent_users", "refusing_users", "suppressed_users"), COUNT
+        ),
         **{"git_commit": TEXT, "as_of_date": DAY},
         **LOGGED,
     },

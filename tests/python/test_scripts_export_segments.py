@@ -161,6 +161,7 @@ def stand_in(stand_in_server, monkeypatch):
 
 LOG, DAY = "0123abcd-log", "2024-06-30"
 STATE = ("export_runs", "export_requests", "export_ledger", "run_results")
+STATE += ("export_deletions",)
 TABLES = ("audience", "candidates", "exclusions", "permissions", "consent_checks")
 UTC = "cast(now() at time zone 'UTC' as timestamp)"
 
@@ -205,7 +206,8 @@ def make_warehouse(database, built, has_own_keys=False):
         connection.execute(
             f"insert into {EXPORT}consent_checks by name select *, 'counted' as "
             "check_name, false as is_stopping, '' as sentence, 100 as consent_users, "
-            "7 as suppressed_users from (values ('sfmc'), ('crm')) as t (target)"
+            "30 as refusing_users, 7 as suppressed_users "
+            "from (values ('sfmc'), ('crm')) as t (target)"
         )
 
 
@@ -1044,17 +1046,20 @@ def test_an_old_audience_is_not_shipped_unasked(world):
 def test_consents_that_are_lost_or_unclear_stop_the_run(world, check):
     world.audience(1)
     checks = f"{EXPORT}consent_checks"
-    world.sql(f"insert into {checks} values ('sfmc', '{check}', true, 'why', 100, 7)")
+    world.sql(
+        f"insert into {checks} values ('sfmc', '{check}', true, 'why', 100, 30, 7)"
+    )
     assert world.run() == 5
     assert "why" in world.out
     assert world.stand_in.requests == []
     assert world.run("--accept-consents") == (0 if "lost" in check else 5)
     assert world.run(target="crm") == 0
     counted = world.sql(
-        "select consent_users, suppressed_users from clv_state.export_runs "
+        "select consent_users, refusing_users, suppressed_users "
+        "from clv_state.export_runs "
         "where event = 'started' and target = 'crm'"
     )
-    assert counted == [(100, 7)]
+    assert counted == [(100, 30, 7)]
 
 
 def test_withdrawals_leave_whatever_guards_say(world, target, monkeypatch):
@@ -1064,14 +1069,26 @@ def test_withdrawals_leave_whatever_guards_say(world, target, monkeypatch):
     monkeypatch.delenv("CLV_EXPORT_SECRET")
     world.sql(f"insert into {EXPORT}permissions values ('{CUSTOMER}0', true, false)")
     world.sql(f"update {EXPORT}exclusions set built_at = null, as_of_date = null")
-    world.sql(f"drop table {EXPORT}consent_checks")
-    assert world.run("--withdrawals", "--max-remove-pct", "0", target=target) == 0
+    world.sql(
+        f"update {EXPORT}consent_checks set is_stopping = true, sentence = 'why', "
+        "check_name = 'channel_is_unknown'"
+    )
+    assert world.run("--withdrawals", "--max-remove-pct", "0", target=target) == 5
     assert world.report["removed_rows"] == 1
+    assert "why" in world.out
     active = [r for r in world.destination(target).values() if r["is_active"]]
     assert len(active) == 9
-    before = len(world.stand_in.requests)
+    world.sql(f"update {EXPORT}consent_checks set is_stopping = false")
     assert world.run("--withdrawals", target=target) == 0
-    assert len(world.stand_in.requests) == before
+
+
+def test_withdrawals_say_that_the_ledger_may_not_know_everybody(world, target):
+    world.audience(*range(10))
+    assert world.run(target=target) == 0
+    world.sql(f"delete from clv_state.export_ledger where customer_id = '{CUSTOMER}0'")
+    world.sql(f"insert into {EXPORT}permissions values ('{CUSTOMER}0', true, false)")
+    assert world.run("--withdrawals", target=target) == 5
+    assert "--reconcile" in world.out
 
 
 def test_a_customer_without_consent_stops_the_run(world):
@@ -1269,13 +1286,13 @@ def test_rows_that_are_to_be_erased_are_deleted(world, target):
     assert world.run(target=target) == 0
     keys = [world.key(each) for each in (1, 3)]
     world.sql(
-        "create table clv_state.export_deletions as select * from (values "
+        "insert into clv_state.export_deletions by name select * from (values "
         + ", ".join(
-            f"('{each}', '{key}', 'e1', {UTC}, '{LOG}', {UTC})"
+            f"('{each}', '{key}', 'e1', '{LOG}', {UTC})"
             for key in (*keys, "never there")
             for each in ("sfmc", "crm")
         )
-        + ") as t (target, customer_key, erasure_id, requested_at, log_id, recorded_at)"
+        + ") as t (target, customer_key, erasure_id, log_id, recorded_at)"
     )
     deletes = r"Service.asmx|POST .*jobs/ingest"
     world.stand_in.fault(deletes, 200, "<none/>" if target == "sfmc" else [])

@@ -17,8 +17,8 @@ channels as (
     select distinct
         case
             when channel is null then '(empty)'
-            when regexp_replace(channel, '[0-9@]', '') != channel then '(not shown)'
-            else substr(channel, 1, 40)
+            when regexp_replace(channel, '^[a-z_-]+$', '') != '' then '(not shown)'
+            else substr(channel, 1, 20)
         end as shown
     from {{ ref('stg_consents') }}
     where
@@ -42,11 +42,42 @@ unknown_channels as (
 
 ),
 
+-- Statuses that suppress nobody; their names, where they can be no person's.
+useless_statuses as (
+
+    select
+        min(shown) as first_status,
+        max(shown) as last_status,
+        count(*) as status_count
+    from (
+        select distinct
+            case
+                when regexp_replace(status, '^[a-z_-]+$', '') != ''
+                    then '(not shown)'
+                else substr(status, 1, 20)
+            end as shown
+        from {{ ref('stg_customer_status') }}
+        where
+            status not in (
+                {%- for status in suppressed %}
+                '{{ status }}',
+                {%- endfor %}
+                'active'
+            )
+    ) as statuses
+
+),
+
 stated as (
 
     select
         user_id,
         1 as consents,
+        case
+            when coalesce(is_granted, false) then 0
+            when is_granted is null and objects_to_profiling is not null then 0
+            else 1
+        end as refusals,
         0 as suppressions
     from {{ ref('stg_consents') }}
 
@@ -55,6 +86,7 @@ stated as (
     select
         user_id,
         0 as consents,
+        0 as refusals,
         case
             when status in (
                 {%- for status in suppressed %}
@@ -73,6 +105,7 @@ users as (
     select
         coalesce(user_id, '') as user_id,
         max(consents) as consents,
+        max(refusals) as refusals,
         max(suppressions) as suppressions
     from stated
     group by 1
@@ -101,6 +134,7 @@ counts as (
     select
         count(*) as users,
         coalesce(sum(users.consents), 0) as consent_users,
+        coalesce(sum(users.refusals), 0) as refusing_users,
         coalesce(sum(users.suppressions), 0) as suppressed_users,
         coalesce(sum(case when known_ids.user_id is null then 1 else 0 end), 0)
             as unknown_users
@@ -117,7 +151,7 @@ logs as (
 
 ),
 
--- Runs that sent rows to be written, whether or not they came to their end.
+-- Runs that sent rows, whether or not they came to their end.
 senders as (
 
     select distinct
@@ -126,7 +160,7 @@ senders as (
     from {{ source('clv_state', 'export_ledger') }} as ledger
     inner join logs
         on {{ log_family('ledger.log_id') }} = logs.family
-    where ledger.op = 'upsert' and ledger.is_transient
+    where ledger.is_transient
 
 ),
 
@@ -137,6 +171,7 @@ runs as (
         run_id,
         max(coalesce(run_number, 0)) as run_number,
         max(consent_users) as consent_users,
+        max(refusing_users) as refusing_users,
         max(suppressed_users) as suppressed_users
     from {{ source('clv_state', 'export_runs') }}
     where consent_users is not null
@@ -165,16 +200,22 @@ facts as (
         targets.target,
         counts.users,
         counts.consent_users,
+        counts.refusing_users,
         counts.suppressed_users,
         counts.unknown_users,
         unknown_channels.first_shown,
         unknown_channels.last_shown,
         unknown_channels.channel_count,
         coalesce(last_runs.consent_users, 0) as consents_before,
-        coalesce(last_runs.suppressed_users, 0) as suppressions_before
+        coalesce(last_runs.refusing_users, 0) as refusals_before,
+        coalesce(last_runs.suppressed_users, 0) as suppressions_before,
+        useless_statuses.first_status,
+        useless_statuses.last_status,
+        useless_statuses.status_count
     from targets
     cross join counts
     cross join unknown_channels
+    cross join useless_statuses
     left join last_runs
         on targets.target = last_runs.target
 
@@ -189,6 +230,7 @@ judged as (
         concat(
             cast(consent_users as {{ type_text() }}),
             ' user ids have stated whether they consent, ',
+            cast(refusing_users as {{ type_text() }}), ' of them ever refused; ',
             cast(suppressed_users as {{ type_text() }}), ' have a suppressing status'
         ) as sentence
     from facts
@@ -206,7 +248,7 @@ judged as (
             'shipped) or managed_at_destination (everybody not suppressed is)'
         ) as sentence
     from facts
-    where consent_users = 0
+    where consent_users = 0 and consents_before = 0
     {%- endif %}
 
     union all
@@ -241,8 +283,27 @@ judged as (
     from facts
     where unknown_users > 0
 
+    union all
+
+    select
+        *,
+        'statuses_suppress_nobody' as check_name,
+        false as is_stopping,
+        concat(
+            'input customer_status has ', cast(status_count as {{ type_text() }}),
+            ' status(es) that suppress nobody (clv_suppressed_statuses): ', first_status,
+            case
+                when last_status != first_status then concat(', ', last_status)
+                else ''
+            end,
+            case when status_count > 2 then ', ...' else '' end
+        ) as sentence
+    from facts
+    where status_count > 0
+
     {%- for check, counted, before, input in [
         ('consents_are_lost', 'consent_users', 'consents_before', 'consents'),
+        ('refusals_are_lost', 'refusing_users', 'refusals_before', 'consents'),
         ('statuses_are_lost', 'suppressed_users', 'suppressions_before', 'customer_status'),
     ] %}
 
@@ -254,8 +315,9 @@ judged as (
         true as is_stopping,
         concat(
             'input {{ input }} has ', cast({{ counted }} as {{ type_text() }}),
-            ' of the ', cast({{ before }} as {{ type_text() }}),
-            ' user ids that it had when the target was last written'
+            ' of the ', cast({{ before }} as {{ type_text() }}), ' user ids ',
+            {{ "'that refuse '" if counted == 'refusing_users' else "''" }},
+            'that it had when the target was last written'
         ) as sentence
     from facts
     where {{ counted }} < 0.97 * {{ before }}
@@ -269,5 +331,6 @@ select
     is_stopping,
     sentence,
     cast(consent_users as {{ type_integer() }}) as consent_users,
+    cast(refusing_users as {{ type_integer() }}) as refusing_users,
     cast(suppressed_users as {{ type_integer() }}) as suppressed_users
 from judged

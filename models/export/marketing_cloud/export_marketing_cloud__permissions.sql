@@ -11,7 +11,8 @@ with identities as (
 
 ),
 
--- By user id and channel: a refusal without a time is the last word, a grant without one is none.
+-- By user id and channel: a refusal without a time is the last word, a grant without one is none, so that
+-- alone it refuses.
 answers as (
 
     select
@@ -20,7 +21,6 @@ answers as (
         max(case when is_granted then updated_at end) as granted_at,
         max(case when not coalesce(is_granted, false) then updated_at end)
             as refused_at,
-        max(case when coalesce(is_granted, false) then 0 else 1 end) as refusals,
         max(
             case
                 when not coalesce(is_granted, false) and updated_at is null then 1
@@ -39,8 +39,8 @@ judged as (
 
     select
         coalesce(identities.customer_id, answers.user_id) as customer_id,
+        answers.user_id,
         answers.channel,
-        answers.refusals,
         answers.refusals_without_time = 0
         and answers.granted_at is not null
         and coalesce(answers.granted_at > answers.refused_at, true) as is_granted
@@ -57,9 +57,71 @@ by_channel as (
         customer_id,
         channel,
         min(case when is_granted then 1 else 0 end) as grants,
-        max(case when is_granted then 0 else refusals end) as refusals
+        max(case when is_granted then 0 else 1 end) as refusals
     from judged
     group by 1, 2
+
+),
+
+-- Links that the last build did not know, or not as of its date. An id that many share, such as a till,
+-- links nobody.
+links as (
+
+    select
+        user_id,
+        other_id
+    from {{ ref('stg_identities') }}
+    where user_id is not null and other_id is not null
+
+),
+
+linking as (
+
+    select other_id
+    from links
+    group by 1
+    having count(distinct user_id) <= {{ var('clv_identity_max_users') }}
+
+),
+
+-- Whom a refusal concerns beside its own id: ids it is linked to, and ids linked to the same.
+linked as (
+
+    select
+        judged.user_id,
+        links.other_id as linked_id
+    from judged
+    inner join links
+        on judged.user_id = links.user_id
+    inner join linking
+        on links.other_id = linking.other_id
+    where not judged.is_granted
+
+    union distinct
+
+    select
+        judged.user_id,
+        links.user_id as linked_id
+    from judged
+    inner join links
+        on judged.user_id = links.other_id
+    inner join linking
+        on links.other_id = linking.other_id
+    where not judged.is_granted
+
+    union distinct
+
+    select
+        judged.user_id,
+        others.user_id as linked_id
+    from judged
+    inner join links
+        on judged.user_id = links.user_id
+    inner join linking
+        on links.other_id = linking.other_id
+    inner join links as others
+        on links.other_id = others.other_id
+    where not judged.is_granted
 
 ),
 
@@ -71,6 +133,16 @@ statements as (
         grants as channels_granted,
         refusals
     from by_channel
+
+    union all
+
+    select
+        coalesce(identities.customer_id, linked.linked_id) as customer_id,
+        0 as channels_granted,
+        1 as refusals
+    from linked
+    left join identities
+        on linked.linked_id = identities.identifier
 
     union all
 
