@@ -51,6 +51,8 @@ def dbt(operation: str, target: str, variables: str, arguments: dict) -> str:
     if done.returncode:
         lines = [line.strip() for line in done.stdout.splitlines()]
         said = [line for line in lines if line.startswith("clv: ")]
+        if "Could not set lock" in done.stdout:
+            said = ["another process uses the DuckDB file"]
         print("\n".join(said or ["dbt failed."]), file=sys.stderr)
         raise SystemExit(1)
     return done.stdout

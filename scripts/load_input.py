@@ -1,7 +1,8 @@
 """Load input files into schema `clv_raw` of the DuckDB file, or say what is loaded.
 
-usage: load_input.py [--input PATH | --demo] [--database PATH] [--value KIND]
-                     [--columns MAPPING] [--dates ORDER] [--decimal SEPARATOR]
+usage: load_input.py [--input PATH | --demo] [--withdrawals] [--database PATH]
+                     [--value KIND] [--columns MAPPING] [--dates ORDER]
+                     [--decimal SEPARATOR]
 
 PATH is a folder, or one file with transactions. A folder holds transactions and, if you
 have them, customers (or users), identities, events, ad_spend, campaign_assignments,
@@ -74,6 +75,8 @@ SETTINGS = (
     f"memory_limit = '{os.environ.get('CLV_DUCKDB_MEMORY_LIMIT', '6GB')}'",
 )
 ALIASES = {"users": "customers"}
+# What says who may be contacted; loaded alone with --withdrawals.
+WITHDRAWALS = ("consents", "customer_status", "identities")
 
 # Input → column → type, in the order of the tables.
 CONTRACT = {
@@ -272,6 +275,24 @@ def current_database(connection) -> str:
 def enter_schema(connection) -> None:
     """Make the schema the current one: the file may bear the same name as it."""
     connection.execute(f"use {identifier(current_database(connection))}.{SCHEMA}")
+
+
+def find_withdrawals(path: Path) -> tuple[dict[str, Path], list[str]]:
+    """Find a folder's files of who may be contacted; the others are left alone."""
+    if not path.is_dir():
+        raise InputFaultError(
+            f"--withdrawals needs a folder, and {shorten(path)} is none"
+        )
+    found: dict[str, Path] = {}
+    for file in sorted(path.iterdir()):
+        table = file.name.lower().removesuffix(ending_of(file))
+        if ending_of(file) and table in WITHDRAWALS:
+            if table in found:
+                raise InputFaultError(f"{shorten(path)} holds the input {table} twice")
+            found[table] = file
+    if not found:
+        raise InputFaultError(f"{shorten(path)} holds none of {english(WITHDRAWALS)}")
+    return found, []
 
 
 def find_files(path: Path) -> tuple[dict[str, Path], list[str]]:
@@ -727,10 +748,14 @@ def load(
     database: Path,
     options: Options = Options(),  # noqa: B008 - it cannot be changed
     origin: str = "",
+    is_part: bool = False,
 ) -> list[str]:
-    """Load a folder or a file in one transaction; return the lines to print."""
+    """Load a folder or a file in one transaction; return the lines to print.
+
+    With is_part only the inputs that say who may be contacted, of those in the folder.
+    """
     mapping = parse_columns(options.columns)
-    files, notes = find_files(path)
+    files, notes = find_withdrawals(path) if is_part else find_files(path)
     for table in mapping:
         if table not in files:
             raise InputFaultError(f"--columns names {table}, of which there is no file")
@@ -746,7 +771,8 @@ def load(
             enter_schema(connection)
             for table in CONTRACT:
                 if table not in files:
-                    create(connection, table, None)
+                    if not is_part:
+                        create(connection, table, None)
                     continue
                 source, result = read_source(
                     *(connection, table, files[table], Path(scratch), options),
@@ -755,6 +781,9 @@ def load(
                 create(connection, table, source)
                 lines.append(f"{table:<21}{result['rows']:>12,} rows")
                 lines += notes_on(connection, source, result)
+            if is_part:
+                connection.execute("commit")
+                return lines
             name = files["transactions"].resolve()
             origin = origin or f"{name.parent.name}/{name.name}"
             connection.execute(
@@ -878,11 +907,23 @@ def main(arguments: list[str] | None = None) -> int:
         default=Path(os.environ.get("CLV_DUCKDB_PATH") or PROJECT / "warehouse.duckdb"),
         help="the DuckDB file",
     )
+    parser.add_argument(
+        "--withdrawals",
+        action="store_true",
+        help="of the folder --input only consents, customer_status and identities; "
+        "everything else stays",
+    )
     add_reading_options(parser)
     parsed = parser.parse_args(arguments)
     options, database = reading_options(parsed), parsed.database
     try:
-        if parsed.input:
+        if parsed.withdrawals:
+            if not parsed.input or not database.exists():
+                raise InputFaultError(
+                    "--withdrawals needs --input FOLDER and a database that was built"
+                )
+            lines = load(parsed.input, database, options, is_part=True)
+        elif parsed.input:
             lines = load(parsed.input, database, options)
         elif parsed.demo:
             lines = load(DEMO, database, Options(parsed.value), DEMO_NAME)

@@ -18,6 +18,7 @@
         {%- do find_person(tables, sha256) -%}
         {%- set ids = '(select identifier from ' ~ state_table('erasing') ~ ')' -%}
         {%- set deletions, ledger = state_table('export_deletions'), state_table('export_ledger') -%}
+        {%- do refuse_lost_ledger(ids) -%}
         {#- A key found at the destination is nobody's, until the same key is a customer's. -#}
         {%- do run_query(
             'insert into ' ~ deletions ~ ' (target, customer_key, erasure_id, log_id, recorded_at)'
@@ -49,6 +50,30 @@
         {%- do run_query('drop table ' ~ state_table('erasing')) -%}
         {%- do adapter.commit() -%}
         {%- do print('clv: ' ~ held.rows ~ ' rows of ' ~ held.tables ~ ' tables are erased.') -%}
+    {%- endif -%}
+{% endmacro %}
+
+{#
+    Who is in the audience was shipped by the last run, if there was one: where the ledger knows nothing of
+    the customer, it lost something, and the destination would keep the row.
+#}
+{% macro refuse_lost_ledger(ids) %}
+    {%- set audience = ref('export_marketing_cloud__audience') -%}
+    {%- if load_relation(audience) -%}
+        {%- set targets = run_query(
+            "select target from " ~ state_table('export_runs') ~ " where event = 'ended' and exit_code in (0, 1)"
+            ~ " and exists (select 1 from " ~ audience ~ ' where customer_id in ' ~ ids ~ ')'
+            ~ ' and target not in (select target from ' ~ state_table('export_ledger')
+            ~ ' where customer_id in ' ~ ids ~ ') group by 1'
+        ).rows -%}
+        {%- if targets -%}
+            {%- do run_query('drop table ' ~ state_table('erasing')) -%}
+            {%- do adapter.commit() -%}
+            {%- do exceptions.raise_compiler_error(
+                'clv: clv_state.export_ledger does not know what ' ~ targets[0][0] ~ ' holds of the customer, '
+                ~ 'who is in the audience. Export first, with --reconcile if state was lost; then erase.'
+            ) -%}
+        {%- endif -%}
     {%- endif -%}
 {% endmacro %}
 

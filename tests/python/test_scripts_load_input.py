@@ -900,3 +900,26 @@ def test_a_sign_that_the_currency_agrees_with_is_left_out(tmp_path, database):
     assert rows(database, "select sum(amount) from clv_raw.transactions") == [
         (decimal.Decimal("12.7500"),)
     ]
+
+
+def test_withdrawals_are_loaded_alone_and_beside_transactions_that_are_not(
+    folder, database, capsys
+):
+    said = "user_id,channel,is_granted,updated_at\n1,email,{},2024-01-01\n"
+    (folder / "transactions.csv").write_text(GOOD)
+    (folder / "consents.csv").write_text(said.format("yes"))
+    (folder / "customer_status.csv").write_text("user_id,status\n2,closed\n")
+    assert run(folder, database, "--withdrawals") == 2
+    assert "a database that was built" in capsys.readouterr().err
+    assert run(folder, database) == 0
+    (folder / "transactions.csv").write_text("user_id,ts,amount\n1,never,x\n")
+    (folder / "consents.csv").write_text(said.format("no"))
+    (folder / "customer_status.csv").unlink()
+    assert run(folder, database, "--withdrawals") == 0
+    held = "select {} from clv_raw.{}"
+    assert rows(database, held.format("is_granted", "consents")) == [(False,)]
+    assert len(rows(database, held.format("*", "transactions"))) == 2
+    assert rows(database, held.format("status", "customer_status")) == [("closed",)]
+    (folder / "consents.csv").unlink()
+    assert run(folder, database, "--withdrawals") == 2
+    assert "holds none of consents" in capsys.readouterr().err
