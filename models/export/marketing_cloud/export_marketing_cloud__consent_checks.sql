@@ -43,28 +43,31 @@ unknown_channels as (
 ),
 
 -- Statuses that suppress nobody; their names, where they can be no person's.
+statuses as (
+
+    select distinct
+        case
+            when regexp_replace(status, '^[a-z_-]+$', '') != '' then '(not shown)'
+            else substr(status, 1, 20)
+        end as shown
+    from {{ ref('stg_customer_status') }}
+    where
+        status not in (
+            {%- for status in suppressed %}
+            '{{ status }}',
+            {%- endfor %}
+            'active'
+        )
+
+),
+
 useless_statuses as (
 
     select
         min(shown) as first_status,
         max(shown) as last_status,
         count(*) as status_count
-    from (
-        select distinct
-            case
-                when regexp_replace(status, '^[a-z_-]+$', '') != ''
-                    then '(not shown)'
-                else substr(status, 1, 20)
-            end as shown
-        from {{ ref('stg_customer_status') }}
-        where
-            status not in (
-                {%- for status in suppressed %}
-                '{{ status }}',
-                {%- endfor %}
-                'active'
-            )
-    ) as statuses
+    from statuses
 
 ),
 
@@ -291,7 +294,8 @@ judged as (
         false as is_stopping,
         concat(
             'input customer_status has ', cast(status_count as {{ type_text() }}),
-            ' status(es) that suppress nobody (clv_suppressed_statuses): ', first_status,
+            ' status(es) that suppress nobody (clv_suppressed_statuses): ',
+            first_status,
             case
                 when last_status != first_status then concat(', ', last_status)
                 else ''
