@@ -91,7 +91,11 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="go on at the destinations, without an id",
     )
-    parser.add_argument("--target", default=os.environ.get("CLV_TARGET", "duckdb"))
+    parser.add_argument(
+        "--target",
+        default=os.environ.get("CLV_TARGET", "duckdb"),
+        help="output of profiles.yml; default: CLV_TARGET, else duckdb",
+    )
     parser.add_argument("--vars", default="{}", help="the variables of your builds")
     parser.add_argument(
         "--keep-inputs", action="store_true", help="leave the tables of clv_raw alone"

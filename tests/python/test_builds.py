@@ -571,11 +571,11 @@ def test_user_ids_of_one_person_are_one_customer_and_a_till_links_nobody(rich, i
     assert not found.str.endswith("b").any()
 
 
-def test_a_later_status_replaces_an_earlier_one(rich):
+def test_a_later_status_that_suppresses_too_does_not_hide_a_fraud(rich):
     found = rich.read(
         "select customer_id, status from clv.customers where status > '' order by 1"
     )
-    assert found.to_numpy().tolist() == [["u001a", "closed"], ["u002a", "fraud"]]
+    assert found.to_numpy().tolist() == [["u001a", "fraud"], ["u002a", "fraud"]]
 
 
 def test_a_status_without_a_later_purchase_suppresses(rich):
@@ -1115,8 +1115,8 @@ def small(tmp_path_factory):
         ),
         (
             "create table {raw} as select '7' as user_id, 1.5 as amount",
-            "clv: transactions (table transactions) has no column ts; its columns are "
-            "user_id, amount; say in dbt_project.yml which is which:",
+            "clv: transactions (table transactions) has no column ts; its 2 columns "
+            "are user_id, amount; say in dbt_project.yml which is which:",
         ),
         (
             "create table {raw} as select '7' as user_id, date '2024-01-01' as ts, "
