@@ -429,7 +429,13 @@ def test_changes_leavers_and_returners_are_shipped_and_nobody_else(world, target
     assert world.report["shipped_rows"] == 1
 
 
-@pytest.mark.parametrize("secret", ["a" * 40, "of 31 characters, one too few..", ""])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        *("a" * 40, "password" * 5, "changeme" * 4 + "1"),
+        *("of 31 characters, one too few..", ""),
+    ],
+)
 def test_a_weak_secret_makes_no_keys(world, monkeypatch, secret):
     world.audience(*range(5))
     monkeypatch.setenv("CLV_EXPORT_SECRET", secret)
@@ -450,6 +456,7 @@ def test_a_delta_in_bigquery_is_shipped_and_recorded_there(world, target, tmp_pa
                 *(f"{EXPORT}{n}" for n in ("audience", "candidates", "exclusions")),
                 *(f"{EXPORT}{n}" for n in ("shipped", "delta", "consent_checks")),
                 *(f"clv_state.export_{n}" for n in ("runs", "requests", "ledger")),
+                "clv_state.export_deletions",
             ):
                 client.create_dataset(name.split(".")[0], exists_ok=True)
                 file = tmp_path / "table.parquet"
