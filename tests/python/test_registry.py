@@ -1,5 +1,6 @@
 """The registry of model versions on DuckDB: gate, canary, daily runs, rollback."""
 
+import duckdb
 import pandas as pd
 import pytest
 from play_sequences import make_project
@@ -88,7 +89,9 @@ def story(sample, tmp_path_factory):
     )[0]
     build.operate("promote_model", f"{{version: {version}, reason: it was right}}")
     build.daily(DAILY)
-    chapter("promotion")
+    again = f"{{version: {version}, reason: once more}}"
+    chapter("promotion", build.operate("promote_model", again, may_fail=True))
+    assert build.exit_code != 0
     build.daily(LATER, clv_probation_days=0)
     refused = build.operate("rollback_model", "{reason: too late}", may_fail=True)
     assert build.exit_code != 0
@@ -209,6 +212,7 @@ def test_an_operator_may_promote_any_registered_version(story):
         first: "retired",
         second: "champion",
     }
+    assert f"{second} is the champion already" in chapters["promotion"]["printed"]
     printed = build.operate(
         "promote_model", "{version: 1997-01-01-nothing, reason: why not}", may_fail=True
     )
@@ -284,6 +288,13 @@ def test_a_daily_run_needs_a_full_one_that_is_not_too_old(story, tmp_path):
     assert "reads those from 1998-06-01 on" in printed
     printed = build.daily("1998-05-01", may_fail=True)
     assert "cannot follow the full run as of 1998-05-26" in printed
+    with duckdb.connect(str(build.database)) as connection:
+        connection.execute(
+            f"delete from clv_state.accepted_loads where as_of_date = '{LAST}'"
+        )
+    printed = build.daily(LAST, may_fail=True)
+    assert f"clv_state knows no load as of {LAST}" in printed
+    assert "it was restored from an older copy" in printed
     fresh = Registry(tmp_path)
     demo = pd.DataFrame({"user_id": ["1"], "ts": ["1998-01-01"], "amount": [1.0]})
     printed = fresh.load(transactions=demo).daily("1998-01-02", may_fail=True)

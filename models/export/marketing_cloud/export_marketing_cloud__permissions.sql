@@ -56,15 +56,43 @@ by_channel as (
     select
         customer_id,
         channel,
-        min(case when is_granted then 1 else 0 end) as grants,
-        max(case when is_granted then 0 else 1 end) as refusals
+        min(case when is_granted then 1 else 0 end) as grants
     from judged
     group by 1, 2
 
 ),
 
--- Links that the last build did not know, or not as of its date. An id that many share, such as a till,
--- links nobody.
+-- Who is to be left alone by their own word or status. A status dated after what the last build knows counts
+-- here already.
+refusing as (
+
+    select user_id as refusing_id
+    from judged
+    where not is_granted
+
+    union distinct
+
+    select customer_id as refusing_id
+    from {{ ref('int_customers__status') }}
+    where is_suppressed
+
+    union distinct
+
+    select stated.user_id as refusing_id
+    from {{ ref('stg_customer_status') }} as stated
+    cross join {{ ref('int_as_of') }} as as_of
+    where
+        stated.user_id is not null
+        and stated.status in (
+            {%- for status in shaped('clv_suppressed_statuses') %}
+            '{{ status }}',
+            {%- endfor %}
+            ''
+        )
+        and {{ local_date('stated.effective_at') }} > as_of.as_of_date
+
+),
+
 links as (
 
     select
@@ -75,6 +103,8 @@ links as (
 
 ),
 
+-- An id and all that are linked to it, by links of any date, also those that the last build did not know. An
+-- id that many share, such as a till, links nobody.
 linking as (
 
     select other_id
@@ -84,94 +114,57 @@ linking as (
 
 ),
 
--- Whom a refusal concerns beside its own id: ids it is linked to, and ids linked to the same.
-linked as (
+members as (
 
     select
-        judged.user_id,
-        links.other_id as linked_id
-    from judged
-    inner join links
-        on judged.user_id = links.user_id
+        links.other_id,
+        links.user_id as member_id
+    from links
     inner join linking
         on links.other_id = linking.other_id
-    where not judged.is_granted
 
     union distinct
 
     select
-        judged.user_id,
-        links.user_id as linked_id
-    from judged
-    inner join links
-        on judged.user_id = links.other_id
-    inner join linking
-        on links.other_id = linking.other_id
-    where not judged.is_granted
-
-    union distinct
-
-    select
-        judged.user_id,
-        others.user_id as linked_id
-    from judged
-    inner join links
-        on judged.user_id = links.user_id
-    inner join linking
-        on links.other_id = linking.other_id
-    inner join links as others
-        on links.other_id = others.other_id
-    where not judged.is_granted
+        other_id,
+        other_id as member_id
+    from linking
 
 ),
 
--- A status dated after what the last build knows counts here already.
+concerned as (
+
+    select refusing_id as identifier
+    from refusing
+
+    union distinct
+
+    select others.member_id as identifier
+    from refusing
+    inner join members
+        on refusing.refusing_id = members.member_id
+    inner join members as others
+        on members.other_id = others.other_id
+
+),
+
 statements as (
 
     select
         customer_id,
         grants as channels_granted,
-        refusals
+        0 as refusals
     from by_channel
 
     union all
 
     select
-        coalesce(identities.customer_id, linked.linked_id) as customer_id,
+        coalesce(identities.customer_id, concerned.identifier) as customer_id,
         0 as channels_granted,
         1 as refusals
-    from linked
+    from concerned
     left join identities
-        on linked.linked_id = identities.identifier
-
-    union all
-
-    select
-        customer_id,
-        0 as channels_granted,
-        1 as refusals
-    from {{ ref('int_customers__status') }}
-    where is_suppressed
-
-    union all
-
-    select
-        coalesce(identities.customer_id, stated.user_id) as customer_id,
-        0 as channels_granted,
-        1 as refusals
-    from {{ ref('stg_customer_status') }} as stated
-    cross join {{ ref('int_as_of') }} as as_of
-    left join identities
-        on stated.user_id = identities.identifier
-    where
-        stated.user_id is not null
-        and stated.status in (
-            {%- for status in shaped('clv_suppressed_statuses') %}
-            '{{ status }}',
-            {%- endfor %}
-            ''
-        )
-        and {{ local_date('stated.effective_at') }} > as_of.as_of_date
+        on concerned.identifier = identities.identifier
 
 )
 
