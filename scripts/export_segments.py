@@ -75,6 +75,7 @@ from export_transports import (
     secret,
 )
 from export_warehouse import STATE, TALLY, TEXT, BigQuery, DuckDb, open_warehouse
+from small_cells import FEWEST
 from tqdm import tqdm
 
 Row = dict[str, Any]
@@ -97,7 +98,6 @@ ERASED = 100  # rows deleted at once
 LOST = ("consents_are_lost", "refusals_are_lost", "statuses_are_lost")
 MAY_BE_ACCEPTED = dict.fromkeys(LOST, "accept_consents")
 MAY_BE_ACCEPTED["statements_are_about_nobody"] = "accept_nobody"
-SMALL = 10  # fewer customers are not told
 INTERRUPTED = 130
 
 # All that is due. Its stages: removals; moves from one key to another; the rest.
@@ -404,7 +404,7 @@ class Sync:
             "unchanged": audience - tally["new"] - tally["changed"],
             "excluded": {n: c for n, c in self.excluded.items() if n != "none"},
             "segments": {
-                row["clv_segment"]: row["n"] if row["n"] >= SMALL else f"<{SMALL}"
+                row["clv_segment"]: row["n"] if row["n"] >= FEWEST else f"<{FEWEST}"
                 for row in segments or []
             },
         }

@@ -52,7 +52,7 @@ STATE = {
 def literal(value: Any, kind: str) -> str:
     """Return a value as SQL has it, its type said, for both warehouses."""
     text = (
-        "null" if value is None else f"'{re.sub(r'[^A-Za-z0-9_.:-]', '', str(value))}'"
+        "null" if value is None else f"'{re.sub(r'[^A-Za-z0-9_.:@-]', '', str(value))}'"
     )
     return f"cast({text} as {'string' if kind == TEXT else kind})"
 

@@ -1585,3 +1585,10 @@ def test_100_000_rows_are_shipped_within_a_memory_limit(world):
     assert world.finish(process) == 0
     assert len(world.destination()) == 100_000
     assert peak < 300
+
+
+def test_a_value_in_sql_keeps_what_an_id_of_a_log_is_made_of():
+    assert export_warehouse.literal("0a1b.2@2024-01-31", "varchar") == (
+        "cast('0a1b.2@2024-01-31' as string)"
+    )
+    assert "'" not in export_warehouse.literal("it's; --", "varchar")[6:-11]
