@@ -45,9 +45,9 @@ from dbt.cli.main import dbtRunner
 from dbt_common.events.contextvars import get_node_info
 from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud.bigquery import Row, SchemaField, Table
-from google.protobuf.message_factory import GetMessageClass
 from googlesql import GoogleSql, Node, Resolved, SqlError, type_name, type_pb2
 from load_input import CONTRACT
+from query_plans import columns_of, conditions, function_name, referenced
 from report_panels import PRICED, READS, UNPRICED, marts_of
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -271,52 +271,26 @@ def grows(scan: Node, entries: dict[str, Node]) -> bool:
     )
 
 
-def columns(node: Node) -> set[int]:
-    """Return the ids of the columns that an expression names."""
-    return {
-        GetMessageClass(column.kind).FromString(column.data).column_id
-        for each in node.walk()
-        if each.name == "ColumnRef"
-        for column in each.get("column")
-    }
-
-
-def conditions(expression: Node) -> Iterator[Node]:
-    """Yield the parts of a condition that all must hold."""
-    name = [each.get("name")[0] for each in expression.get("function")] or [b""]
-    if expression.name == "FunctionCall" and name[0].endswith(b":$and"):
-        for part in expression.get("argument_list"):
-            yield from conditions(part)
-    else:
-        yield expression
-
-
 def is_planned(join: Node) -> bool:
     """Return whether BigQuery's planner takes an outer join.
 
     It wants an equality of both sides, or a constant; the analyzer does not.
     """
-    sides = []
-    for side in ("left_scan", "right_scan"):
-        found = join.get(side)[0].get("column_list")
-        sides.append(
-            {GetMessageClass(c.kind).FromString(c.data).column_id for c in found}
-        )
+    sides = [set(columns_of(join.get(f"{side}_scan")[0])) for side in ("left", "right")]
     parts = list(conditions(join.get("join_expr")[0]))
     for part in parts:
-        function = part.get("function") if part.name == "FunctionCall" else []
-        if function and function[0].get("name")[0].endswith(b":$equal"):
-            one, other = map(columns, part.get("argument_list"))
+        if function_name(part) == "$equal":
+            one, other = map(referenced, part.get("argument_list"))
             if (one and other) and any(
                 one <= sides[here] and other <= sides[1 - here] for here in (0, 1)
             ):
                 return True
-    return not any(columns(part) for part in parts)
+    return not any(referenced(part) for part in parts)
 
 
-def cost_faults(resolved: Resolved) -> Iterator[str]:
+def cost_faults(statement: Node) -> Iterator[str]:
     """Joins and windows whose work is more than their input, or in one worker."""
-    nodes = list(resolved.statement.walk())
+    nodes = list(statement.walk())
     entries = {
         node.get("with_query_name")[0].decode(): node.get("with_subquery")[0]
         for node in nodes
@@ -394,13 +368,20 @@ def layout_faults(sql: str, columns: dict[str, str]) -> Iterator[str]:
 class Answer(list):
     """Rows as the client library gives them."""
 
-    def __init__(self, columns: list[tuple[str, str]]):
+    def __init__(
+        self,
+        columns: list[tuple[str, str]],
+        rows: list[dict[str, Any]] | None = None,
+    ):
         self.schema = [SchemaField(name, kind) for name, kind in columns]
-        self.total_rows = 0
-        # Counts and flags, as data tests ask for: nothing was found.
-        if columns and all(kind in ("INT64", "BOOL") for _, kind in columns):
-            index = {name: number for number, (name, _) in enumerate(columns)}
+        index = {name: number for number, (name, _) in enumerate(columns)}
+        is_count = bool(columns) and all(k in ("INT64", "BOOL") for _, k in columns)
+        if rows is None and is_count:
+            # Counts and flags, as data tests ask for: nothing was found.
             self.append(Row([0 if k == "INT64" else False for _, k in columns], index))
+        for row in rows or []:
+            self.append(Row([row[name] for name in index], index))
+        self.total_rows = len(rows or [])
 
 
 class Warehouse:
@@ -415,7 +396,7 @@ class Warehouse:
     def __init__(self, google: GoogleSql, root: Path, target_path: Path):
         self.google, self.root, self.target_path = google, root, target_path
         google.tables = {}
-        self.views: set[str] = set()
+        self.views: dict[str, Resolved] = {}
         self.datasets: set[str] = set()
         self.sources: set[str] = set()
         self.faults: list[Fault] = []
@@ -445,15 +426,19 @@ class Warehouse:
             sentences += history_faults(sql, resolved)
         if kind in ("QueryStmt", "CreateTableAsSelectStmt", "CreateViewStmt"):
             sentences += text_faults(sql, unique_id, self.sources, resolved.tables)
-            # A hook that counts what is wrong with the input keeps no other rows.
-            if not unique_id.startswith("operation."):
-                sentences += cost_faults(resolved)
+            # A hook that counts what is wrong with the input keeps no other rows, and
+            # a unit test has few.
+            if not unique_id.startswith(("operation.", "unit_test.")):
+                # Variants share most statements.
+                if resolved.costs is None:
+                    resolved.costs = list(cost_faults(statement))
+                sentences += resolved.costs
         if kind in ("CreateTableAsSelectStmt", "CreateViewStmt"):
             columns = defined_columns(statement) or dict(resolved.columns)
             self.google.tables[path] = columns
-            self.views.discard(path)
+            self.views.pop(path, None)
             if kind == "CreateViewStmt":
-                self.views.add(path)
+                self.views[path] = resolved
             else:
                 sentences += layout_faults(sql, columns)
         elif kind == "CreateSchemaStmt":
@@ -469,6 +454,19 @@ class Warehouse:
         for sentence in sentences:
             self.faults.append(self.fault(sql, unique_id, SqlError(sentence)))
         return resolved
+
+    def run(self, sql: str, unique_id: str) -> tuple[list, list]:
+        """Run a query that reads no table: its columns and rows, Google's.
+
+        Raises:
+            SqlError: the first thing that is wrong with it, also with a row.
+        """
+        self.statements.append((unique_id, sql))
+        try:
+            return self.google.evaluate(sql)
+        except SqlError as error:
+            self.faults.append(self.fault(sql, unique_id, error))
+            raise
 
     def fault(self, sql: str, unique_id: str, error: SqlError) -> Fault:
         """Say where in the compiled file an error is; else where in the statement."""
@@ -529,12 +527,17 @@ class Warehouse:
         """Run a statement: its columns, and no row unless it only counts."""
         unique_id = get_node_info().get("unique_id", "")
         try:
-            for statement in statements(query):
-                resolved = self.check(statement, unique_id)
+            # What a unit test compares: it reads rows of its own, which Google runs.
+            if "actual_or_expected" in query:
+                kind, (columns, found) = "QueryStmt", self.run(query, unique_id)
+                rows = Answer(columns, found)
+            else:
+                for statement in statements(query):
+                    resolved = self.check(statement, unique_id)
+                kind, columns = resolved.statement.name, resolved.columns
+                rows = Answer(columns if kind == "QueryStmt" else [])
         except SqlError as error:
             raise BadRequest(str(error), errors=[{"message": str(error)}]) from None
-        kind = resolved.statement.name
-        rows = Answer(resolved.columns if kind == "QueryStmt" else [])
         return SimpleNamespace(
             statement_type={
                 "QueryStmt": "SELECT",
@@ -543,9 +546,7 @@ class Warehouse:
                 "MergeStmt": "MERGE",
                 "InsertStmt": "INSERT",
             }.get(kind, kind),
-            destination=self._table(
-                "example-project.clv.answer", dict(resolved.columns)
-            ),
+            destination=self._table("example-project.clv.answer", dict(columns)),
             total_bytes_processed=0,
             total_bytes_billed=0,
             slot_millis=0,

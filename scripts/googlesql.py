@@ -17,7 +17,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import tzdata
 import wasmtime
@@ -113,25 +113,38 @@ class SqlError(Exception):
         super().__init__(message)
 
 
-class Node(NamedTuple):
-    """A node of the resolved tree: its message type and its bytes, not yet decoded."""
+class Node:
+    """A node of the resolved tree: its message type and its bytes, decoded once."""
 
-    kind: Any
-    data: bytes
+    __slots__ = ("_fields", "data", "kind")
+
+    def __init__(self, kind: Any, data: bytes):
+        self.kind, self.data = kind, data
+        self._fields: dict[int, list] | None = None
 
     @property
     def name(self) -> str:
         """Its type, such as JoinScan."""
         return self.kind.name.removeprefix("Resolved").removesuffix("Proto")
 
+    @property
+    def fields(self) -> dict[int, list]:
+        """Its values by number; messages are nodes."""
+        if self._fields is None:
+            kinds = self.kind.fields_by_number
+            self._fields = {
+                number: [peel(Node(kinds[number].message_type, v)) for v in values]
+                if kinds[number].message_type
+                else values
+                for number, values in split(self.data).items()
+            }
+        return self._fields
+
     def get(self, field: str) -> list:
         """Return the values of a field, also of what the node extends."""
         number = self.kind.fields_by_name.get(field)
         if number is not None:
-            values = split(self.data).get(number.number, [])
-            if number.message_type:
-                return [peel(Node(number.message_type, value)) for value in values]
-            return values
+            return self.fields.get(number.number, [])
         return [v for parent in self._parent() for v in parent.get(field)]
 
     def _parent(self) -> list["Node"]:
@@ -139,11 +152,10 @@ class Node(NamedTuple):
 
     def children(self) -> Iterator["Node"]:
         """Yield the nodes directly below, and the part that belongs to a base type."""
-        for number, values in split(self.data).items():
+        for number, values in self.fields.items():
             kind = self.kind.fields_by_number[number].message_type
-            if kind and (kind.name.startswith(("Resolved", "AnyResolved"))):
-                for value in values:
-                    yield peel(Node(kind, value))
+            if kind and kind.name.startswith(("Resolved", "AnyResolved")):
+                yield from values
 
     def walk(self) -> Iterator["Node"]:
         """Yield this node and everything below it."""
@@ -208,20 +220,27 @@ def type_name(kind: type_pb2.TypeProto) -> str:
     return {"DOUBLE": "FLOAT64"}.get(name, name)
 
 
-class Resolved(NamedTuple):
-    """What the analyzer makes of a statement."""
+class Resolved:
+    """What the analyzer makes of a statement.
 
-    statement: Node
-    tables: list[str]
+    Attributes:
+        tables: the names of the tables it reads.
+        columns: name and type of every column that comes out.
+        costs: what it must not cost, once somebody has looked.
+    """
+
+    def __init__(self, statement: Node, tables: list[str]):
+        self.root, self.tables = (statement.kind, statement.data), tables
+        self.costs: list[str] | None = None
+        self.columns = []
+        for column in statement.get("output_column_list"):
+            message = GetMessageClass(column.kind).FromString(column.data)
+            self.columns.append((message.name, type_name(message.column.type)))
 
     @property
-    def columns(self) -> list[tuple[str, str]]:
-        """Name and type of every column that comes out."""
-        found = []
-        for column in self.statement.get("output_column_list"):
-            message = GetMessageClass(column.kind).FromString(column.data)
-            found.append((message.name, type_name(message.column.type)))
-        return found
+    def statement(self) -> Node:
+        """Its tree, which is not kept: there are many, and each is large."""
+        return Node(*self.root)
 
 
 class GoogleSql:
@@ -279,8 +298,11 @@ class GoogleSql:
                 raise SqlError(f"Table names are case-sensitive: {name} is {known}")
         return node
 
-    def evaluate(self, sql: str) -> list[dict[str, Any]]:
+    def evaluate(self, sql: str) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
         """Run a query that reads no table, with the reference implementation.
+
+        Returns:
+            Name and type of every column, and the rows.
 
         Raises:
             SqlError: what Google has against it, also while it runs.
@@ -291,7 +313,7 @@ class GoogleSql:
             self._call("EvaluateQuery", request)
         )
         columns = [(c.name, type_name(c.type)) for c in answer.prepared.columns]
-        return [
+        return columns, [
             {
                 name: _python(cell, kind)
                 for cell, (name, kind) in zip(row.cell, columns, strict=True)
@@ -439,8 +461,12 @@ def _python(value: Any, kind: str) -> Any:
     which = value.WhichOneof("value")
     if which is None:
         return None
+    if kind.startswith("ARRAY<"):
+        return [_python(each, kind[6:-1]) for each in value.array_value.element]
     if kind == "DATE":
         return EPOCH + datetime.timedelta(days=value.date_value)
+    if kind == "TIMESTAMP":
+        return value.timestamp_value.ToDatetime(datetime.UTC)
     if kind == "NUMERIC":  # scaled by 10**9, little endian
         number = int.from_bytes(value.numeric_value, "little", signed=True)
         return decimal.Decimal(number).scaleb(-9)
