@@ -2,14 +2,16 @@
 
 usage: build_emulator.py --input PATH --server PYTHON [--vars JSON] [--value KIND]
                          [--columns MAPPING] [--dates ORDER] [--decimal SEPARATOR]
-                         [--against FILE] [--fast]
+                         [--against FILE] [--fast] [--daily N]
 
 PYTHON is that of the emulator's own environment (emulator_requirements.lock). Starts
 the emulator on this machine, loads PATH with google-cloud-bigquery, runs the whole
 `dbt build` with dbt-bigquery, again, `dbt docs generate`, and the build on DuckDB,
-unless FILE holds it already. Exits with 1 when the second build changed a mart, the
-catalog lacks a table or a column, or DuckDB's marts differ. The emulator is stopped
-whatever happens; its log is emulator.log beside dbt's.
+unless FILE holds it already. With --daily the two builds are as of N days before the
+last of the log, and a daily run follows for each of these days, on both warehouses.
+Exits with 1 when the second build changed a mart, the catalog lacks a table or a
+column, or marts, state or what the export would ship are not as on DuckDB. The emulator
+is stopped whatever happens; its log is emulator.log beside dbt's.
 """
 
 import argparse
@@ -26,6 +28,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from datetime import timedelta
 from pathlib import Path
 
 import compare_builds
@@ -43,6 +46,10 @@ from load_input import (
 )
 
 NAME, LOCATION, MARTS = "clv-emulator", "US", "clv"
+COMPARED = (MARTS, "clv_state", "clv_export")
+# When and by which run something was written, and what else tells of a run alone.
+OF_A_RUN = {"recorded_at", "invocation_id", "built_at"}
+RUN_RESULTS = "run_results"
 TOLERANCE = 1e-9
 START_SECONDS, BUILD_SECONDS = 120, 1800
 # Lines of dbt that say nothing new.
@@ -190,14 +197,32 @@ def undocumented(target_path: Path) -> list[str]:
     return missing
 
 
+def runs_of(options: argparse.Namespace, database: Path) -> list[tuple]:
+    """Return the runs to make: a name, options of `dbt build`, variables."""
+    given = json.loads(options.vars)
+    if not options.daily:
+        return [("first", (), given), ("second", (), given)]
+    with duckdb.connect(str(database), read_only=True) as connection:
+        last = connection.execute(
+            f"select max(cast(ts as date)) from {SCHEMA}.transactions"
+        ).fetchone()[0]
+    days = [last - timedelta(back) for back in range(options.daily, -1, -1)]
+    full = {**given, "clv_as_of_date": str(days[0])}
+    runs = [("first", (), full), ("second", (), full)]
+    for number, day in enumerate(days[1:], 1):
+        daily = {**given, "clv_run": "daily", "clv_as_of_date": str(day)}
+        runs.append((f"daily {number}", ("--selector", "daily_scoring"), daily))
+    return runs
+
+
 def run(options: argparse.Namespace, scratch: Path) -> bool:
-    """Do everything; return whether all marts agree."""
+    """Do everything; return whether all that is compared agrees."""
     log = Path(os.environ.get("DBT_LOG_PATH") or PROJECT / "logs") / "emulator.log"
     database = scratch / "warehouse.duckdb"
     reference = options.against or database
-    build = ["--vars", options.vars]
     with contextlib.ExitStack() as stack:
         say("\n".join(load(options.input, database, reading_options(options))))
+        runs = runs_of(options, database)
         with step("start the emulator"):
             server, endpoint = stack.enter_context(
                 emulator(options.server, scratch, log)
@@ -206,37 +231,48 @@ def run(options: argparse.Namespace, scratch: Path) -> bool:
             client = open_client(NAME, LOCATION, endpoint)
             push(client, database, SCHEMA, LOCATION)
 
-        def on_emulator(*command: str) -> None:
-            given = ("emulator_pal", build, scratch, server)
-            run_dbt(command, *given, CLV_BIGQUERY_ENDPOINT=endpoint)
+        def build(target: str, command: tuple, variables: dict, **environment) -> None:
+            given = (target, ["--vars", json.dumps(variables)], scratch, server)
+            run_dbt(command, *given, **environment)
 
-        # The second time asks whether anything changes: tests would say the same.
-        for times, without in (
-            ("first", TESTS if options.fast else ()),
-            ("second", TESTS),
-        ):
-            with step(f"dbt build on the emulator, the {times} time"):
-                on_emulator("build", *without)
-                compare_warehouses.download(client, MARTS, scratch / f"{times}.duckdb")
+        where = {"CLV_BIGQUERY_ENDPOINT": endpoint}
+        for name, selection, variables in runs:
+            # Later builds ask whether anything changes: tests would say the same.
+            tests = () if name == "first" and not options.fast else TESTS
+            with step(f"dbt build on the emulator: {name}"):
+                command = ("build", *selection, *tests)
+                build("emulator_pal", command, variables, **where)
+            if name in ("first", "second"):
+                compare_warehouses.download(client, MARTS, scratch / f"{name}.duckdb")
+        last = scratch / "last.duckdb"
+        for dataset in COMPARED:
+            compare_warehouses.download(client, dataset, last)
         missing = []
         if not options.fast:
             with step("dbt docs generate on the emulator"):
-                on_emulator(*DOCS)
+                build("emulator_pal", DOCS, runs[-1][2], **where)
                 missing = undocumented(scratch / "target_emulator_pal")
                 say("\n".join(f"NOT IN THE CATALOG: {name}" for name in missing))
         if not options.against:
-            with step("dbt build on DuckDB"):
-                given = ("duckdb", build, scratch, server)
-                run_dbt(("build", *TESTS), *given, CLV_DUCKDB_PATH=str(database))
+            for name, selection, variables in runs:
+                with step(f"dbt build on DuckDB: {name}"):
+                    command = ("build", *selection, *TESTS)
+                    build("duckdb", command, variables, CLV_DUCKDB_PATH=str(database))
     first, second = scratch / "first.duckdb", scratch / "second.duckdb"
     say("-- the second build against the first")
     logs = compare_builds.run_logs(scratch / "target_emulator_pal" / "manifest.json")
     changes = compare_builds.compare(first, second, MARTS, TOLERANCE, logs)
     say("\n".join(f"CHANGED: {line}" for line in changes) or "no mart changed")
-    say("-- the emulator's marts against DuckDB's")
-    found = compare_warehouses.compare(reference, second, MARTS, TOLERANCE, logs)
-    for comparison in found:
-        say(str(comparison))
+    found = []
+    # What a file holds that another sequence of runs has left is not comparable.
+    for dataset in COMPARED[:1] if options.against else COMPARED:
+        say(f"-- {dataset} on the emulator against DuckDB's")
+        without = {*logs, RUN_RESULTS}
+        compared = compare_warehouses.compare(
+            reference, last, dataset, TOLERANCE, without, OF_A_RUN
+        )
+        say("\n".join(map(str, compared)))
+        found += compared
     return not (changes or missing or any(each.differences for each in found))
 
 
@@ -254,7 +290,12 @@ def main(arguments: list[str] | None = None) -> int:
     add_reading_options(parser)
     parser.add_argument("--against", type=Path, metavar="FILE", help="DuckDB's build")
     parser.add_argument("--fast", action="store_true", help="no tests and no docs")
+    parser.add_argument(
+        "--daily", type=int, default=0, metavar="N", help="daily runs after the builds"
+    )
     options = parser.parse_args(arguments)
+    if options.daily and options.against:
+        parser.error("--against is one build as of the last day: not with --daily")
     # End as by Ctrl-C, so that the emulator is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for name in ("NO_PROXY", "no_proxy"):

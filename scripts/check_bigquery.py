@@ -404,6 +404,9 @@ class Warehouse:
         self.nodes: dict[str, Any] = {}
         self.is_daily = False
 
+    def lay_out(self, nodes: dict[str, Any]) -> None:
+        """See the nodes of the project before any is built."""
+
     # What the project sends.
 
     def check(self, sql: str, unique_id: str = "") -> Resolved:
@@ -658,6 +661,7 @@ def build(
     text: bool = False,
     selection: tuple[str, ...] = (),
     unit_tests: bool = True,
+    again: bool = True,
 ) -> int:
     """Run `dbt build` in the warehouse; its faults say what is wrong.
 
@@ -667,6 +671,7 @@ def build(
         text: whether every column of the sources is text.
         selection: options of `dbt build` that say what to build; everything.
         unit_tests: whether they are run too, most of which set variables of their own.
+        again: whether a full build's incremental models are built twice.
 
     Returns:
         How many nodes were skipped because of a fault before them.
@@ -676,6 +681,7 @@ def build(
         "--log-level=none",
         "--log-level-file=none",
         "--no-partial-parse",
+        "--no-use-colors",
         "--no-write-json",
         f"--target={TARGET}",
         f"--project-dir={warehouse.root}",
@@ -692,6 +698,7 @@ def build(
     manifest = parsed.result
     warehouse.is_daily = variables.get("clv_run") == "daily"
     warehouse.nodes = {**manifest.nodes, **(manifest.unit_tests if unit_tests else {})}
+    warehouse.lay_out(manifest.nodes)
     tables = (variables.get("clv_input_tables") or dict.fromkeys(CONTRACT, "")).items()
     absent = {name for name, table in tables if table is None}
     for source in manifest.sources.values():
@@ -709,7 +716,8 @@ def build(
         return impl.BigQueryAdapterResponse(_message="OK")
 
     whole = () if unit_tests else ("--exclude-resource-type", "unit_test")
-    passes = [selection or whole, selection or AGAIN][: 1 if warehouse.is_daily else 2]
+    is_once = warehouse.is_daily or not again
+    passes = [selection or whole, selection or AGAIN][: 1 if is_once else 2]
     skipped = 0
     with (
         patch.object(connections, "create_bigquery_client", lambda _: warehouse),

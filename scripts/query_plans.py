@@ -25,11 +25,11 @@ UNION_ALL, DAY = 0, 86_400
 
 
 class Bound(NamedTuple):
-    """A comparison with a date, as SQL has it: `>= date '2024-01-31'`."""
+    """A comparison of a column with days that are written out."""
 
     column: Any
     operator: str
-    date: str
+    days: tuple[str, ...]
 
 
 def is_scan(node: Node) -> bool:
@@ -95,21 +95,26 @@ def bounds(condition: Node) -> Iterator[Bound]:
     for part in conditions(condition):
         name = function_name(part)
         arguments = part.get("argument_list") if name else []
+        pairs = []
         if name == "$between":
-            pairs = [(arguments[0], ">=", arguments[1])]
-            pairs.append((arguments[0], "<=", arguments[2]))
-        elif name == "$in" and len(arguments) == 2:
-            pairs = [(arguments[0], "=", arguments[1])]
+            pairs = [(arguments[0], ">=", arguments[1:2])]
+            pairs.append((arguments[0], "<=", arguments[2:]))
+        elif name == "$in":
+            pairs = [(arguments[0], "in", arguments[1:])]
         elif name in COMPARISONS:
-            one, other = arguments
+            left, right = arguments
             operator = COMPARISONS[name]
-            pairs = [(one, operator, other), (other, TURNED[operator], one)]
-        else:
-            pairs = []
-        for one, operator, other in pairs:
-            date = literal_date(other)
-            if one.name == "ColumnRef" and date:
-                yield Bound(column_id(one.get("column")[0]), operator, date)
+            pairs = [(left, operator, [right]), (right, TURNED[operator], [left])]
+        for one, operator, others in pairs:
+            # The month of a date bounds its partition too.
+            column = one.get("argument_list")[0] if is_month(one) else one
+            days = tuple(literal_date(other) for other in others)
+            if column.name == "ColumnRef" and None not in days:
+                yield Bound(column_id(column.get("column")[0]), operator, days)
+
+
+def is_month(node: Node) -> bool:
+    return function_name(node) == "date_trunc"
 
 
 class Read(NamedTuple):
@@ -138,11 +143,7 @@ class Plan:
         """Note what a statement reads; return how often it scans tables that grow."""
         query = statement.get("query")
         if not query:
-            # Of a merge, delete or update: every column that it names.
-            tables = [node for node in statement.walk() if node.name == "TableScan"]
-            for table in tables:
-                self.table(table, set(columns_of(table)), [])
-            return len(tables)
+            return self.change(statement)
         needed = {
             column_id(column.get("column")[0])
             for column in statement.get("output_column_list")
@@ -154,6 +155,22 @@ class Plan:
         self.sizes: dict[str, list[int]] = {}
         self.size(query[0])
         return self.count(query[0])
+
+    def change(self, statement: Node) -> int:
+        """Note what a merge or delete reads: whole rows of the partitions it names."""
+        target = {id(scan) for scan in statement.get("table_scan")}
+        named = [
+            bound
+            for field in ("when_clause_list", "where_expr")
+            for node in statement.get(field)
+            for each in node.walk()
+            for bound in bounds(each)
+        ]
+        tables = [node for node in statement.walk() if node.name == "TableScan"]
+        for table in tables:
+            limits = named if id(table) in target else []
+            self.table(table, set(columns_of(table)), limits)
+        return len(tables)
 
     # What is read.
 

@@ -766,6 +766,7 @@ class Sequence:
             *("recency_days", "age_days", "order_count", "mean_value", "model_version"),
             *("scored_on", "clv_source", "probability_alive"),
         ]
+        known = set(facts)
         facts += [f"expected_purchases_{h}d" for h in HORIZONS]
         if self.variables.get("clv_winsor_percentile") == 1:
             facts += [f"clv_{h}d" for h in HORIZONS]
@@ -782,7 +783,11 @@ class Sequence:
             if customer in self.unsettled:
                 continue
             one, two = ours.get(customer, {}), theirs.get(customer, {})
+            # What a customer who has not bought will bring is learned in full runs.
+            is_prior = one.get("clv_source") == "cohort_prior"
             for name in facts:
+                if is_prior and name not in known:
+                    continue
                 a, b = one.get(name), two.get(name)
                 if a != b and not (
                     isinstance(a, float)

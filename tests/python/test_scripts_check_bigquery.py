@@ -505,6 +505,14 @@ unit_tests:
     given:
       - {input: ref('changing'), rows: [{days: "2024-01-31"}]}
     expect: {rows: [{day: "2024-01-31"}]}
+  - name: a_share_of_nothing
+    model: divided
+    given: [{input: ref('sound'), rows: [{user_id: c1, lines: 0}]}]
+    expect: {rows: [{user_id: c1, share: null}]}
+  - name: a_text_with_nothing_is_not_the_text
+    model: named
+    given: [{input: ref('sound'), rows: [{user_id: null, lines: 1}]}]
+    expect: {rows: [{name: "1-"}]}
 """
 MODELS = {
     "tested.sql": "select user_id from {{ source('raw', 'transactions') }}",
@@ -527,6 +535,11 @@ MODELS = {
         "select day, 1 as lines from unnest([date '2024-01-31']) as day\n"
         "{% if is_incremental() %}\nwhere exists (select wrong from {{ this }})\n"
         "{% endif %}"
+    ),
+    "divided.sql": "select user_id, 6 / lines as share from {{ ref('sound') }}",
+    "named.sql": (
+        "select concat(cast(lines as string), '-', user_id) as name "
+        "from {{ ref('sound') }}"
     ),
     "dated.sql": "select day from {{ ref('changing') }}",
 }
@@ -571,6 +584,10 @@ def test_faults_that_only_a_build_meets_are_found(small):
     test = next(name for name in found if name.startswith("accepted_values"))
     assert "No matching signature for operator" in found.pop(test)
     assert "days" in found.pop("a_fixture_of_a_column_that_is_not_there")
+    # Both pass on DuckDB: it divides by zero, and its concat skips what is null.
+    assert "division by zero" in found.pop("a_share_of_nothing")
+    named = found.pop("a_text_with_nothing_is_not_the_text")
+    assert "actual differs from expected" in named
     assert found == {}
 
 
