@@ -47,7 +47,7 @@ TOLERANCE = 1e-9
 START_SECONDS, BUILD_SECONDS = 120, 1800
 # Lines of dbt that say nothing new.
 QUIET = re.compile(
-    r" START | PASS | SKIP (test|unit_test)|^[0-9:]* *$|pal adapter: |UserWarning"
+    r" START | PASS | SKIP (test|unit_test)|^[0-9:]* *$|UserWarning"
     r"|warnings\.warn|Detected columns with numeric type"
 )
 DOCS = ("docs", "generate", "--no-compile")
@@ -137,8 +137,6 @@ def run_dbt(
         **os.environ,
         **variables,
         "DBT_TARGET_PATH": str(scratch / f"target_{target}"),
-        # dbt-pal runs what dbt-bigquery writes for this one.
-        "CLV_BIGQUERY_SUBMISSION_METHOD": "serverless",
     }
     process = subprocess.Popen(
         ["dbt", "--no-use-colors", *command, "--target", target, *options],
@@ -207,7 +205,7 @@ def run(options: argparse.Namespace, scratch: Path) -> bool:
             push(client, database, SCHEMA, LOCATION)
 
         def on_emulator(*command: str) -> None:
-            given = ("emulator_pal", build, scratch, server)
+            given = ("emulator", build, scratch, server)
             run_dbt(command, *given, CLV_BIGQUERY_ENDPOINT=endpoint)
 
         # The second time asks whether anything changes: tests would say the same.
@@ -222,7 +220,7 @@ def run(options: argparse.Namespace, scratch: Path) -> bool:
         if not options.fast:
             with step("dbt docs generate on the emulator"):
                 on_emulator(*DOCS)
-                missing = undocumented(scratch / "target_emulator_pal")
+                missing = undocumented(scratch / "target_emulator")
                 say("\n".join(f"NOT IN THE CATALOG: {name}" for name in missing))
         if not options.against:
             with step("dbt build on DuckDB"):
@@ -230,7 +228,7 @@ def run(options: argparse.Namespace, scratch: Path) -> bool:
                 run_dbt(("build", *TESTS), *given, CLV_DUCKDB_PATH=str(database))
     first, second = scratch / "first.duckdb", scratch / "second.duckdb"
     say("-- the second build against the first")
-    logs = compare_builds.run_logs(scratch / "target_emulator_pal" / "manifest.json")
+    logs = compare_builds.run_logs(scratch / "target_emulator" / "manifest.json")
     changes = compare_builds.compare(first, second, MARTS, TOLERANCE, logs)
     say("\n".join(f"CHANGED: {line}" for line in changes) or "no mart changed")
     say("-- the emulator's marts against DuckDB's")

@@ -67,7 +67,7 @@ RELATION = re.compile(r"\b(?:from|join)\s+[\"`]?\w+[\"`]?\s*\.\s*[\"`]?\w+", re.
 NOT_A_RELATION = re.compile(r"(\bdistinct|\bextract\s*\(\s*\w+)\s*$", re.I)
 NOISE = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}|--[^\n]*|/\*.*?\*/", re.DOTALL)
 MACRO = re.compile(r"\{%-?\s*(?:macro|test)\s+(\w+)\s*\(")
-IMPLEMENTATION = re.compile(r"(?:default|duckdb|bigquery|pal)__")
+IMPLEMENTATION = re.compile(r"(?:default|duckdb|bigquery|clv_bigquery)__")
 TARGET_TYPE = re.compile(r"\btarget\s*\.\s*type\b")
 VARIABLE = re.compile(r"\bvar\(\s*['\"](\w+)['\"]")
 

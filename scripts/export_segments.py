@@ -963,7 +963,7 @@ def options(command: Callable) -> Callable:
     "--warehouse",
     default=lambda: os.environ.get("CLV_TARGET", "duckdb"),
     type=click.Choice(
-        ["duckdb", "bigquery", "bigquery_pal", "emulator", "emulator_pal"]
+        ["duckdb", "bigquery", "emulator"]
     ),
     help="Target of profiles.yml; default: CLV_TARGET, else duckdb.",
 )

@@ -170,7 +170,10 @@ class BigQuery:
         from google.cloud import bigquery
 
         self.bigquery = bigquery
-        get = os.environ.get
+
+        def get(name: str, default: str | None = None) -> str | None:
+            return os.environ.get(name) or default
+
         if emulator:
             self.client = bigquery.Client(
                 project="clv-emulator",
