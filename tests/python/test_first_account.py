@@ -1,13 +1,16 @@
 """What a first day on BigQuery would stumble over, with clients that forbid it."""
 
+import re
 import sys
 from copy import deepcopy
 from types import SimpleNamespace
 
+import jinja2
 import pytest
+import yaml
 from conftest import ROOT
 from google.api_core.exceptions import Forbidden, NotFound
-from google.cloud.bigquery import Dataset
+from google.cloud.bigquery import Dataset, SchemaField, TimePartitioning
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import grant_access
@@ -216,3 +219,226 @@ def test_grants_are_those_of_the_list_and_the_second_time_none():
     client.updated.clear()
     assert grant(client, build=account, export=account).missing == []
     assert client.updated == []
+
+
+# --- A4: a machine, or a repository, that sets nothing -------------------------------
+
+
+class Environment(jinja2.Environment):
+    """Jinja as far as profiles.yml and the macros here need it."""
+
+    def __init__(self, **names):
+        super().__init__(extensions=["jinja2.ext.do"])
+        self.filters["as_number"] = float
+        self.globals |= names
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_a_profile_needs_no_variable_of_the_environment(is_empty):
+    def env_var(name, default):
+        return "" if is_empty else default
+
+    environment = Environment(env_var=env_var)
+    text = (ROOT / "profiles.yml").read_text()
+    [profile] = yaml.safe_load(text).values()
+    for output in profile["outputs"].values():
+        for key, value in output.items():
+            if "{{" in str(value):
+                output[key] = environment.from_string(str(value)).render()
+    assert environment.from_string(profile["target"]).render() == "duckdb"
+    bigquery = profile["outputs"]["bigquery"]
+    assert bigquery["location"] == "EU"
+    assert float(bigquery["maximum_bytes_billed"]) == 100 * 2**30
+    assert all(output["threads"] for output in profile["outputs"].values())
+
+
+def test_the_workflow_gives_every_variable_that_is_not_set_a_value():
+    text = (ROOT / ".github" / "workflows" / "production.yml").read_text()
+    for job in yaml.safe_load(text)["jobs"].values():
+        for name, value in job.get("env", {}).items():
+            if "vars." in str(value) and name != "CLV_BIGQUERY_PROJECT":
+                assert "||" in value, name
+
+
+# --- A5: datasets that delete what is new in them ------------------------------------
+
+
+class RefusedError(Exception):
+    """What a macro stops the run with."""
+
+
+class ReturnedError(Exception):
+    """What a macro returns."""
+
+
+def refuse(sentence):
+    raise RefusedError(sentence)
+
+
+def give_back(value):
+    raise ReturnedError(value)
+
+
+def macros(file, **names):
+    """Return the macros of a file, as dbt would have them, with stand-ins."""
+    names |= {"exceptions": SimpleNamespace(raise_compiler_error=refuse)}
+    names |= {"return": give_back}
+    text = (ROOT / "macros" / file).read_text()
+    for name in names:  # stand-ins for macros of this file, too
+        text = re.sub(rf"{{% macro {name}\(.*?endmacro %}}", "", text, flags=re.DOTALL)
+    return Environment(**names).from_string(text).make_module()
+
+
+KEPT = {"expiration_timestamp": "null", "partition_expiration_days": "null"}
+
+
+@pytest.mark.parametrize(
+    ("config", "is_temporary", "options"),
+    [
+        ({"partition_by": {"field": "day"}}, False, KEPT),
+        ({}, False, {"expiration_timestamp": "null"}),
+        (
+            {"partition_by": {"field": "day"}, "hours_to_expiration": 5},
+            False,
+            KEPT | {"expiration_timestamp": "in 5 hours"},
+        ),
+        ({}, True, {}),
+    ],
+)
+def test_tables_and_their_partitions_are_kept_whatever_the_dataset_says(
+    config, is_temporary, options
+):
+    def get_table_options(config, *_):
+        hours = config.get("hours_to_expiration")
+        return {"expiration_timestamp": f"in {hours} hours"} if hours else {}
+
+    module = macros(
+        "adapters/bigquery_table_options.sql",
+        adapter=SimpleNamespace(get_table_options=get_table_options),
+        bigquery_options=lambda options: options,
+    )
+    with pytest.raises(ReturnedError) as told:
+        module.bigquery_table_options(config, {}, is_temporary)
+    assert told.value.args == (options,)
+
+
+def test_state_is_kept_whatever_the_dataset_says():
+    module = macros("adapters/state_layout.sql", state_clusters=dict)
+    layout = " ".join(module.bigquery__state_layout("export_ledger").split())
+    options = ", ".join(f"{name} = {value}" for name, value in KEPT.items())
+    assert f"options ({options})" in layout
+
+
+def test_a_dataset_that_deletes_stops_the_run_in_one_sentence():
+    deletes = {"tables": 60}
+    adapter = SimpleNamespace(get_default_expirations=lambda *_: deletes)
+    module = macros("checks/check_datasets.sql", adapter=adapter)
+    with pytest.raises(RefusedError, match="without billing") as told:
+        module.clv_bigquery__check_dataset("shop", "clv_state")
+    sentence = str(told.value)
+    assert "clv_state are deleted after 60 days" in sentence
+    assert "alter schema `shop.clv_state` set options" in sentence
+    assert "\n" not in sentence
+    deletes.clear()
+    assert module.clv_bigquery__check_dataset("shop", "clv_state").strip() == ""
+
+
+# --- A6, and B2: the log's partitions ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "type_of_ts", "condition"),
+    [
+        (None, "TIMESTAMP", ""),
+        ("2020-01-01", "TIMESTAMP", "at >= timestamp '2020-01-01'"),
+        ("2020-01-01", None, "at >= timestamp '2020-01-01'"),
+        ("2020-01-01", "DATE", "at >= date '2020-01-01'"),
+        ("2020-01-01", "DATETIME", "at >= datetime '2020-01-01'"),
+        ("2020-01-01", "STRING", "safe(at) >= timestamp '2020-01-01'"),
+    ],
+)
+def test_a_log_can_be_read_from_a_literal_on(first, type_of_ts, condition):
+    variables = {
+        "clv_history_from": first,
+        "clv_input_tables": {"transactions": "log", "events": None},
+        "clv_input_columns": {"transactions": {"ts": "at"}},
+    }
+    module = macros(
+        "clv/input.sql",
+        var=variables.get,
+        type_found=lambda *_: type_of_ts,
+        safe_cast_to=lambda column, _: f"safe({column})",
+        type_instant=lambda: "timestamp",
+    )
+    assert module.since_history("transactions").strip() == condition
+    assert module.since_history("events").strip() == ""
+
+
+def test_every_reader_of_a_log_reads_it_from_there():
+    files = [*(ROOT / "models").rglob("*.sql"), *(ROOT / "macros").rglob("*.sql")]
+    readers = {
+        path.name
+        for path in files
+        if re.search(
+            r"input_table\('(transactions|events)'|from \{\{ relation \}\}\n +where\n",
+            path.read_text(),
+        )
+    }
+    assert readers == {"stg_transactions.sql", "stg_events.sql", "check_inputs.sql"}
+    for path in files:
+        assert path.name not in readers or "since_history(" in path.read_text()
+
+
+LAYOUT = {
+    "table_type": "TABLE",
+    "time_partitioning": None,
+    "clustering_fields": None,
+    "schema": [SchemaField("ordered_at", "TIMESTAMP")],
+}
+MONTH = TimePartitioning("MONTH", "ordered_at")
+
+
+@pytest.mark.parametrize(
+    ("layout", "is_told"),
+    [
+        ({}, True),
+        ({"time_partitioning": TimePartitioning("DAY")}, True),  # by when it came
+        ({"time_partitioning": MONTH}, False),
+        ({"clustering_fields": ["Ordered_At", "sku"]}, False),
+        ({"clustering_fields": ["sku", "ordered_at"]}, True),
+        # A day is compared with an instant through a cast, which prunes nothing.
+        ({"time_partitioning": MONTH, "schema": [SchemaField("x", "DATE")]}, True),
+        ({"table_type": "VIEW"}, False),
+    ],
+)
+def test_a_log_that_every_day_reads_whole_is_told_with_its_cost(layout, is_told):
+    told, asked = [], []
+
+    def get_bytes_read(sql):
+        asked.append(sql)
+        return 2**39
+
+    table = SimpleNamespace(**LAYOUT | layout)
+    adapter = SimpleNamespace(
+        get_bq_table=lambda _: table, get_bytes_read=get_bytes_read
+    )
+    module = macros(
+        "checks/check_datasets.sql",
+        adapter=adapter,
+        log=lambda sentence, info: told.append(sentence),
+    )
+    columns = {"user_id": "customer", "ts": "ordered_at", "order_id": "customer"}
+    module.clv_bigquery__say_cost_of_log("shop.raw.log", columns)
+    assert len(told) == is_told
+    if is_told:
+        assert asked == ["select customer, ordered_at from shop.raw.log"]
+        assert "$6.25 a day" in told[0]
+
+
+def test_a_log_whose_partitions_are_deleted_stops_the_run():
+    parts = TimePartitioning("MONTH", "ordered_at", expiration_ms=60 * 86_400_000)
+    table = SimpleNamespace(**LAYOUT | {"time_partitioning": parts})
+    adapter = SimpleNamespace(get_bq_table=lambda _: table)
+    module = macros("checks/check_datasets.sql", adapter=adapter)
+    with pytest.raises(RefusedError, match="deleted after 60 days"):
+        module.clv_bigquery__say_cost_of_log("shop.raw.log", {"ts": "ordered_at"})
