@@ -10,9 +10,11 @@ import pytest
 import yaml
 from conftest import ROOT
 from google.api_core.exceptions import Forbidden, NotFound
+from google.auth.credentials import AnonymousCredentials
 from google.cloud.bigquery import Dataset, SchemaField, TimePartitioning
 
 sys.path.insert(0, str(ROOT / "scripts"))
+import export_warehouse
 import grant_access
 import load_bigquery
 
@@ -258,6 +260,15 @@ def test_the_workflow_gives_every_variable_that_is_not_set_a_value():
         for name, value in job.get("env", {}).items():
             if "vars." in str(value) and name != "CLV_BIGQUERY_PROJECT":
                 assert "||" in value, name
+
+
+def test_the_export_has_the_defaults_of_the_profile_and_labels_its_jobs(monkeypatch):
+    monkeypatch.setattr(export_warehouse, "google_credentials", AnonymousCredentials)
+    monkeypatch.setenv("CLV_BIGQUERY_PROJECT", "shop")
+    monkeypatch.setenv("CLV_BIGQUERY_LOCATION", "")
+    client = export_warehouse.BigQuery(emulator=False).client
+    assert client.location == "EU"
+    assert client.default_query_job_config.labels == {"node_id": "export_segments"}
 
 
 # --- A5: datasets that delete what is new in them ------------------------------------
