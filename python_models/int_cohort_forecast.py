@@ -324,15 +324,8 @@ def dated(frame):
 
 
 def _to_pandas(relation):
-    if isinstance(relation, pd.DataFrame):
-        return relation
-    names = ("toPandas", "to_pandas", "df")  # PySpark, BigFrames, DuckDB
-    return next(getattr(relation, n)() for n in names if hasattr(type(relation), n))
-
-
-def _from_pandas(frame, session):
-    # BigFrames wants a frame of its own back; the others take pandas
-    return session.read_pandas(frame) if hasattr(session, "read_pandas") else frame
+    # DuckDB gives relations, BigQuery frames.
+    return relation if isinstance(relation, pd.DataFrame) else relation.df()
 
 
 def model(dbt, session):
@@ -350,4 +343,4 @@ def model(dbt, session):
         dbt.config.meta_get("horizons", [30, 90, 180, 365]),
         dbt.config.meta_get("reconciliation", "bottom_up"),
     )
-    return _from_pandas(frame, session)
+    return frame

@@ -480,15 +480,8 @@ def typed(rows):
 
 
 def _to_pandas(relation):
-    if isinstance(relation, pd.DataFrame):
-        return relation
-    names = ("toPandas", "to_pandas", "df")  # PySpark, BigFrames, DuckDB
-    return next(getattr(relation, n)() for n in names if hasattr(type(relation), n))
-
-
-def _from_pandas(frame, session):
-    # BigFrames wants a frame of its own back; the others take pandas
-    return session.read_pandas(frame) if hasattr(session, "read_pandas") else frame
+    # DuckDB gives relations, BigQuery frames.
+    return relation if isinstance(relation, pd.DataFrame) else relation.df()
 
 
 def model(dbt, session):
@@ -497,4 +490,4 @@ def model(dbt, session):
     min_customers = int(dbt.config.meta_get("min_stratum_customers", 1000))
     engine = dbt.config.meta_get("fit_engine", "own")
     values = _to_pandas(dbt.ref("int_values__compressed"))
-    return _from_pandas(fit_all(values, min_customers, engine), session)
+    return fit_all(values, min_customers, engine)

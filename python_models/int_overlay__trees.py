@@ -226,15 +226,8 @@ def overlays(samples, candidates, objectives):
 
 
 def _to_pandas(relation):
-    if isinstance(relation, pd.DataFrame):
-        return relation
-    names = ("toPandas", "to_pandas", "df")  # PySpark, BigFrames, DuckDB
-    return next(getattr(relation, n)() for n in names if hasattr(type(relation), n))
-
-
-def _from_pandas(frame, session):
-    # BigFrames wants a frame of its own back; the others take pandas
-    return session.read_pandas(frame) if hasattr(session, "read_pandas") else frame
+    # DuckDB gives relations, BigQuery frames.
+    return relation if isinstance(relation, pd.DataFrame) else relation.df()
 
 
 def model(dbt, session):
@@ -247,4 +240,4 @@ def model(dbt, session):
             "objectives", {"mean": "tweedie", "p50": "quantile", "p90": "quantile"}
         ),
     )
-    return _from_pandas(frame, session)
+    return frame

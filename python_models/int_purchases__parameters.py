@@ -1096,15 +1096,8 @@ def typed(rows):
 
 
 def _to_pandas(relation):
-    if isinstance(relation, pd.DataFrame):
-        return relation
-    names = ("toPandas", "to_pandas", "df")  # PySpark, BigFrames, DuckDB
-    return next(getattr(relation, n)() for n in names if hasattr(type(relation), n))
-
-
-def _from_pandas(frame, session):
-    # BigFrames wants a frame of its own back; the others take pandas
-    return session.read_pandas(frame) if hasattr(session, "read_pandas") else frame
+    # DuckDB gives relations, BigQuery frames.
+    return relation if isinstance(relation, pd.DataFrame) else relation.df()
 
 
 def model(dbt, session):
@@ -1124,4 +1117,4 @@ def model(dbt, session):
         dbt.config.meta_get("fit_engine", "own"),
         Season(days, observed, outcomes) if season == "warped" else None,
     )
-    return _from_pandas(frame, session)
+    return frame

@@ -153,15 +153,8 @@ def curves(parameters, days):
 
 
 def _to_pandas(relation):
-    if isinstance(relation, pd.DataFrame):
-        return relation
-    names = ("toPandas", "to_pandas", "df")  # PySpark, BigFrames, DuckDB
-    return next(getattr(relation, n)() for n in names if hasattr(type(relation), n))
-
-
-def _from_pandas(frame, session):
-    # BigFrames wants a frame of its own back; the others take pandas
-    return session.read_pandas(frame) if hasattr(session, "read_pandas") else frame
+    # DuckDB gives relations, BigQuery frames.
+    return relation if isinstance(relation, pd.DataFrame) else relation.df()
 
 
 def model(dbt, session):
@@ -175,4 +168,4 @@ def model(dbt, session):
     # an empty build (dbt build --empty) has no dates
     days = span.dt.days.max() if span.notna().any() else 0
     frame = curves(fits[fits["is_recipe"].astype(bool)], int(days))
-    return _from_pandas(frame, session)
+    return frame

@@ -20,6 +20,8 @@
 #   --vars YAML      other variables of dbt_project.yml, e.g. '{clv_strata: [country]}'
 #   --full-refresh   rebuild incremental tables from nothing
 #   --fast           no tests and no page
+#   --empty          for target bigquery: every statement and every test, but of no rows, into
+#                    datasets of their own (clv_smoke, ...): rights and planner for cents
 #   --target NAME    output of profiles.yml; default: CLV_TARGET, else duckdb
 #   --against FILE   for target emulator: a DuckDB file that holds this build already
 #   --help           this text
@@ -37,7 +39,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 input="" run="" as_of="" value="" vars="" against="" target="${CLV_TARGET:-duckdb}"
-dbt_options=() load_options=() reading=() page=true
+dbt_options=() load_options=() reading=() page=true empty=false
 while (($#)); do
     case "$1" in
         --help | -h) usage "${BASH_SOURCE[0]}" && exit ;;
@@ -45,6 +47,11 @@ while (($#)); do
         --fast)
             dbt_options+=(--exclude-resource-type test --exclude-resource-type unit_test)
             page=false
+            shift && continue
+            ;;
+        --empty)
+            dbt_options+=(--empty --exclude-resource-type unit_test)
+            empty=true page=false
             shift && continue
             ;;
         --demo) load_options=(--demo) && shift && continue ;;
@@ -84,6 +91,13 @@ case "$run" in
     *) fail "There is no run $run: scripts/build.sh --help lists them." ;;
 esac
 vars="$(python scripts/merge_vars.py --vars "$vars" --as-of "$as_of" --value "$value" --run "$kind")"
+
+if "$empty"; then
+    [[ "$target" == bigquery ]] || fail "--empty is for target bigquery only."
+    dataset="${CLV_BIGQUERY_DATASET:-clv}"
+    vars="$(python scripts/merge_vars.py --vars "$vars" --inputs "${dataset}_raw")"
+    export CLV_BIGQUERY_DATASET="${dataset}_smoke"
+fi
 
 if [[ "$target" == emulator ]]; then
     if ! ensure_emulator; then

@@ -54,7 +54,7 @@ TOLERANCE = 1e-9
 START_SECONDS, BUILD_SECONDS = 120, 1800
 # Lines of dbt that say nothing new.
 QUIET = re.compile(
-    r" START | PASS | SKIP (test|unit_test)|^[0-9:]* *$|pal adapter: |UserWarning"
+    r" START | PASS | SKIP (test|unit_test)|^[0-9:]* *$|UserWarning"
     r"|warnings\.warn|Detected columns with numeric type"
 )
 DOCS = ("docs", "generate", "--no-compile")
@@ -144,8 +144,6 @@ def run_dbt(
         **os.environ,
         **variables,
         "DBT_TARGET_PATH": str(scratch / f"target_{target}"),
-        # dbt-pal runs what dbt-bigquery writes for this one.
-        "CLV_BIGQUERY_SUBMISSION_METHOD": "serverless",
     }
     process = subprocess.Popen(
         ["dbt", "--no-use-colors", *command, "--target", target, *options],
@@ -241,7 +239,7 @@ def run(options: argparse.Namespace, scratch: Path) -> bool:
             tests = () if name == "first" and not options.fast else TESTS
             with step(f"dbt build on the emulator: {name}"):
                 command = ("build", *selection, *tests)
-                build("emulator_pal", command, variables, **where)
+                build("emulator", command, variables, **where)
             if name in ("first", "second"):
                 compare_warehouses.download(client, MARTS, scratch / f"{name}.duckdb")
         last = scratch / "last.duckdb"
@@ -250,8 +248,8 @@ def run(options: argparse.Namespace, scratch: Path) -> bool:
         missing = []
         if not options.fast:
             with step("dbt docs generate on the emulator"):
-                build("emulator_pal", DOCS, runs[-1][2], **where)
-                missing = undocumented(scratch / "target_emulator_pal")
+                build("emulator", DOCS, runs[-1][2], **where)
+                missing = undocumented(scratch / "target_emulator")
                 say("\n".join(f"NOT IN THE CATALOG: {name}" for name in missing))
         if not options.against:
             for name, selection, variables in runs:
@@ -260,7 +258,7 @@ def run(options: argparse.Namespace, scratch: Path) -> bool:
                     build("duckdb", command, variables, CLV_DUCKDB_PATH=str(database))
     first, second = scratch / "first.duckdb", scratch / "second.duckdb"
     say("-- the second build against the first")
-    logs = compare_builds.run_logs(scratch / "target_emulator_pal" / "manifest.json")
+    logs = compare_builds.run_logs(scratch / "target_emulator" / "manifest.json")
     changes = compare_builds.compare(first, second, MARTS, TOLERANCE, logs)
     say("\n".join(f"CHANGED: {line}" for line in changes) or "no mart changed")
     found = []

@@ -452,6 +452,14 @@ class Warehouse:
             self.datasets.add(path)
         elif kind == "CreateTableStmt":
             self.google.tables[path] = defined_columns(statement)
+        elif kind == "CreateTableFunctionStmt":
+            # No dataset lets functions in, as views: who calls one needs rights on all.
+            here = path.rpartition(".")[0]
+            sentences += [
+                f"a function that reads {table}, of another dataset"
+                for table in resolved.tables
+                if table.rpartition(".")[0] != here
+            ]
         elif kind == "DropStmt":
             self.google.tables.pop(path, None)
         for sentence in sentences:

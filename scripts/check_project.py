@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+import grant_access
 import yaml
+from export_segments import RELATIONS
+from export_warehouse import STATE
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -64,7 +67,7 @@ RELATION = re.compile(r"\b(?:from|join)\s+[\"`]?\w+[\"`]?\s*\.\s*[\"`]?\w+", re.
 NOT_A_RELATION = re.compile(r"(\bdistinct|\bextract\s*\(\s*\w+)\s*$", re.I)
 NOISE = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}|--[^\n]*|/\*.*?\*/", re.DOTALL)
 MACRO = re.compile(r"\{%-?\s*(?:macro|test)\s+(\w+)\s*\(")
-IMPLEMENTATION = re.compile(r"(?:default|duckdb|bigquery|pal)__")
+IMPLEMENTATION = re.compile(r"(?:default|duckdb|bigquery|clv_bigquery)__")
 TARGET_TYPE = re.compile(r"\btarget\s*\.\s*type\b")
 VARIABLE = re.compile(r"\bvar\(\s*['\"](\w+)['\"]")
 
@@ -266,6 +269,14 @@ def check_built(
             yield Violation("columns", file, sentence)
 
 
+def check_access(manifest: dict) -> Iterator[Violation]:
+    """Compare scripts/access.yml with what each principal touches on BigQuery."""
+    exported = [f"export_marketing_cloud__{name}" for name in RELATIONS]
+    wanted = grant_access.needed(manifest, exported, [*STATE, "export_deletions"])
+    for sentence in grant_access.differences(grant_access.listed(), wanted):
+        yield Violation("access", "scripts/access.yml", sentence)
+
+
 def check_manifest(manifest: dict) -> list[Violation]:
     rules = (
         check_names,
@@ -338,6 +349,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 2
     manifest = json.loads(options.manifest.read_text(encoding="utf-8"))
     violations = check_manifest(manifest) + check_texts(project_files(PROJECT))
+    violations += check_access(manifest)
     if options.database:
         violations += check_built(manifest, built_columns(options.database))
     for violation in violations:

@@ -4,11 +4,12 @@ usage: emulator_server.py --host H --port P --grpc-port G --project NAME --data-
 
 Runs in the environment of emulator_requirements.lock (Python 3.13), with HOME in a
 scratch folder, as DuckDB installs its extensions there. Ends with its parent: when
-standard input, a pipe that the parent holds, is closed. Eight things of local-bigquery
+standard input, a pipe that the parent holds, is closed. Nine things of local-bigquery
 are adapted, so its version is pinned.
 """
 
 import collections
+import dataclasses
 import importlib.resources
 import os
 import sys
@@ -71,7 +72,10 @@ def connect(*arguments, config=None, **options):
 
 duckdb.connect = connect
 
-from local_bigquery.catalog import tables  # noqa: E402 (it keeps duckdb.connect)
+from local_bigquery.catalog import (  # noqa: E402 (it keeps duckdb.connect)
+    options,
+    tables,
+)
 from local_bigquery.engine import database  # noqa: E402
 from local_bigquery.jobs import query  # noqa: E402
 from local_bigquery.models import TableReference  # noqa: E402
@@ -222,6 +226,19 @@ def fetch(sql, params=None):
 
 
 database.fetch = fetch
+
+# 9. It takes expiration_timestamp = null, which says that a table does not expire,
+# for a time.
+expiration = options.TABLE_OPTIONS["expiration_timestamp"]
+
+
+def expire(node, evaluate):
+    return None if isinstance(node, exp.Null) else expiration.parse(node, evaluate)
+
+
+options.TABLE_OPTIONS["expiration_timestamp"] = dataclasses.replace(
+    expiration, parse=expire
+)
 
 
 def end_with_parent():

@@ -962,9 +962,7 @@ def options(command: Callable) -> Callable:
 @click.option(
     "--warehouse",
     default=lambda: os.environ.get("CLV_TARGET", "duckdb"),
-    type=click.Choice(
-        ["duckdb", "bigquery", "bigquery_pal", "emulator", "emulator_pal"]
-    ),
+    type=click.Choice(["duckdb", "bigquery", "emulator"]),
     help="Target of profiles.yml; default: CLV_TARGET, else duckdb.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Ship so many rows at most.")

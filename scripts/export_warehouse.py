@@ -24,6 +24,9 @@ SLICE, PAGE = 2_000, 5_000
 LOAD_SECONDS = 600
 Pages = Iterator[list[dict[str, Any]]]
 
+# Of its jobs on BigQuery, as dbt labels its own.
+LABELS = {"node_id": "export_segments"}
+
 TEXT, COUNT, FLAG, TIME, DAY = "varchar", "bigint", "boolean", "timestamp", "date"
 TALLY = ("shipped_rows", "removed_rows", "rejected_rows", "transient_rows")
 RUN = {"run_id": TEXT, "run_number": COUNT, "target": TEXT}
@@ -170,7 +173,10 @@ class BigQuery:
         from google.cloud import bigquery
 
         self.bigquery = bigquery
-        get = os.environ.get
+
+        def get(name: str, default: str | None = None) -> str | None:
+            return os.environ.get(name) or default
+
         if emulator:
             self.client = bigquery.Client(
                 project="clv-emulator",
@@ -188,6 +194,7 @@ class BigQuery:
                 project=get("CLV_BIGQUERY_PROJECT"),
                 location=get("CLV_BIGQUERY_LOCATION", "EU"),
                 credentials=google_credentials(),
+                default_query_job_config=bigquery.QueryJobConfig(labels=LABELS),
             )
         self.prefix = f"{self.client.project}.{dataset}"
 
@@ -227,7 +234,9 @@ class BigQuery:
 
         lines = "\n".join(json.dumps(row, default=str) for row in rows)
         config = self.bigquery.LoadJobConfig(
-            source_format="NEWLINE_DELIMITED_JSON", write_disposition="WRITE_APPEND"
+            source_format="NEWLINE_DELIMITED_JSON",
+            write_disposition="WRITE_APPEND",
+            labels=LABELS,
         )
         name = self.relation("state", table).strip("`")
         try:

@@ -60,12 +60,20 @@ export OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
 # The certificates of the machine, as pip and curl use them; patience on slow lines.
 export UV_NATIVE_TLS="${UV_NATIVE_TLS:-true}" UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-120}"
 
+# The folder of an environment that Python reads .pth files from.
+packages_of() {
+    "$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+}
+
 # dbt, sqlfluff and the emulator keep nearly all objects that they make. Python looks for garbage
 # after some hundred of them; after 100,000 dbt takes an eighth less time, and sqlfluff a quarter.
 search_garbage_less() {
-    local packages
-    packages="$("$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
-    echo 'import gc; gc.set_threshold(100_000)' > "$packages/search_garbage_less.pth"
+    echo 'import gc; gc.set_threshold(100_000)' > "$(packages_of "$1")/search_garbage_less.pth"
+}
+
+# dbt looks for the type of a target among the packages on its path: that of target bigquery is here.
+find_adapter() {
+    echo "$clv_root/scripts/adapter" > "$(packages_of "$1")/clv_adapter.pth"
 }
 
 # Make .venv hold exactly what requirements.lock says; nothing to do when it already does.
@@ -81,6 +89,7 @@ ensure_environment() {
         "$uv" pip sync --quiet --require-hashes --python "$venv/bin/python" "$lock" \
             || fail "requirements.lock could not be installed: see the lines above."
         search_garbage_less "$venv"
+        find_adapter "$venv"
         cp "$lock" "$venv/installed.lock"
     fi
     # dbt starts in half the time once its modules are kept compiled.

@@ -6,7 +6,8 @@ usage: load_bigquery.py --input PATH --project NAME [--dataset clv_raw] [--locat
 
 The files are read and checked as by load_input.py, in a scratch file, and nothing is
 loaded before all of it is found good. Each table is then replaced by one load job,
-which costs nothing. Logs in as gcloud does; with --endpoint, an emulator, not at all.
+which costs nothing; a new one is partitioned by the month of its ts. Logs in as gcloud
+does; with --endpoint, an emulator, not at all.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 import duckdb
-from google.api_core.exceptions import GoogleAPICallError
+from google.api_core.exceptions import GoogleAPICallError, NotFound
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
@@ -54,11 +55,24 @@ def open_client(project: str, location: str, endpoint: str = "") -> bigquery.Cli
     )
 
 
+def is_there(client: bigquery.Client, table: str) -> bool:
+    """Return whether there is a table: one that is there keeps its partitions."""
+    try:
+        client.get_table(table)
+    except NotFound:
+        return False
+    return True
+
+
 def push(client: bigquery.Client, database: Path, dataset: str, location: str) -> None:
     """Replace the input tables of a dataset by those of a DuckDB file."""
-    target = bigquery.Dataset(f"{client.project}.{dataset}")
-    target.location = location
-    client.create_dataset(target, exists_ok=True)
+    # Few accounts may create datasets; the others are refused also where it is there.
+    try:
+        client.get_dataset(f"{client.project}.{dataset}")
+    except NotFound:
+        target = bigquery.Dataset(f"{client.project}.{dataset}")
+        target.location = location
+        client.create_dataset(target)
     with (
         tempfile.TemporaryDirectory() as folder,
         duckdb.connect(str(database), read_only=True) as connection,
@@ -88,10 +102,13 @@ def push(client: bigquery.Client, database: Path, dataset: str, location: str) -
                     for name, kind in columns.items()
                 ],
             )
+            name = f"{client.project}.{dataset}.{table}"
+            if "ts" in columns and not is_there(client, name):
+                job.time_partitioning = bigquery.TimePartitioning("MONTH", "ts")
             with path.open("rb") as file:
-                client.load_table_from_file(
-                    file, f"{client.project}.{dataset}.{table}", job_config=job
-                ).result(timeout=SECONDS)
+                client.load_table_from_file(file, name, job_config=job).result(
+                    timeout=SECONDS
+                )
 
 
 def main(arguments: list[str] | None = None) -> int:

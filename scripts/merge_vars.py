@@ -1,7 +1,7 @@
 """Bring the variables of a build into one JSON text for dbt's --vars.
 
 usage: merge_vars.py [--vars YAML] [--as-of DATE] [--value KIND] [--run KIND]
-                     [--get NAME | --table-of TARGET]
+                     [--inputs SCHEMA] [--get NAME | --table-of TARGET]
 
 With --get, print one variable instead: as given, else its default in dbt_project.yml.
 With --table-of, print which table a target reads its transactions from.
@@ -25,6 +25,7 @@ OPTIONS = {
     "--as-of": "day that every number is as of, such as 2024-12-31",
     "--value": "margin, revenue or none",
     "--run": "full or daily",
+    "--inputs": "schema of the inputs where clv_source_schema names none",
     "--get": "name of the variable to print",
     "--table-of": "output of profiles.yml whose table of transactions is printed",
 }
@@ -56,7 +57,7 @@ def check(given: dict) -> None:
             raise ValueError(f"{name} must be one value, such as {known[name]}")
 
 
-def merge(text: str, as_of: str, value: str, run: str) -> dict:
+def merge(text: str, as_of: str, value: str, run: str, inputs: str = "") -> dict:
     """Merge --vars with the variables that have an option of their own."""
     try:
         given = yaml.safe_load(text or "{}")
@@ -82,6 +83,9 @@ def merge(text: str, as_of: str, value: str, run: str) -> dict:
         )
     if run:
         given["clv_run"] = run
+    if inputs:
+        named = {**defaults(), **given}["clv_source_schema"]
+        given["clv_source_schema"] = named or inputs
     return given
 
 
@@ -104,7 +108,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument(option, default="", help=meaning)
     options = parser.parse_args(arguments)
     try:
-        merged = merge(options.vars, options.as_of, options.value, options.run)
+        merged = merge(
+            *(options.vars, options.as_of, options.value, options.run, options.inputs)
+        )
     except ValueError as error:
         print(f"{error}.", file=sys.stderr)
         return 2

@@ -1,4 +1,7 @@
-{# How a table of state is laid out: by the month in which a row was written. #}
+{#
+    How a table of state is laid out: by the month in which a row was written. It is kept for ever, whatever
+    its dataset does with tables that do not say so.
+#}
 {% macro state_layout(table) -%}
     {{ adapter.dispatch('state_layout', 'clv')(table) }}
 {%- endmacro %}
@@ -8,4 +11,5 @@
 {% macro bigquery__state_layout(table) -%}
     partition by timestamp_trunc(recorded_at, month)
     {%- if table in state_clusters() %} cluster by {{ state_clusters()[table] | join(', ') }}{% endif %}
+    options (expiration_timestamp = null, partition_expiration_days = null)
 {%- endmacro %}

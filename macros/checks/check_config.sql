@@ -239,7 +239,7 @@
 {% macro variable_names() %}
     {%- do return([
         'clv_source_database', 'clv_source_schema', 'clv_input_tables', 'clv_input_columns',
-        'clv_as_of_date', 'clv_time_zone', 'clv_horizons', 'clv_backtest_days',
+        'clv_history_from', 'clv_as_of_date', 'clv_time_zone', 'clv_horizons', 'clv_backtest_days',
         'clv_min_history_days', 'clv_run', 'clv_lookback_days',
         'clv_days_between_full_runs', 'clv_customer_grain', 'clv_identity_hops',
         'clv_identity_max_users', 'clv_duplicates', 'clv_refund_days', 'clv_accept_load',
@@ -314,7 +314,8 @@
 {% macro check_date_config() %}
     {%- set tomorrow = (run_started_at + modules.datetime.timedelta(days=1)).strftime('%Y-%m-%d') -%}
     {%- for name, otherwise in [
-        ('clv_as_of_date', 'the last loaded transaction date'), ('clv_now', 'the as-of date')
+        ('clv_as_of_date', 'the last loaded transaction date'), ('clv_now', 'the as-of date'),
+        ('clv_history_from', 'the first line')
     ] -%}
         {%- set date = var(name) | string -%}
         {%- do require(

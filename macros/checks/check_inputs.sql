@@ -229,11 +229,14 @@
                 sum(case when {{ fault }} then 1 else 0 end) as fault_{{ loop.index }}
                 {%- endfor %}
             from {{ relation }}
-            {%- if input == 'transactions' and is_daily() %}
             where
-                {{ instant }} is null
-                or {{ instant }} >= timestamp '{{ daily_window().lines_from }}'
-            {%- endif %}
+                {{ since_history(input, found.values()) or 'true' }}
+                {%- if input == 'transactions' and is_daily() %}
+                and (
+                    {{ instant }} is null
+                    or {{ instant }} >= timestamp '{{ daily_window().lines_from }}'
+                )
+                {%- endif %}
         {%- endset -%}
         {%- for row in run_query(query).rows -%}
             {%- set bad_rows = row.values()[7 if input == 'transactions' else 1:] -%}
@@ -248,6 +251,9 @@
             {%- endfor -%}
             {%- if input == 'transactions' -%}
                 {%- do judge_transactions(relation, row) -%}
+                {%- if flags.WHICH != 'test' -%}
+                    {%- do adapter.dispatch('say_cost_of_log', 'clv')(relation, columns) -%}
+                {%- endif -%}
             {%- endif -%}
         {%- endfor -%}
     {%- endif -%}

@@ -30,6 +30,26 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#
+    The condition of var clv_history_from on an input with a ts, empty where it is null. The column stands
+    alone beside a literal of its own type: BigQuery takes nothing else for a filter on partitions.
+#}
+{% macro since_history(input, found=none) -%}
+    {%- set first = var('clv_history_from') -%}
+    {%- if first is not none and input in ['transactions', 'events'] and var('clv_input_tables').get(input)
+        and (found is none or found) -%}
+        {%- set ts = var('clv_input_columns').get(input, {}).get('ts', 'ts') -%}
+        {%- set type = (type_found(ts, found) or '') | lower -%}
+        {%- if type in ['date', 'datetime'] -%}
+            {{ ts }} >= {{ type }} '{{ first }}'
+        {%- elif type in ['varchar', 'string'] -%}
+            {{ safe_cast_to(ts, type_instant()) }} >= timestamp '{{ first }}'
+        {%- else -%}
+            {{ ts }} >= timestamp '{{ first }}'
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
 {# The type of the column of that name among found_columns, null where there is none: an expression has none. #}
 {% macro type_found(name, found) %}
     {%- for column in found or [] if column.name | lower == name | lower -%}

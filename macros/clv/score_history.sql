@@ -56,6 +56,15 @@ with asked as (
 
 ),
 
+-- Read from a mart: who may read the marts may ask, and needs no right on the registry.
+champion as (
+
+    select *
+    from {{ ref('model_registry') }}
+    where status = 'champion'
+
+),
+
 histories as (
 
     select
@@ -77,11 +86,8 @@ histories as (
         case when asked.is_possible then asked.recency_time else 0.0 end as recency_time,
         case when asked.is_possible then asked.age_time else 0.0 end as age_time,
         case when asked.is_possible then asked.value end as value
-    from {{ source('clv_state', 'registry_parameters') }} as versions
-    inner join {{ ref('int_serving') }} as serving
-        on versions.model_version = serving.model_version
+    from champion as versions
     cross join asked
-    where serving.status = 'champion'
 
 ),
 

@@ -1,5 +1,6 @@
 -- grain: one row per line of the transaction log, as delivered
 {%- set found = found_columns('transactions') %}
+{%- set since = since_history('transactions', found) %}
 select
     {{ input_column('transactions', 'user_id', type_text(), found) }} as user_id,
     {{ input_column('transactions', 'order_id', type_text(), found) }} as order_id,
@@ -17,3 +18,4 @@ select
     {{ input_column('transactions', 'is_refund', 'boolean', found) }} as is_refund,
     {{ input_column('transactions', 'ts', type_instant(), found) }} as transacted_at
 from {{ input_table('transactions', found) }}
+{{ 'where ' ~ since if since }}

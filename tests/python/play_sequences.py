@@ -220,7 +220,7 @@ class DuckWarehouse:
 class EmulatorWarehouse(DuckWarehouse):
     """The same on a BigQuery emulator, which has no copies to run beside it."""
 
-    target, has_twins = "emulator_pal", False
+    target, has_twins = "emulator", False
 
     def __init__(self, project, folder, dbt):
         from build_emulator import LOCATION, NAME, emulator
@@ -244,10 +244,7 @@ class EmulatorWarehouse(DuckWarehouse):
 
     def environment(self):
         """What dbt needs to find it."""
-        return {
-            "CLV_BIGQUERY_ENDPOINT": self.endpoint,
-            "CLV_BIGQUERY_SUBMISSION_METHOD": "serverless",
-        }
+        return {"CLV_BIGQUERY_ENDPOINT": self.endpoint}
 
     def load(self, lines):
         """Replace the log."""

@@ -1,12 +1,14 @@
 """scripts/check_project.py: a sound project passes, every planted fault is found."""
 
 import importlib.util
+import sys
 from copy import deepcopy
 from pathlib import Path
 
 import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+sys.path.insert(0, str(SCRIPTS))
 spec = importlib.util.spec_from_file_location(
     "check_project", SCRIPTS / "check_project.py"
 )

@@ -12,15 +12,18 @@ import sys
 import pytest
 from conftest import ROOT
 
+sys.path.insert(0, str(ROOT / "scripts"))
+from merge_vars import merge
+
 ALERTS = "test.clv.assert_no_alert_is_loud_enough_to_fail_the_build"
 DBT = """#!{python}
-import pathlib, sys
+import os, pathlib, sys
 results = pathlib.Path("target/run_results.json")
 text = {text!r}
 if text:
     results.parent.mkdir(exist_ok=True)
     results.write_text(text)
-print("Done.")
+print("Done.", os.environ.get("CLV_BIGQUERY_DATASET"), *sys.argv[1:])
 sys.exit({code})
 """
 
@@ -104,3 +107,21 @@ def test_without_tests_no_page_is_written(build):
     done = build(0, {"model.clv.alerts": "success"}, "--fast")
     assert done.returncode == 0, done.stderr
     assert build.page.read_text() == "old"
+
+
+def test_an_empty_build_goes_into_datasets_of_its_own(build):
+    done = build(0, {"model.clv.alerts": "success"}, "--empty")
+    assert done.returncode == 2
+    assert "--empty is for target bigquery only" in done.stderr
+    chosen = ("--target", "bigquery", "--empty")
+    done = build(0, {"model.clv.alerts": "success"}, *chosen)
+    assert done.returncode == 0, done.stderr
+    assert "Done. clv_smoke --no-use-colors build" in done.stdout
+    assert "--empty --exclude-resource-type unit_test" in done.stdout
+    assert build.page.read_text() == "old"
+
+
+def test_an_empty_build_reads_the_inputs_where_they_are():
+    assert merge("{}", "", "", "", "clv_raw") == {"clv_source_schema": "clv_raw"}
+    named = merge("{clv_source_schema: shop}", "", "", "", "clv_raw")
+    assert named == {"clv_source_schema": "shop"}

@@ -397,6 +397,15 @@ def test_a_dataset_that_is_there_is_not_made_again(warehouse):
     assert "bigquery.datasets.create" in str(fault)
 
 
+def test_a_function_reads_its_own_dataset_alone(warehouse):
+    sql = next(sql for _, sql in warehouse.statements if "table function" in sql)
+    assert faults_of(warehouse, MART, sql) == []
+    private = "`clv_state`.`registry_parameters`"
+    sql = sql.replace("`clv`.`model_registry`", private).replace("status =", "season =")
+    [fault] = faults_of(warehouse, MART, sql)
+    assert "clv_state.registry_parameters, of another dataset" in str(fault)
+
+
 @pytest.fixture
 def daily(warehouse):
     """Return the warehouse, as if its statements were those of a daily run."""

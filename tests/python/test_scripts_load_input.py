@@ -339,7 +339,7 @@ def test_the_table_that_a_build_reads_is_named(monkeypatch):
     assert merge_vars.table_of("duckdb", variables | own) == "shop.orders"
     monkeypatch.setenv("CLV_BIGQUERY_PROJECT", "prod")
     monkeypatch.setenv("CLV_BIGQUERY_DATASET", "value")
-    table = merge_vars.table_of("bigquery_pal", variables)
+    table = merge_vars.table_of("bigquery", variables)
     assert table == "prod.value_raw.transactions"
 
 

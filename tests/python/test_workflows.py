@@ -73,6 +73,7 @@ def test_withdrawals_are_shipped_before_and_whatever_became_of_the_build():
     ]
     assert "!cancelled()" in step["if"]
     assert "vars.CLV_EXPORT_TARGET != ''" in step["if"]
+    assert "inputs.run != 'smoke'" in step["if"]
     built = next(i for i, each in enumerate(job["steps"]) if each.get("id") == "build")
     assert job["steps"].index(step) == built + 1
     withdrawals, export = re.findall(r"^ *ship\b(?!\().*", step["run"], re.MULTILINE)

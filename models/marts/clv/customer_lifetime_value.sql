@@ -1,6 +1,6 @@
 -- grain: one row per customer, buyer or not
 -- Beside it stands function score_history, for a history that nobody has.
--- depends_on: {{ ref('int_serving') }}
+-- depends_on: {{ ref('model_registry') }}
 {{ config(post_hook="{{ create_score_history(this) }}") }}
 {%- set horizons = [30, 90, 180, 365] %}
 {%- set expectations = ['probability_alive'] %}

@@ -1,0 +1,3 @@
+"""The version that dbt tells: that of the project."""
+
+version = "0.1.0"
