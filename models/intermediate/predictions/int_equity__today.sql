@@ -34,7 +34,9 @@ paired as (
         expected.cutoff_date
     from {{ ref('int_predictions__expected') }} as expected
     inner join cutoffs
-        on expected.cutoff_date = cutoffs.cutoff_date
+        on
+            expected.cutoff_date = cutoffs.cutoff_date
+            and {{ at_as_of('expected.cutoff_date') }}
     inner join {{ ref('int_scores__served') }} as served
         on
             expected.customer_id = served.customer_id

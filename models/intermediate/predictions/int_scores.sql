@@ -12,4 +12,6 @@ select scored.* -- noqa: AM04
 from {{ ref('int_predictions__scored') }} as scored
 inner join {{ ref('int_cutoffs') }} as cutoffs
     on scored.cutoff_date = cutoffs.cutoff_date
-where cutoffs.is_production
+where
+    cutoffs.is_production
+    and {{ at_as_of('scored.cutoff_date') }}

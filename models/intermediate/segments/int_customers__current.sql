@@ -16,4 +16,6 @@ select
 from {{ ref('int_histories__observed') }} as histories
 inner join {{ ref('int_cutoffs') }} as cutoffs
     on histories.cutoff_date = cutoffs.cutoff_date
-where cutoffs.is_production
+where
+    cutoffs.is_production
+    and {{ at_as_of('histories.cutoff_date') }}
