@@ -93,6 +93,7 @@ FEW = 20  # so many refusals of a chunk are never too many
 FRAME = 100  # bytes around the rows of a request, at most; a CSV header may be longer
 LEASE, RENEWAL = 300, 60  # seconds for which a sign of life holds, and between two
 FOUND = 20_000  # rows of the ledger at once, of what was found
+WAREHOUSES = ("duckdb", "bigquery", "bigquery_pal", "emulator", "emulator_pal")
 MODES = ("full", "withdrawals", "reconcile", "rotate_key", "erase")
 SHIPPING = ("delta", "full", "rotate")
 ERASED = 100  # rows deleted at once
@@ -284,7 +285,7 @@ class Sync:
                 tally["removed"] -= moved
                 tally[change] += 1
                 tally["quarantined"] += row["is_quarantined"]
-                tally["rows"] += 1
+                tally["rows"] += 1 + self.is_move(row)
         segments = self.mode != "withdrawals" and self.ask(
             "select clv_segment, count(*) as n from {audience} group by 1 "
             "order by 2 desc"
@@ -772,9 +773,7 @@ def options(command: Callable) -> Callable:
 @click.option(
     "--warehouse",
     default=lambda: os.environ.get("CLV_TARGET", "duckdb"),
-    type=click.Choice(
-        ["duckdb", "bigquery", "bigquery_pal", "emulator", "emulator_pal"]
-    ),
+    type=click.Choice(WAREHOUSES),
     help="Target of profiles.yml; default: CLV_TARGET, else duckdb.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Ship so many rows at most.")

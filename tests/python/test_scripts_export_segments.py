@@ -1436,6 +1436,18 @@ def test_an_upsert_waits_until_the_old_key_is_gone(world, monkeypatch):
     assert world.is_in_step()
 
 
+def test_who_is_refused_under_a_new_key_is_not_left_under_the_old_one(
+    world, monkeypatch
+):
+    world.audience(1)
+    assert world.run() == 0
+    world.audience(1, rfm_segment="x" * 51)
+    assert [world.run() for _ in range(4)] == [1, 1, 1, 0]
+    monkeypatch.setenv("CLV_EXPORT_SECRET", SECRET[::-1])
+    assert world.run("--rotate-key") == 0
+    assert not any(row["is_active"] for row in world.destination().values())
+
+
 @pytest.fixture
 def own_keys(monkeypatch):
     monkeypatch.setattr(World, "has_own_keys", True)
