@@ -389,6 +389,7 @@ class Sync:
                 if row["op"] == "upsert" and row["customer_id"] not in self.blocked
             )
             yield from chunks(upserts, transport)
+            page.clear()  # before the next is read, to save memory
 
     # What is written.
 
@@ -548,6 +549,7 @@ class Sync:
                     told = [f"{n:,} {what[:-5]}" for what, n in sorted(tally.items())]
                     told += [f"{n:,} times {code}" for code, n in sorted(codes.items())]
                     say(f"chunk {self.chunk}: {', '.join(told)}")
+                del rows, outcomes
         return int(self.counts["rejected_rows"] + self.counts["transient_rows"] > 0)
 
     def count(self, rows: list[Row]) -> None:
