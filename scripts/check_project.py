@@ -20,8 +20,7 @@ from typing import NamedTuple
 import duckdb
 import grant_access
 import yaml
-from export_segments import RELATIONS
-from export_warehouse import STATE
+from export_segments import RELATIONS, STATE
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -272,7 +271,7 @@ def check_built(
 def check_access(manifest: dict) -> Iterator[Violation]:
     """Compare scripts/access.yml with what each principal touches on BigQuery."""
     exported = [f"export_marketing_cloud__{name}" for name in RELATIONS]
-    wanted = grant_access.needed(manifest, exported, [*STATE, "export_deletions"])
+    wanted = grant_access.needed(manifest, exported, [*STATE, "export_requests"])
     for sentence in grant_access.differences(grant_access.listed(), wanted):
         yield Violation("access", "scripts/access.yml", sentence)
 

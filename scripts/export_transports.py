@@ -32,35 +32,28 @@ class ExportError(Exception):
 
     exit_code = 70
 
+    def __init_subclass__(cls, exit_code: int):
+        cls.exit_code = exit_code
 
-class ConfigError(ExportError):
+
+class ConfigError(ExportError, exit_code=2):
     """Something is set or built wrongly, here or there."""
 
-    exit_code = 2
 
-
-class LoginError(ExportError):
+class LoginError(ExportError, exit_code=3):
     """The destination knows us not, or does not let us."""
 
-    exit_code = 3
 
-
-class UnavailableError(ExportError):
+class UnavailableError(ExportError, exit_code=4):
     """The destination did not answer in the end; what it did not confirm goes again."""
 
-    exit_code = 4
 
-
-class GuardError(ExportError):
+class GuardError(ExportError, exit_code=5):
     """What would happen is more than what is allowed to."""
 
-    exit_code = 5
 
-
-class BusyError(ExportError):
+class BusyError(ExportError, exit_code=6):
     """Another run is at work."""
-
-    exit_code = 6
 
 
 class RefusedError(Exception):
@@ -109,20 +102,13 @@ class Outcome(NamedTuple):
     transient: bool = False
 
 
-class Patience(NamedTuple):
-    """Seconds to wait: before the third try, for an answer, for a chunk."""
-
-    pause: float
-    timeout: float
-    deadline: float
-
-
 TRIES = 5
 LONG_PAUSES = 15  # a block without a Retry-After is waited out this many pauses long
 MAXIMUM_WAIT = 120  # less than a lease
 ATTEMPTS = 3  # to get a job of the CRM done
 # Noted instead of an id: one more request may come to be; one came to nothing.
 RESENT, REFUSED = "resent", "refused"
+SETTLED = "settled"  # noted when nothing of a chunk is under way any more
 
 
 def secret(name: str, required: bool = True) -> str:
@@ -130,22 +116,20 @@ def secret(name: str, required: bool = True) -> str:
     value = os.environ.get(name, "")
     if required and not value:
         raise ConfigError(f"environment variable {name} is not set")
-    if value.startswith("sm://"):
-        try:
-            from google.cloud import secretmanager
+    if not value.startswith("sm://"):
+        return value
+    try:
+        from google.cloud.secretmanager import SecretManagerServiceClient
 
-            project, _, key = value.removeprefix("sm://").partition("/")
-            client = secretmanager.SecretManagerServiceClient()
-            path = f"projects/{project}/secrets/{key}/versions/latest"
-            payload = client.access_secret_version(name=path).payload
-        except ImportError:
-            text = f"{name} names a secret: install google-cloud-secret-manager"
-            raise ConfigError(text) from None
-        except Exception as error:
-            text = f"the secret of {name} cannot be read: {type(error).__name__}"
-            raise ConfigError(text) from None
-        value = payload.data.decode().strip()
-    return value
+        project, _, key = value.removeprefix("sm://").partition("/")
+        path = f"projects/{project}/secrets/{key}/versions/latest"
+        found = SecretManagerServiceClient().access_secret_version(name=path)
+        return found.payload.data.decode().strip()
+    except ImportError:
+        raise ConfigError(f"{name} needs google-cloud-secret-manager") from None
+    except Exception as error:
+        text = f"the secret of {name} cannot be read: {type(error).__name__}"
+        raise ConfigError(text) from None
 
 
 def word(text: object) -> str:
@@ -154,21 +138,21 @@ def word(text: object) -> str:
     return found.group() if found else "unknown"
 
 
-def canonical(values: dict[str, Any]) -> str:
-    """Return a digest of a row's values but its key, however they are worded."""
+def content(row: dict[str, Any]) -> str:
+    """Return the row_hash of a row as it was read back, however it is worded.
+
+    The date does not count. A blank row is 'removed', another inactive one 'odd'.
+    """
     words = []
-    for column in COLUMNS[1:]:
-        value = values.get(column.name)
-        text = "" if value is None else str(value)
-        if column.kind == "Boolean":
-            text = str(text.lower() in ("true", "1"))
-        elif column.kind == "Number":
-            try:
-                text = f"{float(text or 0):g}"
-            except ValueError:
-                text = "not a number"
+    for column in COLUMNS[1:-2]:
+        text = str(row[column.name] or "")
+        if column.kind == "Number":
+            with contextlib.suppress(ValueError):
+                text = f"{float(text or 0):.15g}"
         words.append(text)
-    return hashlib.md5(json.dumps(words).encode()).hexdigest()
+    if str(row["is_active"]).lower() in ("true", "1"):
+        return hashlib.md5("|".join(words).encode()).hexdigest()
+    return "removed" if {*words} <= {"", "0"} else "odd"
 
 
 def fields_of(answer: requests.Response) -> dict[str, Any]:
@@ -210,36 +194,38 @@ class Tries(Retry):
         self.beat()
 
 
-class Patient(HTTPAdapter):
-    """Time limits, which simple-salesforce does not set, and UTF-8 for CSV."""
+class Session(requests.Session):
+    """A session of one host: it waits, but not for ever, and follows no redirect."""
 
-    def __init__(self, timeout: float, **options: Any):
-        self.timeout = timeout
-        super().__init__(**options)
+    def __init__(self, settings: Any, beat: Callable[[], None]):
+        super().__init__()
+        self.timeout, self.beat = settings.timeout, beat
+        # Every method: a job or a token too many does no harm, nor do rows sent twice.
+        hooks = {"pause": settings.pause, "beat": lambda _: beat()}
+        retries = type("Bound", (Tries,), hooks)(
+            total=TRIES - 1,
+            backoff_factor=settings.pause / 2,
+            backoff_jitter=settings.pause / 5,
+            backoff_max=MAXIMUM_WAIT,
+            retry_after_max=MAXIMUM_WAIT,
+            status_forcelist=(429, *range(500, 600)),
+            allowed_methods=None,
+        )
+        self.mount("https://", HTTPAdapter(max_retries=retries))
 
-    def send(self, request: Any, **options: Any) -> requests.Response:
-        """Send with a limit; text/csv without a charset would be read as Latin-1."""
-        options["timeout"] = options.get("timeout") or self.timeout
-        answer = super().send(request, **options)
+    def request(self, *arguments: Any, **options: Any) -> requests.Response:
+        """Send, after a sign of life; every try of it may fail."""
+        self.beat()
+        options |= {"timeout": self.timeout, "allow_redirects": False}
+        try:
+            answer = super().request(*arguments, **options)
+        except requests.RequestException as error:
+            text = f"no answer after {TRIES} tries: {type(error).__name__}"
+            raise UnavailableError(text) from None
+        # Without a charset it would be read as Latin-1.
         if answer.headers.get("Content-Type", "").startswith("text/csv"):
             answer.encoding = "utf-8"
         return answer
-
-
-class Session(requests.Session):
-    """A session that follows no redirect: what we send is meant for one host."""
-
-    def get_redirect_target(self, _: requests.Response) -> None:
-        """Say that there is none."""
-
-
-def may_be_twice(answer: requests.Response) -> bool:
-    """Return whether an earlier try of this request may have been taken as well."""
-    never = (NewConnectionError, ConnectTimeoutError, ProxyError)
-    return any(
-        each.status != 429 and not isinstance(each.error, never)
-        for each in answer.raw.retries.history
-    )
 
 
 class Transport:
@@ -253,33 +239,24 @@ class Transport:
     is_keyed: bool
     key_flag: tuple[str, str]
 
-    def __init__(self, patience: Patience, key_length: int = KEY.length):
-        self.patience, self.key_length = patience, key_length
+    def __init__(self, settings: Any, key_length: int = KEY.length):
+        self.settings, self.key_length = settings, key_length
         self.beat: Callable[[], None] = lambda: None
-        # Every method: a job or a token too many does no harm, nor do rows sent twice.
-        hooks = {"pause": patience.pause, "beat": lambda _: self.beat()}
-        retries = type("Bound", (Tries,), hooks)(
-            total=TRIES - 1,
-            backoff_factor=patience.pause / 2,
-            backoff_jitter=patience.pause / 5,
-            backoff_max=MAXIMUM_WAIT,
-            retry_after_max=MAXIMUM_WAIT,
-            status_forcelist=(429, 500, 502, 503, 504, 596),
-            allowed_methods=None,
-            raise_on_status=False,
-        )
-        self.session = Session()
-        self.session.mount("https://", Patient(patience.timeout, max_retries=retries))
+        self.session = Session(settings, lambda: self.beat())
 
     def wait(self, ask: Callable[[], Any], seconds: float) -> Any:
         """Return the first answer that is something, or nothing in the end."""
         until = time.monotonic() + seconds
         # Soon at first, for a chunk may be done at once, then less and less often.
-        pause = self.patience.pause / 40
+        pause = self.settings.pause / 40
         while not (found := ask()) and time.monotonic() < until:
             time.sleep(pause)
             pause = min(pause * 2, 10)
         return found or None
+
+    def over(self, request: str, seconds: float) -> Any:
+        """Return what is known of a request once it is over, or nothing in the end."""
+        return self.wait(lambda: self.state(request), seconds)
 
     def misfits(self, fields: dict[str, dict]) -> Iterator[str]:
         """Say what does not fit of a table's columns, one sentence each."""
@@ -308,6 +285,10 @@ DELETE = """<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"
 </DeleteRequest></s:Body></s:Envelope>"""
 DELETED = """<Objects xsi:type="DataExtensionObject"><CustomerKey>{table}</CustomerKey>
 <Keys><Key><Name>{name}</Name><Value>{key}</Value></Key></Keys></Objects>"""
+TABLES = "/data/v1/customobjects"
+# Of a column of a new table; tenants ask for each.
+FLAGS = ("isTemplateField", "isHidden", "isReadOnly", "isInheritable", "isOverridable")
+FLAGS += ("mustOverride",)
 
 
 class MarketingCloud(Transport):
@@ -317,32 +298,18 @@ class MarketingCloud(Transport):
     max_bytes = 5_000_000
     is_keyed, key_flag = False, ("isPrimaryKey", "the primary key")
 
-    def __init__(self, patience: Patience, key_length: int = KEY.length):
-        super().__init__(patience, key_length)
+    def __init__(self, settings: Any, key_length: int = KEY.length):
+        super().__init__(settings, key_length)
         self.is_sendable = key_length != KEY.length  # a key that subscribers have
         self.key = os.environ.get("SFMC_DATA_EXTENSION", "clv_segments")
-        name = quote(self.key, safe="")
-        self.path = f"/data/v1/async/dataextensions/key:{name}/rows"
-        self.rowset = f"/data/v1/customobjectdata/key/{name}/rowset"
+        self.name = quote(self.key, safe="")
+        self.rowset = f"/data/v1/customobjectdata/key/{self.name}/rowset"
         self.subdomain = secret("SFMC_SUBDOMAIN")
         # Before it becomes part of an address: else a secret could go anywhere.
         if not re.fullmatch(r"[A-Za-z0-9-]+", self.subdomain):
             raise ConfigError("SFMC_SUBDOMAIN may hold letters, digits and - only")
-        self.token, self.expires = "", 0.0
 
     # Calls.
-
-    def request(self, method: str, url: str, **options: Any) -> requests.Response:
-        """Return an answer below 500 that is not 429, or raise UnavailableError."""
-        self.beat()
-        try:
-            answer = self.session.request(method, url, **options)
-            if answer.status_code < 500 and answer.status_code != 429:
-                return answer
-            code = f"HTTP {answer.status_code}"
-        except requests.RequestException as error:
-            code = type(error).__name__
-        raise UnavailableError(f"no answer after {TRIES} tries: {code}")
 
     def login(self) -> None:
         """Get a token; its answer says where to go with it."""
@@ -353,21 +320,21 @@ class MarketingCloud(Transport):
             body["account_id"] = account
         host = f"https://{self.subdomain}.auth.marketingcloudapis.com"
         started = time.monotonic()
-        answer = self.request("POST", f"{host}/v2/token", json=body)
+        answer = self.session.request("POST", f"{host}/v2/token", json=body)
         found = fields_of(answer)
         if answer.status_code >= 300:
             code = word(found.get("error", f"HTTP_{answer.status_code}"))
             raise LoginError(f"the login was refused: {code}")
-        if not isinstance(found.get("access_token"), str):
+        self.token = found.get("access_token")
+        if not isinstance(self.token, str):
             raise UnavailableError("the login gave no token")
-        self.token = found["access_token"]
-        host = str(found.get("rest_instance_url")).rstrip("/")
-        if not re.fullmatch(r"https://[\w-]+\.rest\.marketingcloudapis\.com", host):
+        self.host = str(found.get("rest_instance_url")).rstrip("/")
+        if not re.fullmatch(
+            r"https://[\w-]+\.rest\.marketingcloudapis\.com", self.host
+        ):
             raise LoginError("the token's answer names a host not Salesforce's")
-        self.host = host
-        lifetime = found.get("expires_in")
-        if not isinstance(lifetime, int | float):
-            lifetime = 1079
+        told = found.get("expires_in")
+        lifetime = told if isinstance(told, int | float) else 1079
         self.expires = started + lifetime - min(60.0, lifetime / 2)
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
@@ -378,58 +345,57 @@ class MarketingCloud(Transport):
             headers = {"Authorization": f"Bearer {self.token}"}
             headers["Content-Type"] = "application/json"
             url = self.host + path
-            answer = self.request(method, url, headers=headers, **options)
-            if answer.status_code != 401:
-                break
+            answer = self.session.request(method, url, headers=headers, **options)
+            if answer.status_code not in (401, 403):
+                return answer
+        code = word(fields_of(answer).get("errorcode", "unknown"))
         status = answer.status_code
-        if status in (401, 403):
-            code = word(fields_of(answer).get("errorcode", "unknown"))
-            raise LoginError(f"the call was refused: HTTP {status}, code {code}")
-        return answer
+        raise LoginError(f"the call was refused: HTTP {status}, code {code}")
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Return the object that a call gets."""
+        return fields_of(self.call("GET", path))
 
     # The table.
 
     def find(self) -> dict[str, Any] | None:
         """Return the data extension as the search shows it."""
-        search = f"/data/v1/customobjects?$search={quote(self.key, safe='')}"
-        items = listed(fields_of(self.call("GET", search)).get("items"))
+        items = listed(self.get(f"{TABLES}?$search={self.name}").get("items"))
         return next((each for each in items if each.get("key") == self.key), None)
 
     def check(self, create: bool = False) -> list[str]:
         """Compare the data extension with the template, or create it."""
         found = self.find()
         if found is None and create:
-            if misfit := self.create():
-                return [misfit]
-            found = self.wait(self.find, self.patience.deadline)
+            self.create()
+            found = self.wait(self.find, self.settings.deadline)
         if found is None:
             hint = "not found yet" if create else "missing: --check --create makes it"
             return [f"data extension {self.key} is {hint}"]
-        path = f"/data/v1/customobjects/{quote(str(found.get('id')), safe='')}"
-        answer = self.call("GET", f"{path}/fields")
-        fields = listed(fields_of(answer).get("fields"))
-        fields = {str(field.get("name")).lower(): field for field in fields}
+        path = f"{TABLES}/{quote(str(found.get('id')), safe='')}"
+        fields = {
+            str(field.get("name")).lower(): field
+            for field in listed(self.get(f"{path}/fields").get("fields"))
+        }
         misfits = list(self.misfits(fields))
         for name, field in fields.items():
             if field.get("isPrimaryKey") or field.get("isNullable") is False:
                 misfits.append(f"column {name} is required and unknown to the export")
-        if self.is_sendable and not fields_of(self.call("GET", path)).get("isSendable"):
-            misfits.append(
-                "its rows are not sendable, though their key is subscribers'"
-            )
+        if self.is_sendable and not self.get(path).get("isSendable"):
+            text = "its rows are not sendable, though their key is subscribers'"
+            misfits.append(text)
         return misfits
 
-    def create(self) -> str:
-        """Make the data extension as a tenant takes it; return what went wrong."""
+    def create(self) -> None:
+        """Make the data extension as a tenant takes it."""
         folder = os.environ.get("SFMC_FOLDER_ID", "")
         if not folder.isdigit():
             raise ConfigError("SFMC_FOLDER_ID is not set: the number of the folder")
-        unused = ("isTemplateField", "isHidden", "isReadOnly", "isInheritable")
         fields = [
             {
                 **{"name": column.sfmc, "type": column.kind, "ordinal": ordinal},
                 **{"isNullable": column is not KEY, "isPrimaryKey": column is KEY},
-                **dict.fromkeys((*unused, "isOverridable", "mustOverride"), False),
+                **dict.fromkeys(FLAGS, False),
                 **({"length": column.length} if column.kind == "Text" else {}),
             }
             for ordinal, column in enumerate(COLUMNS)
@@ -437,69 +403,62 @@ class MarketingCloud(Transport):
         fields[0]["length"] = self.key_length
         body = {"name": self.key, "key": self.key, "categoryId": int(folder)}
         body |= {"isSendable": False, "fields": fields}
-        answer = self.call("POST", "/data/v1/customobjects", json=body)
-        if answer.status_code in (200, 201) and self.is_sendable:
+        answer = self.call("POST", TABLES, json=body)
+        if answer.status_code < 300 and self.is_sendable:
             # In one call with the rest, tenants refuse it.
-            path = f"/data/v1/customobjects/{quote(str(fields_of(answer).get('id')))}"
+            path = f"{TABLES}/{quote(str(fields_of(answer).get('id')))}"
             body = {"isSendable": True, "sendableCustomObjectField": KEY.sfmc}
             body["sendableSubscriberField"] = "Subscriber Key"
             answer = self.call("PATCH", path, json=body)
-        if answer.status_code in (200, 201):
-            return ""
-        code = word(fields_of(answer).get("errorcode", "unknown"))
-        return f"data extension {self.key} could not be created: code {code}"
+        if answer.status_code >= 300:
+            code = word(fields_of(answer).get("errorcode", "unknown"))
+            raise ConfigError(
+                f"data extension {self.key} could not be created: code {code}"
+            )
 
     # Rows back.
 
-    def page(self, query: str) -> dict[str, Any]:
-        """Return a page of rows as it came, once more if it is none."""
-        answer = self.call("GET", f"{self.rowset}?{query}")
-        found = fields_of(answer)
-        if answer.status_code >= 300 or not isinstance(found.get("count"), int):
-            raise UnavailableError(f"rows cannot be read: HTTP {answer.status_code}")
-        return found
+    def pages(self, path: str) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+        """Yield how many objects there are, and those of a page, page by page."""
+        number, read, count = 1, 0, 1
+        while read < count:
+            found = self.get(f"{path}&$page={number}")
+            count, items = found.get("count"), listed(found.get("items"))
+            number, read = number + 1, read + len(items)
+            is_next = found.get("page", number - 1) == number - 1
+            if (
+                not isinstance(count, int)
+                or not is_next
+                or (not items and read < count)
+            ):
+                raise UnavailableError("what is there cannot be read in pages")
+            yield count, items
 
     def count(self) -> int:
         """Return the number of rows."""
-        return self.page("$page=1&$pagesize=1")["count"]
-
-    @staticmethod
-    def row(values: dict[str, Any]) -> dict[str, Any]:
-        """Return values by our names; the service's regard no case."""
-        found = {str(name).lower(): value for name, value in values.items()}
-        return {column.name: found.get(column.sfmc.lower()) for column in COLUMNS}
+        return next(self.pages(f"{self.rowset}?$pagesize=1"))[0]
 
     def read(self, query: str = "$pagesize=2500") -> Iterator[list[dict[str, Any]]]:
-        """Yield all rows."""
-        number, read, count = 1, 0, 1
-        while read < count:
-            found = self.page(f"$page={number}&{query}")
-            rows = [
-                self.row((each.get("keys") or {}) | (each.get("values") or {}))
-                for each in listed(found.get("items"))
-            ]
-            number, read, count = number + 1, read + len(rows), found["count"]
-            if not rows and read < count:
-                raise UnavailableError("rows cannot be read: a page is empty")
-            yield rows
+        """Yield all rows by our names; the service's regard no case."""
+        for _, items in self.pages(f"{self.rowset}?{query}"):
+            rows = [(i.get("keys") or {}) | (i.get("values") or {}) for i in items]
+            rows = [{str(n).lower(): value for n, value in r.items()} for r in rows]
+            yield [{c.name: row.get(c.sfmc.lower()) for c in COLUMNS} for row in rows]
 
     def look(self, key: str) -> list[Any]:
         """Return the row of a key, or none."""
         quoted = key.replace("'", "''")
         wanted = quote(f"{KEY.sfmc} eq '{quoted}'", safe="")
-        pages = self.read(f"$pagesize=1&$filter={wanted}")
-        return [row for page in pages for row in page]
+        return [r for page in self.read(f"$pagesize=1&$filter={wanted}") for r in page]
 
-    def holds(self, line: bytes) -> bool:
+    def holds(self, row: dict[str, Any]) -> bool:
         """Return whether the table holds what was sent of a row."""
-        sent = self.row(json.loads(line))
-        found = self.look(str(sent[KEY.name]))
-        return [canonical(row) for row in found] == [canonical(sent)]
+        found = self.look(row[KEY.name])
+        return [content(each) for each in found] == [content(row)]
 
     def delete(self, keys: list[str]) -> list[str]:
         """Delete rows for good, by SOAP; return the keys that are still there."""
-        there = [key for key in keys if self.look(key)]
-        if there:
+        if there := [key for key in keys if self.look(key)]:
             headers = {"SOAPAction": "Delete", "Content-Type": "text/xml"}
             url = self.host.replace(".rest.", ".soap.") + "/Service.asmx"
             rows = "".join(
@@ -507,7 +466,7 @@ class MarketingCloud(Transport):
                 for key in there
             )
             body = DELETE.format(token=escape(self.token), rows=rows)
-            self.request("POST", url, headers=headers, data=body.encode())
+            self.session.request("POST", url, headers=headers, data=body.encode())
         return [key for key in there if self.look(key)]
 
     # Rows out.
@@ -518,17 +477,21 @@ class MarketingCloud(Transport):
         body = {column.sfmc: row[column.name] for column in COLUMNS}
         return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
-    def send(
-        self, keys: list[str], lines: list[bytes], note: Callable[[str], None]
-    ) -> list[Outcome]:
+    def send(self, rows: list[dict], note: Callable[[str], None]) -> list[Outcome]:
         """Submit, wait until it is done, and read the outcome of every row."""
-        body = b'{"items":[' + b",".join(lines) + b"]}"
+        path = f"/data/v1/async/dataextensions/key:{self.name}/rows"
+        body = b'{"items":[' + b",".join(row["line"] for row in rows) + b"]}"
         try:
-            answer = self.call("PUT", self.path, data=body)
+            answer = self.call("PUT", path, data=body)
         except LoginError:
             note(REFUSED)
             raise
-        if may_be_twice(answer):
+        # Whether an earlier try may have been taken as well.
+        never = (NewConnectionError, ConnectTimeoutError, ProxyError)
+        if any(
+            each.status != 429 and not isinstance(each.error, never)
+            for each in answer.raw.retries.history
+        ):
             note(RESENT)
         found = fields_of(answer)
         faults = [
@@ -546,50 +509,29 @@ class MarketingCloud(Transport):
         if not re.fullmatch(r"[A-Za-z0-9-]+", request):
             raise UnavailableError("the rows were accepted under no valid id")
         note(request)
-        status = self.status(request, self.patience.deadline)
+        status = self.over(request, self.settings.deadline)
         if status is None:
             raise UnavailableError("the rows were accepted and not worked off in time")
         is_done = str(status.get("requestStatus")).startswith("Complete")
         if is_done and status["hasErrors"] is False:
-            return [Outcome(True)] * len(keys)
-        items = self.results(request)
-        if len(items) != len(keys):
-            counts = f"{len(items)} results for {len(keys)} rows"
+            return [Outcome(True)] * len(rows)
+        pages = self.pages(f"/data/v1/async/{request}/results?$pageSize=2500")
+        items = [item for _, items in pages for item in items]
+        if len(items) != len(rows):
+            counts = f"{len(items)} results for {len(rows)} rows"
             raise UnavailableError(f"{counts}: outcomes unknown")
         return [self.outcome(item) for item in items]
 
-    def status(self, request: str, seconds: float) -> dict[str, Any] | None:
-        """Return the status of a request once it is done."""
-
-        def ask() -> dict[str, Any] | None:
-            answer = self.call("GET", f"/data/v1/async/{request}/status")
-            # None at first: the request is not indexed yet.
-            found = fields_of(answer).get("status")
-            done = ("Complete", "Completed", "Error")
-            if not isinstance(found, dict) or "hasErrors" not in found:
-                return None
-            return found if found.get("requestStatus") in done else None
-
-        return self.wait(ask, seconds)
+    def state(self, request: str) -> dict[str, Any] | None:
+        """Return the status of a request that is over; there is none at first."""
+        found = self.get(f"/data/v1/async/{request}/status").get("status")
+        is_told = isinstance(found, dict) and "hasErrors" in found
+        done = ("Complete", "Completed", "Error")
+        return found if is_told and found.get("requestStatus") in done else None
 
     def settle(self, request: str, seconds: float) -> bool:
         """Return whether a request is over; it cannot be called back."""
-        return self.status(request, seconds) is not None
-
-    def results(self, request: str) -> list[dict[str, Any]]:
-        """Return all results, in whatever pages they come."""
-        items: list[dict[str, Any]] = []
-        number, count = 1, 1
-        while len(items) < count:
-            path = f"/data/v1/async/{request}/results?$page={number}&$pageSize=2500"
-            page = fields_of(self.call("GET", path))
-            got = listed(page.get("items"))
-            if not got or page.get("page", number) != number:
-                break
-            items += got
-            count = page["count"] if isinstance(page.get("count"), int) else len(items)
-            number += 1
-        return items
+        return self.over(request, seconds) is not None
 
     @staticmethod
     def outcome(item: dict[str, Any]) -> Outcome:
@@ -618,8 +560,8 @@ class Crm(Transport):
     max_bytes = 20_000_000  # simple-salesforce holds them several times
     is_keyed, key_flag = True, ("externalId", "an external id")
 
-    def __init__(self, patience: Patience, key_length: int = KEY.length):
-        super().__init__(patience, key_length)
+    def __init__(self, settings: Any, key_length: int = KEY.length):
+        super().__init__(settings, key_length)
         self.object = os.environ.get("SF_OBJECT", "Customer_Segment__c")
         self.domain = secret("SF_DOMAIN")
         if not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", self.domain):
@@ -647,39 +589,34 @@ class Crm(Transport):
             warnings.simplefilter("ignore")  # they show the consumer key
             try:
                 self.salesforce = Salesforce(session=self.session, **options)
-            except (OSError, ValueError, PyJWTError) as error:
-                if isinstance(error, requests.RequestException):
-                    raise
+            except requests.RequestException:
+                raise
+            except (OSError, ValueError, PyJWTError):
                 raise ConfigError("SF_PRIVATE_KEY_FILE cannot be read") from None
         host = str(self.salesforce.sf_instance)
         if not re.fullmatch(r"[\w.-]+\.salesforce\.com", host):
             raise LoginError("the token's answer names a host not Salesforce's")
         self.bulk = getattr(self.salesforce.bulk2, self.object)
         self.client = self.bulk._client
-        self.client.DEFAULT_WAIT_TIMEOUT_SECONDS = self.patience.deadline
+        self.client.DEFAULT_WAIT_TIMEOUT_SECONDS = self.settings.deadline
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
         """Turn simple-salesforce's exceptions, which show values, into ours."""
         from simple_salesforce import exceptions as sf
 
-        self.beat()
+        unforeseen = (sf.SalesforceError, sf.SalesforceOperationError, TypeError)
+        unforeseen += (requests.RequestException, AttributeError, KeyError)
         try:
             yield
         except sf.SalesforceAuthenticationFailed as error:
-            if isinstance(error.code, int) and error.code not in (400, 401, 403):
-                raise UnavailableError(f"no login: HTTP {error.code}") from None
             raise LoginError(f"the login was refused: {word(error.code)}") from None
         except sf.SalesforceResourceNotFound:
             raise ConfigError(f"there is no object {self.object}") from None
-        except sf.SalesforceError as error:
-            raise UnavailableError(f"no answer but HTTP {error.status}") from None
-        except sf.SalesforceOperationError:
-            raise UnavailableError("a job failed") from None
-        except requests.RequestException as error:
-            raise UnavailableError(f"no answer: {type(error).__name__}") from None
-        except (AttributeError, KeyError, TypeError):
-            raise UnavailableError("an answer has an unknown shape") from None
+        except unforeseen as error:
+            status = f", HTTP {error.status}" if hasattr(error, "status") else ""
+            text = f"no answer as it should be: {type(error).__name__}{status}"
+            raise UnavailableError(text) from None
 
     def check(self, create: bool = False) -> list[str]:
         """Compare the object with the columns; objects are created in Setup."""
@@ -699,97 +636,75 @@ class Crm(Transport):
         names = ", ".join(column.crm for column in COLUMNS)
         query = f"SELECT {names} FROM {self.object} WHERE {KEY.crm} != null"
         with self.translated():
-            job = self.client.create_job("query", query)["id"]
-            info = self.info(job, self.patience.deadline, is_query=True)
-        if info is None or info["state"] != "JobComplete":
-            raise UnavailableError("rows cannot be read: the query did not end")
-        locator = "first"
-        while locator:
-            with self.translated():
-                asked = "" if locator == "first" else locator
-                page = self.client.get_query_results(job, asked, 10_000)
-            locator = page["locator"]
-            yield [
-                {column.name: row.get(column.crm) for column in COLUMNS}
-                for row in self.parse(page["records"])
-            ]
+            for page in self.bulk.query(query, 10_000, wait=self.settings.pause):
+                yield [
+                    {column.name: row.get(column.crm) for column in COLUMNS}
+                    for row in self.parse(page)
+                ]
 
     @staticmethod
     def encode(row: dict[str, Any]) -> bytes:
         """Return a row as a line of CSV."""
+        # An empty cell leaves a field as it is; this clears it.
+        words = {"": "#N/A", True: "true", False: "false"}
+        values = (row[column.name] for column in COLUMNS)
+        cells = [words[v] if v == "" or isinstance(v, bool) else v for v in values]
         line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(
-            [Crm.cell(row[column.name]) for column in COLUMNS]
-        )
+        csv.writer(line, lineterminator="\n").writerow(cells)
         return line.getvalue().encode()
 
-    @staticmethod
-    def cell(value: Any) -> Any:
-        """Return a value as CSV has it."""
-        # An empty cell leaves a field as it is; this clears it.
-        if value == "":
-            return "#N/A"
-        return str(value).lower() if isinstance(value, bool) else value
-
-    def send(
-        self, keys: list[str], lines: list[bytes], note: Callable[[str], None]
-    ) -> list[Outcome]:
+    def send(self, rows: list[dict], note: Callable[[str], None]) -> list[Outcome]:
         """Run a job for the rows, anew when it is lost: an upsert bears repeating."""
         header = ",".join(column.crm for column in COLUMNS) + "\n"
-        data = header + b"".join(lines).decode()
-        job, info = "", None
+        data = header + b"".join(row["line"] for row in rows).decode()
+        deadline, job = self.settings.deadline, ""
         for attempt in range(ATTEMPTS):
             try:
                 if attempt:
-                    time.sleep(self.patience.pause * 2**attempt)
+                    time.sleep(self.settings.pause * 2**attempt)
                     self.login()
-                if job and not self.settle(job, self.patience.deadline):
+                if job and not self.settle(job, deadline):
                     raise UnavailableError("a job cannot be stopped")
                 job = self.upload(data, note)
-                info = self.info(job, self.patience.deadline)
-                if info is None:
-                    break
-                if info["state"] == "JobComplete":
-                    return self.outcomes(job, keys)
-                if "InvalidBatch" in str(info.get("errorMessage")):
-                    raise ConfigError("the job was refused: InvalidBatch")
-                failure = UnavailableError(f"the job ended as {word(info['state'])}")
+                info = self.over(job, deadline)
+                if info and info["state"] == "JobComplete":
+                    return self.outcomes(job, [row[KEY.name] for row in rows])
             except UnavailableError as error:
                 failure = error
-        if job and info is None and attempt < ATTEMPTS - 1:
-            failure = UnavailableError("the rows were accepted, not worked off in time")
+                continue
+            if info is None:
+                raise UnavailableError("the rows were accepted, not worked off in time")
+            if "InvalidBatch" in str(info.get("errorMessage")):
+                raise ConfigError("the job was refused: InvalidBatch")
+            failure = UnavailableError(f"the job ended as {word(info['state'])}")
         raise failure
 
     def upload(self, data: str, note: Callable[[str], None]) -> str:
         """Hand rows over to a new job, whose id is noted before it has any."""
         with self.translated():
             job = self.client.create_job("upsert", external_id_field=KEY.crm)["id"]
-            if not re.fullmatch(r"\w+", str(job)):
-                raise UnavailableError("a job was made under no valid id")
+        if not re.fullmatch(r"\w+", str(job)):
+            raise UnavailableError("a job was made under no valid id")
         note(job)
         with self.translated():
             self.client.upload_job_data(job, data)
             self.client.close_job(job)
         return job
 
-    def info(self, job: str, seconds: float, is_query: bool = False) -> Any:
-        """Return what is known of a job once it is over."""
-
-        def ask() -> Any:
-            with self.translated():
-                found = self.client.get_job(job, is_query)
-                over = found["state"] in ("JobComplete", "Aborted", "Failed")
-            return found if over else None
-
-        return self.wait(ask, seconds)
+    def state(self, job: str) -> dict[str, Any] | None:
+        """Return what is known of a job that is over."""
+        with self.translated():
+            found = self.client.get_job(job, False)
+            is_over = found["state"] in ("JobComplete", "Aborted", "Failed")
+        return found if is_over else None
 
     def settle(self, job: str, seconds: float) -> bool:
         """Abort a job that is not over, and wait until it is."""
         try:
-            if self.info(job, 0) is None:
+            if self.state(job) is None:
                 with self.translated():
                     self.client.abort_job(job, False)
-            return self.info(job, seconds) is not None
+            return self.over(job, seconds) is not None
         except ConfigError:
             return True  # it is gone
 
@@ -821,20 +736,16 @@ class Crm(Transport):
 
     def delete(self, keys: list[str]) -> list[str]:
         """Delete records for good, by their ids; return the keys still there."""
+        from simple_salesforce import format_soql
 
-        def ids() -> dict[str, str]:
-            escaped = (k.replace("\\", r"\\").replace("'", r"\'") for k in keys)
-            quoted = [f"'{key}'" for key in escaped]
-            query = f"SELECT Id, {KEY.crm} FROM {self.object} WHERE {KEY.crm} IN "
-            with self.translated():
-                found = self.salesforce.query(query + f"({', '.join(quoted)})")
-                return {row["Id"]: row[KEY.crm] for row in found["records"]}
-
-        if there := ids():
-            with self.translated():
-                rows = [{"Id": name} for name in there]
-                self.bulk.delete(records=rows, wait=self.patience.pause)
-        return list(ids().values()) if there else []
+        query = f"SELECT Id, {KEY.crm} FROM {self.object} WHERE {KEY.crm} IN {{}}"
+        query = format_soql(query, keys)
+        with self.translated():
+            if there := self.salesforce.query(query)["records"]:
+                rows = [{"Id": row["Id"]} for row in there]
+                self.bulk.delete(records=rows, wait=self.settings.pause)
+                there = self.salesforce.query(query)["records"]
+            return [row[KEY.crm] for row in there]
 
 
 TRANSPORTS: dict[str, type] = {"crm": Crm, "sfmc": MarketingCloud}

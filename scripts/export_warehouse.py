@@ -10,7 +10,7 @@ number, so that one repeated appends nothing twice. Times are those of the wareh
 import io
 import json
 import os
-import re
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,71 +20,28 @@ from export_transports import BusyError, ConfigError, LoginError
 
 PROJECT = Path(__file__).resolve().parent.parent
 MEMORY = "64MB"
-SLICE, PAGE = 2_000, 5_000
+SLICE, PAGE = 1_000, 5_000
 LOAD_SECONDS = 600
 Pages = Iterator[list[dict[str, Any]]]
 
 # Of its jobs on BigQuery, as dbt labels its own.
 LABELS = {"node_id": "export_segments"}
 
-TEXT, COUNT, FLAG, TIME, DAY = "varchar", "bigint", "boolean", "timestamp", "date"
-TALLY = ("shipped_rows", "removed_rows", "rejected_rows", "transient_rows")
-RUN = {"run_id": TEXT, "run_number": COUNT, "target": TEXT}
-LOGGED = {"log_id": TEXT, "recorded_at": TIME}
-# As macros/state/state_tables.sql has them; a test compares.
-STATE = {
-    "export_runs": {
-        **RUN,
-        **{"event": TEXT, "mode": TEXT, "exit_code": COUNT},
-        **dict.fromkeys(
-            (*TALLY, "consent_users", "refusing_users", "suppressed_users"), COUNT
-        ),
-        **{"git_commit": TEXT, "as_of_date": DAY},
-        **LOGGED,
-    },
-    "export_requests": {**RUN, "chunk": COUNT, "request_id": TEXT, **LOGGED},
-    "export_ledger": {
-        **{**RUN, "chunk": COUNT, "customer_id": TEXT, "customer_key": TEXT},
-        **{"key_id": TEXT, "op": TEXT, "row_hash": TEXT, "is_shipped": FLAG},
-        **{"is_transient": FLAG, "code": TEXT},
-        **LOGGED,
-    },
-}
 
-
-def literal(value: Any, kind: str) -> str:
-    """Return a value as SQL has it, its type said, for both warehouses."""
-    text = (
-        "null" if value is None else f"'{re.sub(r'[^A-Za-z0-9_.:@-]', '', str(value))}'"
-    )
-    return f"cast({text} as {'string' if kind == TEXT else kind})"
-
-
-def insert(
-    connection: duckdb.DuckDBPyConnection,
-    table: str,
-    columns: dict[str, str],
-    rows: list[dict[str, Any]],
-) -> None:
-    """Add rows to a table of DuckDB, in one transaction."""
-    connection.execute("begin")
-    # DuckDB takes a hundred bytes and more for each value of a list: slices, and lists
-    # only for what differs.
+def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict]) -> None:
+    """Add rows to a table of DuckDB."""
+    described = connection.execute(f"describe {table}").fetchall()
+    kinds = {name: kind for name, kind, *_ in described}
+    if missing := ", ".join(rows[0].keys() - kinds.keys()):
+        raise ConfigError(f"{table} lacks columns, build first: {missing}")
+    # As one text: of a list DuckDB would take a hundred bytes and more for each value.
+    form = json.dumps([{name: kinds[name] for name in rows[0]}])
     for first in range(0, len(rows), SLICE):
-        terms, values = [], []
-        for column, kind in columns.items():
-            listed = [row[column] for row in rows[first : first + SLICE]]
-            if len(set(listed)) == 1:
-                terms.append(f"cast(? as {kind})")
-                values.append(listed[0])
-            else:
-                terms.append(f"unnest(cast(? as {kind}[]))")
-                values.append(listed)
         connection.execute(
-            f"insert into {table} ({', '.join(columns)}) select {', '.join(terms)}",
-            values,
+            f"insert into {table} by name "
+            f"select unnest(from_json(?, '{form}'), max_depth := 2)",
+            [json.dumps(rows[first : first + SLICE], default=str)],
         )
-    connection.execute("commit")
 
 
 class DuckDb:
@@ -93,6 +50,7 @@ class DuckDb:
     Attributes:
         is_exclusive: while it is open, no other run can be.
         now: the time in UTC, in its SQL.
+        prefix: what the names of its schemas begin with.
     """
 
     is_exclusive = True
@@ -113,18 +71,6 @@ class DuckDb:
         self.connection.execute(f"set memory_limit = '{memory}'")
         self.connection.execute("set threads = 1")
         self.prefix, self.stored = f'"{database}".clv', 0
-
-    def relation(self, schema: str, name: str) -> str:
-        """Return the full name of a relation."""
-        return f"{self.prefix}_{schema}.{name}"
-
-    def columns(self, relation: str) -> list[str]:
-        """Return the names of a relation's columns."""
-        try:
-            found = self.connection.execute(f"select * from {relation} limit 0")
-        except duckdb.CatalogException:
-            raise ConfigError(f"there is no {relation}: build first") from None
-        return [column[0] for column in found.description]
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """Return all rows of a small query."""
@@ -150,7 +96,7 @@ class DuckDb:
 
     def append(self, table: str, rows: list[dict[str, Any]], job: str) -> None:
         """Add rows to a table of state."""
-        insert(self.connection, self.relation("state", table), STATE[table], rows)
+        insert(self.connection, f"{self.prefix}_state.{table}", rows)
 
     def close(self) -> None:
         """Let go of it."""
@@ -168,49 +114,33 @@ class BigQuery:
     is_exclusive = False
     now = "current_timestamp()"
 
-    def __init__(self, emulator: bool):
-        from google.auth.credentials import AnonymousCredentials
+    def __init__(self, target: str):
+        from dbt.adapters.bigquery.credentials import create_google_credentials
+        from dbt.config.runtime import load_profile
+        from dbt.flags import set_from_args
+        from dbt_common.context import set_invocation_context
+        from dbt_common.exceptions import DbtConfigError
         from google.cloud import bigquery
 
         self.bigquery = bigquery
-
-        def get(name: str, default: str | None = None) -> str | None:
-            return os.environ.get(name) or default
-
-        if emulator:
+        folder = os.environ.get("DBT_PROFILES_DIR") or str(PROJECT)
+        set_from_args(Namespace(profiles_dir=folder), {})
+        set_invocation_context(os.environ)
+        profile = load_profile(str(PROJECT), {}, target_override=target).credentials
+        try:
             self.client = bigquery.Client(
-                project="clv-emulator",
-                credentials=AnonymousCredentials(),
-                client_options={
-                    "api_endpoint": get(
-                        "CLV_BIGQUERY_ENDPOINT", "http://127.0.0.1:9050"
-                    )
-                },
-            )
-            dataset = "clv"
-        else:
-            dataset = get("CLV_BIGQUERY_DATASET", "clv")
-            self.client = bigquery.Client(
-                project=get("CLV_BIGQUERY_PROJECT"),
-                location=get("CLV_BIGQUERY_LOCATION", "EU"),
-                credentials=google_credentials(),
+                profile.execution_project,
+                create_google_credentials(profile),
+                location=profile.location,
+                client_options={"api_endpoint": profile.api_endpoint},
                 default_query_job_config=bigquery.QueryJobConfig(labels=LABELS),
             )
-        self.prefix = f"{self.client.project}.{dataset}"
-
-    def relation(self, schema: str, name: str) -> str:
-        """Return the full name of a relation."""
-        return f"`{self.prefix}_{schema}.{name}`"
-
-    def columns(self, relation: str) -> list[str]:
-        """Return the names of a relation's columns."""
-        from google.api_core.exceptions import NotFound
-
-        try:
-            table = self.client.get_table(relation.strip("`"))
-        except NotFound:
-            raise ConfigError(f"there is no {relation}: build first") from None
-        return [field.name for field in table.schema]
+        except (DbtConfigError, OSError) as error:
+            raise LoginError(
+                "there is no login to Google: gcloud auth application-default login "
+                "makes one, or CLV_BIGQUERY_KEYFILE names a key file"
+            ) from error
+        self.prefix = f"`{profile.database}`.{profile.schema}"
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """Return all rows of a small query."""
@@ -238,7 +168,7 @@ class BigQuery:
             write_disposition="WRITE_APPEND",
             labels=LABELS,
         )
-        name = self.relation("state", table).strip("`")
+        name = f"{self.prefix}_state.{table}".replace("`", "")
         try:
             load = self.client.load_table_from_file(
                 io.BytesIO(lines.encode()), name, job_id=job, job_config=config
@@ -252,33 +182,8 @@ class BigQuery:
         self.client.close()
 
 
-def google_credentials() -> Any:
-    """Return the key file's login or the default one, acting for another if told so."""
-    import google.auth
-    from google.auth import impersonated_credentials
-    from google.auth.exceptions import DefaultCredentialsError
-    from google.oauth2 import service_account
-
-    scopes = ["https://www.googleapis.com/auth/cloud-platform"]
-    if keyfile := os.environ.get("CLV_BIGQUERY_KEYFILE"):
-        found = service_account.Credentials.from_service_account_file(
-            keyfile, scopes=scopes
-        )
-    else:
-        try:
-            found, _ = google.auth.default(scopes=scopes)
-        except DefaultCredentialsError as error:
-            raise LoginError(
-                "there is no login to Google: gcloud auth application-default login "
-                "makes one, or CLV_BIGQUERY_KEYFILE names a key file"
-            ) from error
-    if principal := os.environ.get("CLV_BIGQUERY_IMPERSONATE"):
-        found = impersonated_credentials.Credentials(found, principal, scopes)
-    return found
-
-
 def open_warehouse(name: str, read_only: bool) -> DuckDb | BigQuery:
     """Open what a target of profiles.yml names."""
     if name == "duckdb":
         return DuckDb(read_only)
-    return BigQuery(emulator=name.startswith("emulator"))
+    return BigQuery(name)

@@ -681,7 +681,7 @@ class StandIn:
         one = self.custom_object(found[2])
         rows = [row | {"Id": record_id(key)} for key, row in one.rows.items()]
         if found[4] is not None:
-            keys = {key.replace("\\'", "'") for key in found[4].split("', '")}
+            keys = {key.replace("\\'", "'") for key in re.split("', ?'", found[4])}
             rows = [row for row in rows if row[found[3]] in keys]
         return found[1].split(", "), rows
 

@@ -100,7 +100,9 @@ class Shops(Build):
             "equity": self.read(
                 "from clv.customer_equity_daily order by as_of_date, horizon_days"
             ),
-            "delta": self.read("from clv_export.export_marketing_cloud__delta"),
+            "delta": self.read(
+                "from clv_export.export_marketing_cloud__delta where is_due"
+            ),
         }
 
     def forget_logs(self):
@@ -131,7 +133,7 @@ class Shops(Build):
                     row_hash, true, false, log_id, timestamp '2024-07-01'
                 from clv_export.export_marketing_cloud__delta
                 cross join clv_intermediate.int_logs
-                where target = 'crm' and is_current
+                where target = 'crm' and is_due and is_current
                 """
             )
 

@@ -1,4 +1,4 @@
--- grain: one row per target, customer and key whose row there must change
+-- grain: one row per target, customer and key of the audience, or whose row there must go
 {%- set has_own_keys = var('clv_export_key') == 'subscriber_key' %}
 with audience as (
 
@@ -84,6 +84,7 @@ compared as (
         wanted.campaigns,
         wanted.as_of_date,
         wanted.has_consent,
+        wanted.wanted_by,
         shipped.rejected_hash,
         shipped.rejection_count
     from wanted
@@ -94,51 +95,69 @@ compared as (
 
 ),
 
-due as (
+-- What a run must not send twice in one request, by keys that regard no case.
+doubles as (
+
+    select lower(wanted_by) as folded
+    from audience
+    group by 1
+    having count(*) > 1
+
+),
+
+-- What is as it should be is sent with the whole audience, or when its key is of another secret.
+judged as (
 
     select
         *,
         -- A pseudonym that was removed is not taken up again: its secret may be gone.
-        not is_wanted or is_there or is_uncertain as is_known
+        not is_wanted or is_there or is_uncertain as is_known,
+        is_uncertain or not is_same as is_due
     from compared
-    where is_uncertain or is_wanted and not is_same or not is_wanted and is_there
+    where is_uncertain or is_wanted or is_there
 
 )
 
 -- A removed customer's row stays, inactive and blank: '' and 0, for null is not reliable there.
 select
-    due.target,
-    due.customer_id,
+    judged.target,
+    judged.customer_id,
     {% if has_own_keys -%}
-    case when due.is_wanted then due.subscriber_key else due.customer_key end
+    case when judged.is_wanted then judged.subscriber_key else judged.customer_key end
         as customer_key,
     {%- else -%}
-    case when due.is_known then due.customer_key end as customer_key,
+    case when judged.is_known then judged.customer_key end as customer_key,
     {%- endif %}
-    case when due.is_known then due.key_id end as key_id,
-    case when due.is_wanted then 'upsert' else 'remove' end as op,
+    case when judged.is_known then judged.key_id end as key_id,
+    case when judged.is_wanted then 'upsert' else 'remove' end as op,
     case
-        when not due.is_wanted then 'removed'
-        when due.is_there then 'changed'
+        when not judged.is_wanted then 'removed'
+        when not judged.is_due then 'unchanged'
+        when judged.is_there then 'changed'
         else 'new'
     end as change,
-    not due.is_wanted and refusers.customer_id is not null as is_withdrawal,
-    due.row_hash,
-    coalesce(due.clv_segment, '') as clv_segment,
-    coalesce(due.rfm_segment, '') as rfm_segment,
-    coalesce(due.segment_since, '') as segment_since,
-    coalesce(due.clv_365d, '') as clv_365d,
-    coalesce(due.probability_purchase_90d_pct, 0) as probability_purchase_90d_pct,
-    coalesce(due.offer_cap, 0) as offer_cap,
-    coalesce(due.campaigns, '') as campaigns,
-    coalesce(due.as_of_date, built.as_of_date) as as_of_date,
-    due.is_wanted as is_active,
-    coalesce(due.has_consent, false) as has_consent,
-    coalesce(due.rejected_hash = due.row_hash and due.rejection_count >= 3, false)
-        as is_quarantined
-from due
+    not judged.is_wanted and refusers.customer_id is not null as is_withdrawal,
+    judged.row_hash,
+    coalesce(judged.clv_segment, '') as clv_segment,
+    coalesce(judged.rfm_segment, '') as rfm_segment,
+    coalesce(judged.segment_since, '') as segment_since,
+    coalesce(judged.clv_365d, '') as clv_365d,
+    coalesce(judged.probability_purchase_90d_pct, 0) as probability_purchase_90d_pct,
+    coalesce(judged.offer_cap, 0) as offer_cap,
+    coalesce(judged.campaigns, '') as campaigns,
+    coalesce(judged.as_of_date, built.as_of_date) as as_of_date,
+    judged.is_wanted as is_active,
+    coalesce(judged.has_consent, false) as has_consent,
+    judged.is_due,
+    judged.is_due
+    and coalesce(
+        judged.rejected_hash = judged.row_hash and judged.rejection_count >= 3, false
+    ) as is_quarantined,
+    doubles.folded is not null as is_double
+from judged
 cross join built
 left join {{ ref('int_identities__resolved') }} as identities
-    on due.customer_id = identities.identifier
+    on judged.customer_id = identities.identifier
 left join refusers
-    on coalesce(identities.customer_id, due.customer_id) = refusers.customer_id
+    on coalesce(identities.customer_id, judged.customer_id) = refusers.customer_id
+left join doubles on lower(judged.wanted_by) = doubles.folded

@@ -11,26 +11,46 @@ with identities as (
 
 ),
 
+-- When the warehouse was built last, by its own clock: nothing dated later can have been said by then.
+knowledge as (
+
+    select max(recorded_at) as known_at
+    from {{ source('clv_state', 'run_results') }}
+
+),
+
 -- By user id and channel: a refusal without a time is the last word, a grant without one is none, so that
--- alone it refuses.
+-- alone it refuses; nor does a grant dated in the future undo a refusal.
 answers as (
 
     select
-        user_id,
-        channel,
-        max(case when is_granted then updated_at end) as granted_at,
-        max(case when not coalesce(is_granted, false) then updated_at end)
-            as refused_at,
+        consents.user_id,
+        consents.channel,
+        max(case when consents.is_granted then consents.updated_at end) as granted_at,
         max(
             case
-                when not coalesce(is_granted, false) and updated_at is null then 1
+                when not coalesce(consents.is_granted, false) then null
+                when consents.updated_at > knowledge.known_at then null
+                else consents.updated_at
+            end
+        ) as known_grant_at,
+        max(
+            case
+                when not coalesce(consents.is_granted, false) then consents.updated_at
+            end
+        ) as refused_at,
+        max(
+            case
+                when coalesce(consents.is_granted, false) then 0
+                when consents.updated_at is null then 1
                 else 0
             end
         ) as refusals_without_time
-    from {{ ref('stg_consents') }}
+    from {{ ref('stg_consents') }} as consents
+    cross join knowledge
     where
-        user_id is not null
-        and channel in ('{{ needed | join("', '") | lower }}')
+        consents.user_id is not null
+        and consents.channel in ('{{ needed | join("', '") | lower }}')
     group by 1, 2
 
 ),
@@ -43,7 +63,10 @@ judged as (
         answers.channel,
         answers.refusals_without_time = 0
         and answers.granted_at is not null
-        and coalesce(answers.granted_at > answers.refused_at, true) as is_granted
+        and (
+            answers.refused_at is null
+            or coalesce(answers.known_grant_at > answers.refused_at, false)
+        ) as is_granted
     from answers
     left join identities
         on answers.user_id = identities.identifier
