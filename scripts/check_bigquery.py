@@ -47,7 +47,7 @@ from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud.bigquery import Row, SchemaField, Table
 from googlesql import GoogleSql, Node, Resolved, SqlError, type_name, type_pb2
 from load_input import CONTRACT
-from query_plans import columns_of, conditions, function_name, referenced
+from query_plans import Plan, columns_of, conditions, function_name, referenced
 from report_panels import PRICED, READS, UNPRICED, marts_of
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -192,6 +192,8 @@ BOUNDED = {
     "int_overlay__decisions",
 }
 MAXIMUM_CLUSTER_COLUMNS = 4
+# Far below where BigQuery's planner gives up; it names no number.
+MAXIMUM_SCANS, MAXIMUM_NODES = 40, 15_000
 
 # What builds on itself, whose second statement differs from its first.
 AGAIN = (
@@ -288,8 +290,19 @@ def is_planned(join: Node) -> bool:
     return not any(referenced(part) for part in parts)
 
 
-def cost_faults(statement: Node) -> Iterator[str]:
-    """Joins and windows whose work is more than their input, or in one worker."""
+def cost_faults(statement: Node, views: dict[str, Resolved]) -> Iterator[str]:
+    """Joins and windows whose work is more than their input, or in one worker.
+
+    And what BigQuery computes anew: a CTE for each reader, a column for each use.
+    """
+    plan = Plan(statement, views, lambda name: name.rsplit(".", 1)[-1] not in BOUNDED)
+    if plan.scans > MAXIMUM_SCANS:
+        yield f"tables that grow are scanned {plan.scans} times: {MAXIMUM_SCANS} at most"
+    if plan.nodes > MAXIMUM_NODES:
+        yield (
+            f"an expression of {plan.nodes:,} nodes when what it reads is written out: "
+            f"{MAXIMUM_NODES:,} at most"
+        )
     nodes = list(statement.walk())
     entries = {
         node.get("with_query_name")[0].decode(): node.get("with_subquery")[0]
@@ -431,7 +444,7 @@ class Warehouse:
             if not unique_id.startswith(("operation.", "unit_test.")):
                 # Variants share most statements.
                 if resolved.costs is None:
-                    resolved.costs = list(cost_faults(statement))
+                    resolved.costs = list(cost_faults(statement, self.views))
                 sentences += resolved.costs
         if kind in ("CreateTableAsSelectStmt", "CreateViewStmt"):
             columns = defined_columns(statement) or dict(resolved.columns)
