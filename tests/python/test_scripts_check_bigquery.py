@@ -409,7 +409,7 @@ def daily(warehouse):
     ("model", "table"),
     [
         (RESOLVED, "clv_staging.stg_transactions"),
-        ("int_refunds__matched", "clv_intermediate.int_transactions__resolved"),
+        ("int_refunds__moves", "clv_intermediate.int_transactions__resolved"),
         (DAYS, "clv_intermediate.int_transactions__resolved"),
         (DAYS, "clv_intermediate.int_refunds__matched"),
         ("int_purchases__to_date", "clv_intermediate.int_purchase_days"),
