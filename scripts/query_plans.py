@@ -129,7 +129,8 @@ class Plan:
 
     Attributes:
         reads: table → its scans, views expanded.
-        nodes: nodes of the largest expression, columns and CTEs written out.
+        nodes: nodes of the largest expression, columns and CTEs written out, also where
+            a subquery takes them from the row around it; a view's column is one.
         scans: how often a table that grows is scanned, CTEs computed anew each time.
     """
 
@@ -153,6 +154,8 @@ class Plan:
         self.need(query[0], needed, [])
         self.counts: dict[str, int] = {}
         self.sizes: dict[str, list[int]] = {}
+        self.outer: dict[int, int] = {}
+        self.computed = 0
         self.size(query[0])
         return self.count(query[0])
 
@@ -317,10 +320,19 @@ class Plan:
             found = 1
             for child in expression.children():
                 if is_scan(child):
-                    found += sum(self.size(child).values())
+                    found += self.subquery(child, sizes)
                 else:
                     found += self.length(child, sizes)
         self.nodes = max(self.nodes, found)
+        return found
+
+    def subquery(self, scan: Node, sizes: dict[int, int]) -> int:
+        """Return the nodes of all that a subquery of such a row computes."""
+        before = self.outer, self.computed
+        self.outer, self.computed = self.outer | sizes, 0
+        self.size(scan)
+        found = self.computed
+        self.outer, self.computed = before
         return found
 
     def size(self, scan: Node) -> dict[int, int]:
@@ -343,7 +355,7 @@ class Plan:
             return sizes
         if scan.name == "WithScan":
             return self.size(scan.get("query")[0])
-        below: dict[int, int] = {}
+        below = dict(self.outer)
         for each in scans_below(scan):
             below |= self.size(each)
         made = {}
@@ -351,12 +363,13 @@ class Plan:
             for each in scan.get(field) if scan.name.endswith("Scan") else []:
                 if each.name == "ComputedColumn":
                     length = self.length(each.get("expr")[0], below)
+                    self.computed += length
                     # A group is computed before what reads it.
                     grouped = scan.name == "AggregateScan"
                     made[column_id(each.get("column")[0])] = 1 if grouped else length
-        for field in ("filter_expr", "join_expr"):
-            for each in scan.get(field):
-                self.length(each, below)
+        for field in ("filter_expr", "join_expr", "array_expr"):
+            for each in scan.get(field) if scan.name.endswith("Scan") else []:
+                self.computed += self.length(each, below)
         return made if scan.name == "AggregateScan" else below | made
 
 

@@ -5,3 +5,15 @@
     {{- '\nunion all\n' if not loop.last }}
     {%- endfor %}
 {%- endmacro %}
+
+{#
+    What a row of horizon_rows() has in columns named <column>_<horizon>d<suffix>. Horizons as rows read
+    a table once; a union of a query for each horizon would read it once for each.
+#}
+{% macro of_horizon(column, suffix='') -%}
+    case horizons.horizon_days
+        {%- for horizon in shaped('clv_horizons') %}
+        when {{ horizon }} then {{ column }}_{{ horizon }}d{{ suffix }}
+        {%- endfor %}
+    end
+{%- endmacro %}

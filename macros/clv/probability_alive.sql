@@ -18,24 +18,24 @@
     leaving_span, ends where (alpha + u) ^ -(r + x) has fallen by 24 e-folds. Error of P(alive) for
     x up to 500 and T up to 3,000 days: below 2e-10 (tests/python/test_probability_alive.py).
 
-    All three are compiled, whatever the recipe: a registered version may be of another model.
-    Pareto/NBD needs the columns leaving_from and leaving_span beside the others. The argument is the
-    name of x where it is another one.
+    Pareto/NBD is compiled where with_paretonbd says so: its integral is by far the longest. It needs the
+    columns leaving_from and leaving_span beside the others. frequency is the name of x where it is another.
 #}
-{% macro probability_alive(frequency='frequency') -%}
+{% macro probability_alive(frequency='frequency', with_paretonbd=true) -%}
     case
         when purchase_model = 'bgnbd' and {{ frequency }} = 0 then 1.0
         when purchase_model = 'bgnbd'
             then {{ staying('ln(a / (b + ' ~ frequency ~ ' - 1))', frequency) | indent(12) }}
         when purchase_model = 'mbgnbd'
             then {{ staying('ln(a / (b + ' ~ frequency ~ '))', frequency) | indent(12) }}
+        {%- if with_paretonbd %}
         when purchase_model = 'paretonbd'
             then 1.0 / (
-                1.0 + s * leaving_span * (
-                    {%- for node, weight in legendre_nodes() %}
-                    {%- set reached = 'leaving_from * exp(' ~ node ~ ' * leaving_span)' %}
-                    {%- set beyond = reached ~ ' - least(alpha, beta)' %}
-                    {{ '+ ' if not loop.first }}{{ weight }} * {{ reached }}
+                1.0 + s * leaving_span
+                * {% call(node, weight) sum_of(['node', 'weight'], legendre_nodes()) -%}
+                    {%- set reached = 'leaving_from * exp(' ~ node ~ ' * leaving_span)' -%}
+                    {%- set beyond = reached ~ ' - least(alpha, beta)' -%}
+                    {{ weight }} * {{ reached }}
                     / (beta + {{ beyond }}) * exp(
                         least(
                             600.0,
@@ -43,11 +43,37 @@
                             + s * ln((beta + age_time) / (beta + {{ beyond }}))
                         )
                     )
-                    {%- endfor %}
-                )
+                {%- endcall %}
             )
+        {%- endif %}
     end
 {%- endmacro %}
+
+{#
+    Whether a model version of this run can be of Pareto/NBD: its recipe, a challenger, or one that is
+    registered, of whatever log. Where nobody may ask the warehouse, it can.
+#}
+{% macro has_paretonbd() %}
+    {%- set recipe = var('clv_purchase_model') -%}
+    {%- set fitted = recipe.values() | list if recipe is mapping else [recipe] -%}
+    {%- if 'paretonbd' in fitted + shaped('clv_challenger_models') -%}
+        {%- do return(true) -%}
+    {%- endif -%}
+    {%- if not execute or flags.WHICH not in ['build', 'run', 'test'] -%}
+        {%- do return(true) -%}
+    {%- endif -%}
+    {%- set registry = api.Relation.create(
+        database=target.database, schema=target.schema ~ '_state',
+        identifier='registry_parameters'
+    ) -%}
+    {%- if not columns_there(registry) -%}
+        {%- do return(false) -%}
+    {%- endif -%}
+    {%- set found = run_query(
+        'select count(*) from ' ~ registry ~ " where purchase_model = 'paretonbd'"
+    ) -%}
+    {%- do return(found[0][0] > 0) -%}
+{% endmacro %}
 
 {# 1 / (1 + odds) where she can only have left after her last purchase. #}
 {% macro staying(log_chance, frequency) -%}

@@ -106,7 +106,7 @@ alive as (
 
     select
         *,
-        {{ probability_alive('repeats') | indent(8) }} as probability_alive,
+        {{ probability_alive('repeats', has_paretonbd()) | indent(8) }} as probability_alive,
         p * (gamma + (repeats + 1) * value) / (p * (repeats + 1) + q - 1)
             as expected_value
     from spanned

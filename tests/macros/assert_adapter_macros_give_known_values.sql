@@ -11,6 +11,9 @@
     ('America/Sao_Paulo', '2019-02-17', '2019-02-17 03:00:00'),
     ('Asia/Beirut', '2023-03-26', '2023-03-25 22:00:00'),
 ] %}
+{%- set sum_of_products -%}
+    {% call(one, other) sum_of(['one', 'other'], [(1, 2), (3, 4)]) %}{{ one }} * {{ other }}{% endcall %}
+{%- endset %}
 {%- set cases = [
     ('add_days over a leap day', add_days(day, 2), "cast('2024-03-01' as date)"),
     ('add_days backwards', add_days(day, -59), "cast('2023-12-31' as date)"),
@@ -91,6 +94,10 @@
         ) ~ ") as counted)", '48'
     ),
     ('array_at counts from 0', array_at('[10, 20, 30]', 1), '20'),
+    ('count_up_to counts equals', count_up_to('[10, 20, 20, 30]', '20'), '3'),
+    ('count_up_to of less than all', count_up_to('[10, 20]', '9'), '0'),
+    ('count_up_to of null', count_up_to('[10, 20]', 'cast(null as ' ~ type_integer() ~ ')'), '0'),
+    ('sum_of', sum_of_products, '14'),
     ('safe_cast_to of nonsense', "coalesce(" ~ safe_cast_to("'abc'", 'date') ~ ", " ~ day ~ ")", day),
     (
         'safe_cast_to of a number', safe_cast_to("'12.5'", type_double()), '12.5'

@@ -11,7 +11,8 @@ pytestmark = pytest.mark.slow
 FULL, DAILY = "2024-05-20", "2024-06-02"
 VARS = {"clv_refund_days": 60, "clv_lookback_days": 28}
 HISTORY = [
-    *("int_as_of", "int_cutoffs", "int_transactions__resolved", "int_refunds__matched"),
+    *("int_as_of", "int_cutoffs", "int_transactions__resolved"),
+    *("int_refunds__moves", "int_refunds__aimed", "int_refunds__matched"),
     *("int_purchase_days", "int_purchases__to_date", "int_customers__profiled"),
     *("int_histories__observed", "customers", "transactions"),
 ]

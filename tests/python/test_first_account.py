@@ -263,10 +263,11 @@ def test_the_workflow_gives_every_variable_that_is_not_set_a_value():
 
 
 def test_the_export_has_the_defaults_of_the_profile_and_labels_its_jobs(monkeypatch):
-    monkeypatch.setattr(export_warehouse, "google_credentials", AnonymousCredentials)
+    login = "dbt.adapters.bigquery.credentials.create_google_credentials"
+    monkeypatch.setattr(login, lambda _: AnonymousCredentials())
     monkeypatch.setenv("CLV_BIGQUERY_PROJECT", "shop")
     monkeypatch.setenv("CLV_BIGQUERY_LOCATION", "")
-    client = export_warehouse.BigQuery(emulator=False).client
+    client = export_warehouse.BigQuery("bigquery").client
     assert client.location == "EU"
     assert client.default_query_job_config.labels == {"node_id": "export_segments"}
 

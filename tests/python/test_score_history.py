@@ -4,6 +4,11 @@ import pytest
 from test_builds import Build
 
 MODELS = {"default": "bgnbd", "web": "mbgnbd", "store": "paretonbd"}
+SETTINGS = {
+    "clv_strata": ["first_channel"],
+    "clv_min_stratum_customers": 500,
+    "clv_backtest_days": [],
+}
 
 
 @pytest.fixture(scope="module")
@@ -14,11 +19,7 @@ def built(log, tmp_path_factory):
     log = log.assign(channel=month.map({1: "web", 2: "store", 3: "fax"}))
     build = Build(tmp_path_factory.mktemp("history")).load(transactions=log)
     build.build(
-        *("--select", "+customer_lifetime_value"),
-        clv_strata=["first_channel"],
-        clv_min_stratum_customers=500,
-        clv_purchase_model=MODELS,
-        clv_backtest_days=[],
+        *("--select", "+customer_lifetime_value"), clv_purchase_model=MODELS, **SETTINGS
     )
     return build
 
@@ -97,3 +98,11 @@ def test_a_history_that_cannot_be_is_answered_with_nulls(built, history):
     assert len(found) == 3 * 4
     numbers = ["probability_alive", "expected_purchases", "expected_value", "clv"]
     assert found[numbers].isna().all(axis=None)
+
+
+def test_a_registered_version_of_another_model_than_the_recipe_is_scored(built):
+    """Last, for it builds the mart and the function anew."""
+    built.build("--select", "customer_lifetime_value", **SETTINGS)
+    found = built.read("from clv.score_history(2, 100, 200, 10.0)")
+    assert set(found["stratum"]) == set(MODELS) - {"default"} | {"fax"}
+    assert found["probability_alive"].between(0, 1).all()

@@ -406,6 +406,40 @@ def test_a_function_reads_its_own_dataset_alone(warehouse):
     assert "clv_state.registry_parameters, of another dataset" in str(fault)
 
 
+def reads_of_one_cte(times):
+    """Return a statement that reads a CTE over a table that grows so many times."""
+    reads = " union all ".join(["select customer_id from few"] * times)
+    table = "`example-project`.`clv_intermediate`.`int_purchase_days`"
+    return f"with few as (select customer_id from {table}) {reads}"
+
+
+def tripled(times, last="number"):
+    """Return a statement whose column uses that of the CTE before three times over."""
+    table = f"`example-project`.`clv_intermediate`.`{OBSERVED}`"
+    steps = [f"step_0 as (select frequency as number from {table})"] + [
+        f"step_{n} as (select number + number * number as number from step_{n - 1})"
+        for n in range(1, times + 1)
+    ]
+    return f"with {', '.join(steps)} select {last} as number from step_{times}"
+
+
+IN_A_SUBQUERY = "(select sum(number * one) from unnest([1, 2]) as one where number > 0)"
+
+
+@pytest.mark.parametrize(
+    ("sound", "planted", "sentence"),
+    [
+        (reads_of_one_cte(40), reads_of_one_cte(41), "are scanned 41 times"),
+        (tripled(7), tripled(8), "an expression of 32,801 nodes"),
+        (tripled(7), tripled(7, IN_A_SUBQUERY), "an expression of 32,812 nodes"),
+    ],
+)
+def test_what_bigquery_computes_anew_is_counted(warehouse, sound, planted, sentence):
+    assert faults_of(warehouse, MART, sound) == []
+    [fault] = faults_of(warehouse, MART, planted)
+    assert sentence in str(fault)
+
+
 @pytest.fixture
 def daily(warehouse):
     """Return the warehouse, as if its statements were those of a daily run."""
@@ -418,7 +452,7 @@ def daily(warehouse):
     ("model", "table"),
     [
         (RESOLVED, "clv_staging.stg_transactions"),
-        ("int_refunds__matched", "clv_intermediate.int_transactions__resolved"),
+        ("int_refunds__moves", "clv_intermediate.int_transactions__resolved"),
         (DAYS, "clv_intermediate.int_transactions__resolved"),
         (DAYS, "clv_intermediate.int_refunds__matched"),
         ("int_purchases__to_date", "clv_intermediate.int_purchase_days"),

@@ -2,13 +2,13 @@
 -- of what was predicted and of what came: all that the metrics of model_backtest need
 -- Method overlay is the overlay everywhere, overlay_gated what the gate would have published then.
 -- Bins bound the rows, and whatever is ranked is ranked by them: no worker sorts customers.
-{%- set horizons = shaped('clv_horizons') %}
 {%- set naive_methods = ['last_horizon', 'mean', 'rfm_cell_mean'] %}
 {%- set overlay_methods = {
     'overlay': 'overlay.overlay_value',
     'overlay_gated': 'case when overlay.is_overlay then overlay.overlay_value '
         ~ 'else overlay.baseline_value end',
 } if var('clv_overlay') else {} %}
+{%- set other_methods = naive_methods + overlay_methods | list %}
 {%- set pinball_levels = {'p10': 0.1, 'p50': 0.5, 'p90': 0.9} %}
 -- The recipe and its challengers, not the champion, whom the gate compares.
 with recipes as (
@@ -45,24 +45,29 @@ naive as (
 
 ),
 
+horizons as (
+
+    {{ horizon_rows() | indent(4) }}
+
+),
+
 matured as (
 
-    {% for horizon in horizons -%}
     select
         outcomes.customer_id,
         predictions.model_version,
         predictions.is_recipe,
         predictions.stratum,
         predictions.frequency_class,
-        {{ horizon }} as horizon_days,
-        cast(outcomes.value_{{ horizon }}d as {{ type_double() }}) as realised,
-        predictions.expected_purchases_{{ horizon }}d * predictions.expected_value
-            as expected,
+        horizons.horizon_days,
+        cast(
+            {{ of_horizon('outcomes.value') | indent(12) }} as {{ type_double() }}
+        ) as realised,
+        {{ of_horizon('predictions.expected_purchases') | indent(8) }}
+        * predictions.expected_value as expected,
+        {{ of_horizon('predictions.clv') | indent(8) }} as clv,
         {%- for level in pinball_levels %}
-        -- Undiscounted, as what came is.
-        predictions.clv_{{ horizon }}d_{{ level }} / predictions.clv_{{ horizon }}d
-        * predictions.expected_purchases_{{ horizon }}d * predictions.expected_value
-            as {{ level }},
+        {{ of_horizon('predictions.clv', '_' ~ level) | indent(8) }} as clv_{{ level }},
         {%- endfor %}
         outcomes.cutoff_date
     from outcomes
@@ -70,9 +75,7 @@ matured as (
         on
             outcomes.customer_id = predictions.customer_id
             and outcomes.cutoff_date = predictions.cutoff_date
-    where outcomes.value_{{ horizon }}d is not null
-    {{- '\n\n    union all\n\n    ' if not loop.last }}
-    {%- endfor %}
+    cross join horizons
 
 ),
 
@@ -111,50 +114,52 @@ joined as (
             and matured.cutoff_date = overlay.cutoff_date
             and matured.horizon_days = {{ var('clv_overlay_horizon_days') }}
     {%- endif %}
+    where matured.realised is not null
 
 ),
 
+methods as (
+
+    select 'model' as method
+    {%- for method in other_methods %}
+    union all
+    select '{{ method }}' as method
+    {%- endfor %}
+
+),
+
+-- The model versions, and beside the recipe the other methods.
 compared as (
 
     select
-        model_version as method,
-        is_recipe,
-        expected as predicted,
-        {%- for level, tau in pinball_levels.items() %}
         case
-            when realised >= {{ level }} then {{ tau }} * (realised - {{ level }})
-            else {{ 1 - tau }} * ({{ level }} - realised)
-        end as pinball_{{ level }},
-        {%- endfor %}
-        cutoff_date,
-        horizon_days,
-        stratum,
-        frequency_class,
-        rfm_segment,
-        realised,
-        model_error
-    from joined
-    {%- for method in naive_methods + overlay_methods | list %}
-
-    union all
-
-    select
-        '{{ method }}' as method,
-        false as is_recipe,
-        {{ method }} as predicted,
+            when methods.method = 'model' then joined.model_version
+            else methods.method
+        end as method,
+        joined.is_recipe and methods.method = 'model' as is_recipe,
+        case methods.method
+            when 'model' then joined.expected
+            {%- for method in other_methods %}
+            when '{{ method }}' then joined.{{ method }}
+            {%- endfor %}
+        end as predicted,
         {%- for level in pinball_levels %}
-        cast(null as {{ type_double() }}) as pinball_{{ level }},
+        -- Undiscounted, as what came is.
+        case
+            when methods.method = 'model'
+                then joined.clv_{{ level }} / joined.clv * joined.expected
+        end as {{ level }},
         {%- endfor %}
-        cutoff_date,
-        horizon_days,
-        stratum,
-        frequency_class,
-        rfm_segment,
-        realised,
-        model_error
+        joined.cutoff_date,
+        joined.horizon_days,
+        joined.stratum,
+        joined.frequency_class,
+        joined.rfm_segment,
+        joined.realised,
+        joined.model_error
     from joined
-    where {{ method }} is not null and is_recipe
-    {%- endfor %}
+    cross join methods
+    where methods.method = 'model' or joined.is_recipe
 
 ),
 
@@ -162,12 +167,19 @@ losses as (
 
     select
         *,
+        {%- for level, tau in pinball_levels.items() %}
+        case
+            when realised >= {{ level }} then {{ tau }} * (realised - {{ level }})
+            else {{ 1 - tau }} * ({{ level }} - realised)
+        end as pinball_{{ level }},
+        {%- endfor %}
         abs(realised - predicted) as absolute_error,
         (realised - predicted) * (realised - predicted) as squared_error,
         abs(realised - predicted) - abs(model_error) as absolute_excess,
         (realised - predicted) * (realised - predicted) - model_error * model_error
             as squared_excess
     from compared
+    where predicted is not null
 
 )
 

@@ -93,7 +93,8 @@ alive as (
         frequency,
         age_days,
         cutoff_date,
-        {{ probability_alive() | indent(8) }} as probability_alive,
+        {{ probability_alive(with_paretonbd=has_paretonbd()) | indent(8) }}
+            as probability_alive,
         spend_scale,
         -- Posterior mean of the value of one purchase day (Fader & Hardie 2013, note 025).
         p * spend_scale / (p * purchase_days + q - 1) as expected_value

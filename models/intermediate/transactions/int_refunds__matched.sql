@@ -1,309 +1,29 @@
 -- grain: one row per refund and purchase day that it reduces, and one for what finds none
--- An order is a stack, and so are a customer's days: a sale lays its amount on top, a refund takes from
--- the top, or from its order's day down. Reach only moves on with the calendar, so that what is out of
--- reach once stays so: all is taken as if there were no reach, and what comes from beyond it is dropped.
+-- A customer's days are a stack, as an order is (int_refunds__aimed): a refund takes from the day that it
+-- is aimed at, and down. Reach only moves on with the calendar, so that what is out of reach once stays
+-- so: all is taken as if there were no reach, and what comes from beyond it is dropped.
 {{ config(**replace_months('refund_date', daily_window().lines_from)) }}
-{%- set is_priced = var('clv_value') != 'none' %}
-{#- What a refund can have come from: not later than it, nor more than clv_refund_days earlier. #}
-{%- set within_reach -%}
-    bought.purchase_date <= refunds.refund_date
-            and bought.purchase_date
-            >= {{ add_days('refunds.refund_date', -var('clv_refund_days')) }}
-{%- endset %}
 {%- set so_far = 'rows between unbounded preceding and current row' %}
-with refunds as (
-
-    select
-        {{ surrogate_key(['customer_id', 'order_id', 'transaction_date']) }}
-            as refund_id,
-        customer_id,
-        order_id,
-        transaction_date as refund_date,
-        sum(line_count) as line_count,
-        -sum(revenue_amount) as revenue_amount,
-        -sum(margin_amount) as margin_amount,
-        -- What is compared: revenue, or lines where nothing has an amount.
-        {{ 'coalesce(-sum(revenue_amount), 0)' if is_priced else 'sum(line_count)' }}
-            as weight
-    from {{ ref('int_transactions__resolved') }}
-    where is_counted and is_refund
-    {%- if is_daily() %}
-        and {{ since('transaction_date', daily_window().reach_from) }}
-    {%- endif %}
-    group by 1, 2, 3, 4
-
-),
-
-refunded_customers as (
-
-    select distinct customer_id
-    from refunds
-
-),
-
--- Who took nothing back is left out early.
-bought as (
-
-    select
-        lines.customer_id,
-        lines.order_id,
-        lines.transaction_date as purchase_date,
-        {{ 'coalesce(sum(lines.revenue_amount), 0)' if is_priced
-            else 'sum(lines.line_count)' }} as weight
-    from {{ ref('int_transactions__resolved') }} as lines
-    inner join refunded_customers
-        on lines.customer_id = refunded_customers.customer_id
-    where lines.is_counted and not lines.is_refund
-    {%- if is_daily() %}
-        and {{ since('lines.transaction_date', daily_window().reach_from) }}
-    {%- endif %}
-    group by 1, 2, 3
-
-),
-
-orders as (
-
-    select
-        customer_id,
-        order_id,
-        min(purchase_date) as first_purchase_date
-    from bought
-    where order_id is not null
-    group by 1, 2
-
-    union all
-
-    select
-        settled.customer_id,
-        settled.order_id,
-        settled.first_purchase_date
-    from {{ ref('int_orders__settled') }} as settled
-    inner join refunded_customers
-        on settled.customer_id = refunded_customers.customer_id
-
-),
-
--- Refunds that name an order which the log had by their day, however old.
-known as (
-
-    select refunds.refund_id
-    from refunds
-    inner join orders
-        on
-            refunds.customer_id = orders.customer_id
-            and refunds.order_id = orders.order_id
-            and refunds.refund_date >= orders.first_purchase_date
-    group by 1
-
-),
-
-judged as (
-
-    select
-        refunds.*,
-        known.refund_id is not null as is_known
-    from refunds
-    left join known
-        on refunds.refund_id = known.refund_id
-
-),
-
--- The day that a refund is of: its order's latest within reach, or the customer's.
-homes as (
-
-    select
-        refunds.refund_id,
-        max(bought.purchase_date) as purchase_date
-    from judged as refunds
-    inner join bought
-        on
-            refunds.customer_id = bought.customer_id
-            and {{ within_reach }}
-    where not refunds.is_known or refunds.order_id = bought.order_id
-    group by 1
-
-),
-
--- First the order. What is left of it after each day: a balance that cannot be less than nothing.
-order_moves as (
-
-    select
-        refunds.customer_id,
-        refunds.order_id,
-        bought.purchase_date as moved_date,
-        max(bought.weight) as sold,
-        0 as taken
-    from judged as refunds
-    inner join bought
-        on
-            refunds.customer_id = bought.customer_id
-            and refunds.order_id = bought.order_id
-    where refunds.is_known
-    group by 1, 2, 3
-
-    union all
-
-    select
-        customer_id,
-        order_id,
-        refund_date as moved_date,
-        0 as sold,
-        weight as taken
-    from judged
-    where is_known
-
-),
-
-order_days as (
-
-    select
-        customer_id,
-        order_id,
-        moved_date,
-        sum(sold) as sold,
-        sum(taken) as taken
-    from order_moves
-    group by 1, 2, 3
-
-),
-
-order_balances as (
-
-    select
-        *,
-        sum(sold - taken) over (
-            partition by customer_id, order_id
-            order by moved_date
-            {{ so_far }}
-        ) as balance
-    from order_days
-
-),
-
-order_stacks as (
-
-    select
-        customer_id,
-        order_id,
-        moved_date as purchase_date,
-        moved_date as refund_date,
-        sold,
-        taken,
-        balance - least(
-            min(balance) over (
-                partition by customer_id, order_id
-                order by moved_date
-                {{ so_far }}
-            ), 0
-        ) as remaining
-    from order_balances
-
-),
-
-order_sales as (
-
-    select
-        *,
-        -- What lies under this day's sale.
-        coalesce(
-            lag(remaining) over (
-                partition by customer_id, order_id
-                order by purchase_date
-            ), 0
-        ) as below
-    from order_stacks
-
-),
-
--- A day's part of the order is what the stack has not fallen below since.
-order_parts as (
-
-    select
-        bought.customer_id,
-        bought.order_id,
-        bought.purchase_date,
-        refunds.refund_date,
-        bought.sold,
-        greatest(
-            least(
-                min(refunds.remaining) over (
-                    partition by
-                        bought.customer_id, bought.order_id, bought.purchase_date
-                    order by refunds.refund_date
-                    {{ so_far }}
-                ) - bought.below,
-                bought.sold
-            ), 0
-        ) as remaining
-    from order_sales as bought
-    inner join order_stacks as refunds
-        on
-            bought.customer_id = refunds.customer_id
-            and bought.order_id = refunds.order_id
-            and {{ within_reach }}
-    where bought.sold > 0 and refunds.taken > 0
-
-),
-
-order_pieces as (
-
-    select
-        *,
-        coalesce(
-            lag(remaining) over (
-                partition by customer_id, order_id, purchase_date
-                order by refund_date
-            ), sold
-        ) - remaining as weight
-    from order_parts
-
-),
-
-own as (
-
-    select
-        refunds.refund_id,
-        order_pieces.purchase_date,
-        order_pieces.weight,
-        order_pieces.remaining = 0 as completes_refund
-    from order_pieces
-    inner join judged as refunds
-        on
-            order_pieces.customer_id = refunds.customer_id
-            and order_pieces.order_id = refunds.order_id
-            and order_pieces.refund_date = refunds.refund_date
-    where order_pieces.weight > 0
-
-),
-
-own_sums as (
-
-    select
-        refund_id,
-        sum(weight) as weight
-    from own
-    group by 1
-
-),
-
-aimed_parts as (
+with moves as (
 
     select *
-    from own
+    from {{ ref('int_refunds__moves') }}
 
-    union all
+),
+
+refunds as (
 
     select
-        homes.refund_id,
-        homes.purchase_date,
-        judged.weight - coalesce(own_sums.weight, 0) as weight,
-        false as completes_refund
-    from homes
-    inner join judged
-        on homes.refund_id = judged.refund_id
-    left join own_sums
-        on homes.refund_id = own_sums.refund_id
-    where own_sums.refund_id is null or judged.weight > own_sums.weight
+        {{ surrogate_key(['customer_id', 'order_id', 'moved_date']) }} as refund_id,
+        customer_id,
+        order_id,
+        moved_date as refund_date,
+        line_count,
+        revenue_amount,
+        margin_amount,
+        taken as weight
+    from moves
+    where taken is not null
 
 ),
 
@@ -311,17 +31,15 @@ aimed_parts as (
 aimed as (
 
     select
-        judged.refund_id,
-        judged.customer_id,
-        judged.refund_date,
-        judged.is_known,
-        aimed_parts.purchase_date,
-        sum(aimed_parts.weight) as weight,
-        max(case when aimed_parts.completes_refund then 1 else 0 end) as completed
-    from aimed_parts
-    inner join judged
-        on aimed_parts.refund_id = judged.refund_id
-    group by 1, 2, 3, 4, 5
+        {{ surrogate_key(['customer_id', 'order_id', 'refund_date']) }} as refund_id,
+        customer_id,
+        refund_date,
+        is_known,
+        purchase_date,
+        weight,
+        case when completes_refund then 1 else 0 end as completed,
+        is_overdrawn
+    from {{ ref('int_refunds__aimed') }}
 
 ),
 
@@ -329,45 +47,19 @@ days as (
 
     select
         customer_id,
-        purchase_date,
-        sum(weight) as sold
-    from bought
+        moved_date as purchase_date,
+        sum(sold) as sold
+    from moves
+    where sold is not null
     group by 1, 2
-
-),
-
-aimed_days as (
-
-    select
-        customer_id,
-        purchase_date,
-        sum(weight) as weight
-    from aimed
-    group by 1, 2
-
-),
-
--- Only these have a refund of more than its day.
-overdrawn_customers as (
-
-    select aimed_days.customer_id
-    from aimed_days
-    inner join days
-        on
-            aimed_days.customer_id = days.customer_id
-            and aimed_days.purchase_date = days.purchase_date
-    where aimed_days.weight > days.sold
-    group by 1
 
 ),
 
 overdrawn as (
 
-    select aimed.*
+    select *
     from aimed
-    inner join overdrawn_customers
-        on aimed.customer_id = overdrawn_customers.customer_id
-    where aimed.weight > 0
+    where is_overdrawn and weight > 0
 
 ),
 
@@ -409,7 +101,9 @@ lacking as (
     inner join days as bought
         on
             refunds.customer_id = bought.customer_id
-            and {{ within_reach }}
+            and refunds.refund_date >= bought.purchase_date
+            and {{ add_days('refunds.refund_date', -var('clv_refund_days')) }}
+            <= bought.purchase_date
     left join refund_days
         on
             refunds.customer_id = refund_days.customer_id
@@ -530,14 +224,12 @@ pieces as (
     union all
 
     select
-        aimed.refund_id,
-        aimed.purchase_date,
-        aimed.weight,
-        aimed.completed
+        refund_id,
+        purchase_date,
+        weight,
+        completed
     from aimed
-    left join overdrawn_customers
-        on aimed.customer_id = overdrawn_customers.customer_id
-    where overdrawn_customers.customer_id is null or aimed.weight = 0
+    where not is_overdrawn or weight = 0
 
 ),
 

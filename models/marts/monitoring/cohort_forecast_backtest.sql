@@ -5,26 +5,30 @@
 {%- set methods = forecast_methods() %}
 {%- set levels = {
     'total': "'all'",
-    'region': 'region',
-    'country': 'country',
-    'cohort': 'cast(cohort_month as ' ~ type_text() ~ ')',
+    'region': 'cohorts.region',
+    'country': 'cohorts.country',
+    'cohort': 'cast(cohorts.cohort_month as ' ~ type_text() ~ ')',
     'cohort_country':
-        "concat(cast(cohort_month as " ~ type_text() ~ "), ' ', country)",
+        "concat(cast(cohorts.cohort_month as " ~ type_text() ~ "), ' ', cohorts.country)",
 } %}
-with outcomes as (
+with horizons as (
 
-    {% for horizon in shaped('clv_horizons') -%}
+    {{ horizon_rows() | indent(4) }}
+
+),
+
+outcomes as (
+
     select
-        cutoff_date,
-        cohort_month,
-        country,
-        {{ horizon }} as horizon_days,
-        sum(realised_value_{{ horizon }}d) as realised_value_amount
-    from {{ ref('int_cohorts__compressed') }}
-    where realised_value_{{ horizon }}d is not null
-    group by 1, 2, 3
-    {{- '\n\n    union all\n\n    ' if not loop.last }}
-    {%- endfor %}
+        compressed.cutoff_date,
+        compressed.cohort_month,
+        compressed.country,
+        horizons.horizon_days,
+        sum({{ of_horizon('compressed.realised_value') | indent(8) }})
+            as realised_value_amount
+    from {{ ref('int_cohorts__compressed') }} as compressed
+    cross join horizons
+    group by 1, 2, 3, 4
 
 ),
 
@@ -48,55 +52,96 @@ cohorts as (
             and forecasts.cohort_month = outcomes.cohort_month
             and forecasts.country = outcomes.country
             and forecasts.day = outcomes.horizon_days
+    where outcomes.realised_value_amount is not null
+
+),
+
+levels as (
+
+    {% for level in levels -%}
+    select
+        '{{ level }}' as group_level,
+        false as is_by_class
+
+    union all
+
+    {% endfor -%}
+    select
+        'cohort_country' as group_level,
+        true as is_by_class
 
 ),
 
 summed as (
 
-    {% for level, member in levels.items() -%}
-    {%- set by_class = ['age_class'] if level == 'cohort_country' else [] %}
-    {%- for age_class in ["'all'"] + by_class -%}
     select
-        '{{ level }}' as group_level,
-        {{ member }} as member,
-        {{ age_class }} as age_class,
-        cutoff_date,
-        horizon_days,
+        levels.group_level,
+        case levels.group_level
+            {%- for level, member in levels.items() %}
+            when '{{ level }}' then {{ member }}
+            {%- endfor %}
+        end as member,
+        case when levels.is_by_class then cohorts.age_class else 'all' end as age_class,
+        cohorts.cutoff_date,
+        cohorts.horizon_days,
         {%- for method in methods %}
-        sum({{ method }}) as {{ method }},
+        sum(cohorts.{{ method }}) as {{ method }},
         {%- endfor %}
-        sum(realised_value_amount) as realised_value_amount
+        sum(cohorts.realised_value_amount) as realised_value_amount
     from cohorts
-    {%- if level == 'region' %}
-    where region is not null
-    {%- endif %}
+    cross join levels
+    where levels.group_level != 'region' or cohorts.region is not null
     group by 1, 2, 3, 4, 5
-    {{- '\n\n    union all\n\n    ' if not loop.last }}
-    {%- endfor %}
+
+),
+
+methods as (
+
+    {% for method in methods -%}
+    select
+        '{{ method }}' as method,
+        {{ loop.index }} as preference
     {{- '\n\n    union all\n\n    ' if not loop.last }}
     {%- endfor %}
 
 ),
 
+forecasts as (
+
+    select
+        summed.cutoff_date,
+        summed.horizon_days,
+        summed.group_level,
+        summed.age_class,
+        methods.method,
+        methods.preference,
+        case methods.method
+            {%- for method in methods %}
+            when '{{ method }}' then summed.{{ method }}
+            {%- endfor %}
+        end as forecast_value,
+        summed.realised_value_amount
+    from summed
+    cross join methods
+
+),
+
 measured as (
 
-    {% for method in methods -%}
     select
         cutoff_date,
         horizon_days,
         group_level,
         age_class,
-        '{{ method }}' as method,
-        {{ loop.index }} as preference,
+        method,
+        preference,
         count(*) as members,
-        sum({{ method }}) as forecast_value,
+        sum(forecast_value) as forecast_value,
         sum(realised_value_amount) as realised_value_amount,
-        sum(abs({{ method }} - cast(realised_value_amount as {{ type_double() }})))
+        sum(abs(forecast_value - cast(realised_value_amount as {{ type_double() }})))
             as absolute_error
-    from summed
-    group by 1, 2, 3, 4
-    {{- '\n\n    union all\n\n    ' if not loop.last }}
-    {%- endfor %}
+    from forecasts
+    group by 1, 2, 3, 4, 5, 6
 
 ),
 

@@ -1,33 +1,60 @@
 -- grain: one row per cutoff, horizon, method and group of customers
 -- Ranks are those of 1 % wide bins, ties at their middle; deciles share a bin out evenly.
-{%- set groups = {
-    'all': "'all'", 'stratum': 'stratum', 'frequency_class': 'frequency_class',
-    'rfm_segment': 'rfm_segment',
-} %}
+{%- set groups = ['all', 'stratum', 'frequency_class', 'rfm_segment'] %}
 {%- set sums = [
     'absolute_error', 'squared_error', 'absolute_excess', 'absolute_excess_squared',
     'squared_excess', 'squared_excess_squared', 'pinball_p10', 'pinball_p50', 'pinball_p90',
 ] %}
 {%- set covered = ['coverage_50', 'coverage_80', 'coverage_90'] %}
-with summed as (
+with group_types as (
 
-    {% for group_type, group_value in groups.items() -%}
+    {% for group_type in groups -%}
+    select '{{ group_type }}' as group_type
+    {{- '\n    union all\n    ' if not loop.last }}
+    {%- endfor %}
+
+),
+
+cells as (
+
+    select
+        outcomes.*,
+        group_types.group_type
+    from {{ ref('int_backtest__binned') }} as outcomes
+    cross join group_types
+
+),
+
+grouped as (
+
+    select
+        *,
+        case group_type
+            when 'all' then 'all'
+            {%- for each in groups[1:] %}
+            when '{{ each }}' then {{ each }}
+            {%- endfor %}
+        end as group_value
+    from cells
+
+),
+
+summed as (
+
     select
         cutoff_date,
         horizon_days,
         method,
-        '{{ group_type }}' as group_type,
-        {{ group_value }} as group_value,
+        group_type,
+        group_value,
         {%- for each in sums %}
         sum({{ each }}) as {{ each }},
         {%- endfor %}
         cast(sum(customers) as {{ type_double() }}) as customers,
         sum(predicted) as predicted,
         sum(realised) as realised
-    from {{ ref('int_backtest__binned') }}
+    from grouped
     group by 1, 2, 3, 4, 5
-    {{- '\n\n    union all\n\n    ' if not loop.last }}
-    {%- endfor %}
 
 ),
 
@@ -45,27 +72,22 @@ totals as (
 
 binned as (
 
-    {% for group_type, group_value in groups.items() -%}
     select
         totals.group_key,
-        cells.predicted_bin,
-        cells.realised_bin,
-        sum(cells.customers) as customers,
-        sum(cells.predicted) as predicted,
-        sum(cells.realised) as realised
-    from {{ ref('int_backtest__binned') }} as cells
+        grouped.predicted_bin,
+        grouped.realised_bin,
+        sum(grouped.customers) as customers,
+        sum(grouped.predicted) as predicted,
+        sum(grouped.realised) as realised
+    from grouped
     inner join totals
         on
-            cells.cutoff_date = totals.cutoff_date
-            and cells.horizon_days = totals.horizon_days
-            and cells.method = totals.method
-            and totals.group_type = '{{ group_type }}'
-            {%- if group_type != 'all' %}
-            and cells.{{ group_value }} = totals.group_value
-            {%- endif %}
+            grouped.cutoff_date = totals.cutoff_date
+            and grouped.horizon_days = totals.horizon_days
+            and grouped.method = totals.method
+            and grouped.group_type = totals.group_type
+            and grouped.group_value = totals.group_value
     group by 1, 2, 3
-    {{- '\n\n    union all\n\n    ' if not loop.last }}
-    {%- endfor %}
 
 ),
 
@@ -209,6 +231,7 @@ placed as (
         pit.frequency_class,
         rfm.segment as rfm_segment,
         pit.model_version as method,
+        group_types.group_type,
         {%- for level, read in {'50': 'p25', '80': 'p10', '90': 'p05'}.items() %}
         case
             when abs(pit.pit - 0.5) < 0.5 - calibration.{{ read }}_read then 1.0
@@ -231,18 +254,23 @@ placed as (
         on
             pit.customer_id = rfm.customer_id
             and pit.cutoff_date = rfm.cutoff_date
+    cross join group_types
 
 ),
 
 covered as (
 
-    {% for group_type, group_value in groups.items() -%}
     select
         cutoff_date,
         horizon_days,
         method,
-        '{{ group_type }}' as group_type,
-        {{ group_value }} as group_value,
+        group_type,
+        case group_type
+            when 'all' then 'all'
+            {%- for each in groups[1:] %}
+            when '{{ each }}' then {{ each }}
+            {%- endfor %}
+        end as group_value,
         {%- for each in covered %}
         avg({{ each }}) as {{ each }},
         avg({{ each }}_raw) as {{ each }}_raw,
@@ -250,8 +278,6 @@ covered as (
         count(*) as places
     from placed
     group by 1, 2, 3, 4, 5
-    {{- '\n\n    union all\n\n    ' if not loop.last }}
-    {%- endfor %}
 
 )
 

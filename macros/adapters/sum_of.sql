@@ -1,0 +1,28 @@
+{#
+    The sum of a term over constant rows. `columns` are the names of their values; the term is the body of
+    a call block, which takes the values, or where the warehouse adds them up itself, their names. To
+    BigQuery the term is sent once: it writes columns out wherever they are used.
+    {% call(one, other) sum_of(['one', 'other'], [(1, 2), (3, 4)]) %}{{ one }} * {{ other }}{% endcall %} -> 14
+#}
+{% macro sum_of(columns, rows) -%}
+    {{ return(adapter.dispatch('sum_of', 'clv')(columns, rows, caller)) }}
+{%- endmacro %}
+
+{% macro default__sum_of(columns, rows, term) -%}
+    (
+        {%- for row in rows %}
+        {{ '+ ' if not loop.first }}{{ term(*row) }}
+        {%- endfor %}
+    )
+{%- endmacro %}
+
+{% macro bigquery__sum_of(columns, rows, term) -%}
+    (
+        select sum({{ term(*columns) }})
+        from unnest(array<struct<{{ columns | join(' float64, ') }} float64>>[
+            {%- for row in rows %}
+            ({{ row | join(', ') }}){{ ',' if not loop.last }}
+            {%- endfor %}
+        ])
+    )
+{%- endmacro %}
