@@ -1,6 +1,9 @@
 -- grain: one row per model version scored at the as-of date and check of its scores
 {%- set score =
     'expected_purchases_365d' if var('clv_value') == 'none' else 'clv_365d' %}
+{%- set measured_checks = [
+    'scored_share', 'invalid_scores', 'expected_to_trailing_30_days'
+] %}
 with cutoffs as (
 
     select *
@@ -222,16 +225,27 @@ shares as (
 
 ),
 
+compared as (
+
+    select
+        shares.model_version,
+        shares.share,
+        max(case when champion.model_version is not null then shares.share end) over (
+            partition by shares.tenth
+        ) as champions_share
+    from shares
+    left join champion
+        on shares.model_version = champion.model_version
+
+),
+
 moved as (
 
     select
-        theirs.model_version,
-        sum((theirs.share - ours.share) * ln(theirs.share / ours.share)) as score_psi
-    from shares as theirs
-    inner join shares as ours
-        on theirs.tenth = ours.tenth
-    inner join champion
-        on ours.model_version = champion.model_version
+        model_version,
+        sum((share - champions_share) * ln(share / champions_share)) as score_psi
+    from compared
+    where champions_share is not null
     group by 1
 
 ),
@@ -272,39 +286,39 @@ champions_ratio as (
 
 ),
 
+check_names as (
+
+    {% for name in measured_checks -%}
+    select '{{ name }}' as check_name
+    {{- '\n    union all\n    ' if not loop.last }}
+    {%- endfor %}
+
+),
+
 checks as (
 
     select
-        model_version,
-        'scored_share' as check_name,
-        scored_share as value,
-        scored_share >= 0.90 as is_passed
-    from measured
-
-    union all
-
-    select
-        model_version,
-        'invalid_scores' as check_name,
-        1.0 * invalid_scores as value,
-        invalid_scores = 0 as is_passed
-    from measured
-
-    union all
-
-    -- A month after a peak expects less than it: no harm when the champion says so too.
-    select
         measured.model_version,
-        'expected_to_trailing_30_days' as check_name,
-        measured.expected_to_trailing as value,
-        coalesce(
-            measured.expected_to_trailing between 0.75 and 1.33
-            or abs(ln(measured.expected_to_trailing))
-            <= abs(ln(champions_ratio.expected_to_trailing)) + 0.05,
-            measured.expected_to_trailing is null
-        ) as is_passed
+        check_names.check_name,
+        case check_names.check_name
+            when 'scored_share' then measured.scored_share
+            when 'invalid_scores' then 1.0 * measured.invalid_scores
+            else measured.expected_to_trailing
+        end as value,
+        case check_names.check_name
+            when 'scored_share' then measured.scored_share >= 0.90
+            when 'invalid_scores' then measured.invalid_scores = 0
+            -- A month after a peak expects less than it: no harm when the champion says so too.
+            else coalesce(
+                measured.expected_to_trailing between 0.75 and 1.33
+                or abs(ln(measured.expected_to_trailing))
+                <= abs(ln(champions_ratio.expected_to_trailing)) + 0.05,
+                measured.expected_to_trailing is null
+            )
+        end as is_passed
     from measured
     cross join champions_ratio
+    cross join check_names
 
     union all
 
