@@ -19,13 +19,20 @@ targets as (
 
 ),
 
+successes as (
+
+    select max(recorded_at) as built_at
+    from {{ source('clv_state', 'run_results') }}
+    where node = 'export_marketing_cloud__candidates' and status = 'success'
+
+),
+
 built as (
 
     select
         max(log_id) as log_id,
-        max(as_of_date) as as_of_date,
-        max(built_at) as built_at
-    from {{ ref('export_marketing_cloud__exclusions') }}
+        cast(max(as_of_date) as date) as as_of_date
+    from {{ ref('export_marketing_cloud__candidates') }}
 
 ),
 
@@ -49,17 +56,18 @@ facts as (
         targets.*,
         built.log_id,
         built.as_of_date,
-        built.built_at,
+        successes.built_at,
         last_runs.log_id as last_log_id,
         last_runs.as_of_date as last_as_of_date
     from targets
     cross join built
+    cross join successes
     left join last_runs
         on targets.target = last_runs.target
 
 ),
 
-judged as (
+said as (
 
     select
         target,
@@ -70,73 +78,80 @@ judged as (
             when check_name in (
                 'consents_are_lost', 'refusals_are_lost', 'statuses_are_lost'
             ) then 'accept_consents'
-            when check_name = 'statements_are_about_nobody' then 'accept_nobody'
+            when check_name = 'statements_are_about_nobody'
+                then 'accept_nobody'
         end as accepted_by,
-        sentence
+        sentence,
+        consent_users,
+        refusing_users,
+        suppressed_users
     from consent_checks
 
-    union all
+),
+
+checks as (
+
+    {% for check in [
+        'audience_is_old', 'audience_is_of_another_log', 'audience_is_of_an_earlier_day'
+    ] -%}
+    select '{{ check }}' as check_name
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
+
+),
+
+judged as (
 
     select
-        target,
-        'audience_is_old' as check_name,
-        built_at is null as is_stopping,
-        built_at + interval {{ (hours * 60) | int }} minute as stops_at,
+        facts.target,
+        checks.check_name,
+        checks.check_name != 'audience_is_old' or facts.built_at is null as is_stopping,
+        case
+            when checks.check_name = 'audience_is_old'
+                then facts.built_at + interval {{ (hours * 60) | int }} minute
+        end as stops_at,
         'accept_audience' as accepted_by,
         case
-            when built_at is null then 'nobody knows when the audience was built'
-            else
-                concat(
-                    'the audience was built at ', cast(built_at as {{ type_text() }}),
+            when checks.check_name = 'audience_is_old' and facts.built_at is null
+                then 'nobody knows when the audience was built'
+            when checks.check_name = 'audience_is_old'
+                then concat(
+                    'the audience was built at ',
+                    cast(facts.built_at as {{ type_text() }}),
                     ' (UTC), and is shipped for {{ hours }} hours'
                 )
-        end as sentence
+            when
+                checks.check_name = 'audience_is_of_another_log'
+                and {{ log_family('facts.last_log_id') }}
+                != coalesce({{ log_family('facts.log_id') }}, '')
+                then concat(
+                    'the audience is of log ', coalesce(facts.log_id, '(none)'),
+                    ', and ', facts.target, ' holds one of log ', facts.last_log_id,
+                    ', another shop'
+                )
+            when
+                checks.check_name = 'audience_is_of_an_earlier_day'
+                and facts.as_of_date < facts.last_as_of_date
+                then concat(
+                    'the audience is as of ',
+                    cast(facts.as_of_date as {{ type_text() }}),
+                    ', before the one shipped last, as of ',
+                    cast(facts.last_as_of_date as {{ type_text() }})
+                )
+        end as sentence,
+        facts.consent_users,
+        facts.refusing_users,
+        facts.suppressed_users
     from facts
-
-    union all
-
-    select
-        target,
-        'audience_is_of_another_log' as check_name,
-        true as is_stopping,
-        cast(null as {{ type_instant() }}) as stops_at,
-        'accept_audience' as accepted_by,
-        concat(
-            'the audience is of log ', coalesce(log_id, '(none)'), ', and ', target,
-            ' holds one of log ', last_log_id, ', another shop'
-        ) as sentence
-    from facts
-    where
-        {{ log_family('last_log_id') }} != coalesce({{ log_family('log_id') }}, '')
-
-    union all
-
-    select
-        target,
-        'audience_is_of_an_earlier_day' as check_name,
-        true as is_stopping,
-        cast(null as {{ type_instant() }}) as stops_at,
-        'accept_audience' as accepted_by,
-        concat(
-            'the audience is as of ', cast(as_of_date as {{ type_text() }}),
-            ', before the one shipped last, as of ',
-            cast(last_as_of_date as {{ type_text() }})
-        ) as sentence
-    from facts
-    where as_of_date < last_as_of_date
+    cross join checks
 
 )
 
-select
-    judged.target,
-    judged.check_name,
-    judged.is_stopping,
-    judged.stops_at,
-    judged.accepted_by,
-    judged.sentence,
-    targets.consent_users,
-    targets.refusing_users,
-    targets.suppressed_users
+select *
+from said
+
+union all
+
+select *
 from judged
-inner join targets
-    on judged.target = targets.target
+where sentence is not null

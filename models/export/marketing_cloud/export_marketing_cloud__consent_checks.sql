@@ -223,109 +223,110 @@ facts as (
         on targets.target = last_runs.target
 
 ),
+{%- set lost = {
+    'consents_are_lost': ('consent_users', 'consents_before', 'consents'),
+    'refusals_are_lost': ('refusing_users', 'refusals_before', 'consents'),
+    'statuses_are_lost': ('suppressed_users', 'suppressions_before', 'customer_status'),
+} %}
 
+checks as (
+
+    {% for check in [
+        'counted', 'consent_is_not_chosen', 'channel_is_unknown',
+        'statements_are_about_nobody', 'statuses_suppress_nobody'
+    ] + lost | list -%}
+    select '{{ check }}' as check_name
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
+
+),
+
+-- A check that has nothing to say has no sentence.
 judged as (
 
     select
-        *,
-        'counted' as check_name,
-        false as is_stopping,
-        concat(
-            cast(consent_users as {{ type_text() }}),
-            ' user ids have stated whether they consent, ',
-            cast(refusing_users as {{ type_text() }}), ' of them ever refused; ',
-            cast(suppressed_users as {{ type_text() }}), ' have a suppressing status'
-        ) as sentence
+        facts.*,
+        checks.check_name,
+        case checks.check_name
+            when 'counted' then false
+            when 'statements_are_about_nobody'
+                then facts.unknown_users > 0.01 * facts.users
+            when 'statuses_suppress_nobody' then false
+            else true
+        end as is_stopping,
+        case
+            when checks.check_name = 'counted'
+                then concat(
+                    cast(facts.consent_users as {{ type_text() }}),
+                    ' user ids have stated whether they consent, ',
+                    cast(facts.refusing_users as {{ type_text() }}),
+                    ' of them ever refused; ',
+                    cast(facts.suppressed_users as {{ type_text() }}),
+                    ' have a suppressing status'
+                )
+            {%- if var('clv_consent') is none %}
+            when
+                checks.check_name = 'consent_is_not_chosen'
+                and facts.consent_users = 0
+                and facts.consents_before = 0
+                then concat(
+                    'there is no input consents: set var clv_consent to required ',
+                    '(nobody is shipped) or managed_at_destination (everybody not ',
+                    'suppressed is)'
+                )
+            {%- endif %}
+            when checks.check_name = 'channel_is_unknown' and facts.channel_count > 0
+                then concat(
+                    'input consents has ',
+                    cast(facts.channel_count as {{ type_text() }}),
+                    ' channel(s) that neither clv_consent_channels nor ',
+                    'clv_other_channels has: ', facts.first_shown,
+                    case
+                        when facts.last_shown != facts.first_shown
+                            then concat(', ', facts.last_shown)
+                        else ''
+                    end,
+                    case when facts.channel_count > 2 then ', ...' else '' end
+                )
+            when
+                checks.check_name = 'statements_are_about_nobody'
+                and facts.unknown_users > 0
+                then concat(
+                    cast(facts.unknown_users as {{ type_text() }}), ' of ',
+                    cast(facts.users as {{ type_text() }}),
+                    ' user ids in consents and customer_status are of nobody who is ',
+                    'known'
+                )
+            when
+                checks.check_name = 'statuses_suppress_nobody'
+                and facts.status_count > 0
+                then concat(
+                    'input customer_status has ',
+                    cast(facts.status_count as {{ type_text() }}),
+                    ' status(es) that suppress nobody (clv_suppressed_statuses): ',
+                    facts.first_status,
+                    case
+                        when facts.last_status != facts.first_status
+                            then concat(', ', facts.last_status)
+                        else ''
+                    end,
+                    case when facts.status_count > 2 then ', ...' else '' end
+                )
+            {%- for check, (counted, before, input) in lost.items() %}
+            when
+                checks.check_name = '{{ check }}'
+                and facts.{{ counted }} < 0.97 * facts.{{ before }}
+                then concat(
+                    'input {{ input }} has ',
+                    cast(facts.{{ counted }} as {{ type_text() }}), ' of the ',
+                    cast(facts.{{ before }} as {{ type_text() }}), ' user ids ',
+                    {{ "'that refuse '" if counted == 'refusing_users' else "''" }},
+                    'that it had when the target was last written'
+                )
+            {%- endfor %}
+        end as sentence
     from facts
-
-    {%- if var('clv_consent') is none %}
-
-    union all
-
-    select
-        *,
-        'consent_is_not_chosen' as check_name,
-        true as is_stopping,
-        concat(
-            'there is no input consents: set var clv_consent to required (nobody is ',
-            'shipped) or managed_at_destination (everybody not suppressed is)'
-        ) as sentence
-    from facts
-    where consent_users = 0 and consents_before = 0
-    {%- endif %}
-
-    union all
-
-    select
-        *,
-        'channel_is_unknown' as check_name,
-        true as is_stopping,
-        concat(
-            'input consents has ', cast(channel_count as {{ type_text() }}),
-            ' channel(s) that neither clv_consent_channels nor clv_other_channels ',
-            'has: ', first_shown,
-            case
-                when last_shown != first_shown then concat(', ', last_shown) else ''
-            end,
-            case when channel_count > 2 then ', ...' else '' end
-        ) as sentence
-    from facts
-    where channel_count > 0
-
-    union all
-
-    select
-        *,
-        'statements_are_about_nobody' as check_name,
-        unknown_users > 0.01 * users as is_stopping,
-        concat(
-            cast(unknown_users as {{ type_text() }}), ' of ',
-            cast(users as {{ type_text() }}),
-            ' user ids in consents and customer_status are of nobody who is known'
-        ) as sentence
-    from facts
-    where unknown_users > 0
-
-    union all
-
-    select
-        *,
-        'statuses_suppress_nobody' as check_name,
-        false as is_stopping,
-        concat(
-            'input customer_status has ', cast(status_count as {{ type_text() }}),
-            ' status(es) that suppress nobody (clv_suppressed_statuses): ',
-            first_status,
-            case
-                when last_status != first_status then concat(', ', last_status)
-                else ''
-            end,
-            case when status_count > 2 then ', ...' else '' end
-        ) as sentence
-    from facts
-    where status_count > 0
-
-    {%- for check, counted, before, input in [
-        ('consents_are_lost', 'consent_users', 'consents_before', 'consents'),
-        ('refusals_are_lost', 'refusing_users', 'refusals_before', 'consents'),
-        ('statuses_are_lost', 'suppressed_users', 'suppressions_before', 'customer_status'),
-    ] %}
-
-    union all
-
-    select
-        *,
-        '{{ check }}' as check_name,
-        true as is_stopping,
-        concat(
-            'input {{ input }} has ', cast({{ counted }} as {{ type_text() }}),
-            ' of the ', cast({{ before }} as {{ type_text() }}), ' user ids ',
-            {{ "'that refuse '" if counted == 'refusing_users' else "''" }},
-            'that it had when the target was last written'
-        ) as sentence
-    from facts
-    where {{ counted }} < 0.97 * {{ before }}
-    {%- endfor %}
+    cross join checks
 
 )
 
@@ -338,3 +339,4 @@ select
     cast(refusing_users as {{ type_integer() }}) as refusing_users,
     cast(suppressed_users as {{ type_integer() }}) as suppressed_users
 from judged
+where sentence is not null
