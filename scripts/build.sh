@@ -23,7 +23,8 @@
 #   --empty          for target bigquery: every statement and every test, but of no rows, into
 #                    datasets of their own (clv_smoke, ...): rights and planner for cents
 #   --target NAME    output of profiles.yml; default: CLV_TARGET, else duckdb
-#   --against FILE   for target emulator: a DuckDB file that holds this build already
+#   --against FILE   for target emulator: a DuckDB file that holds this build already; builds once
+#   --daily N        for target emulator: N daily runs after the two builds, on both warehouses
 #   --help           this text
 #
 # The page is report.html here, or beside the file CLV_DUCKDB_PATH. It is written whatever alert
@@ -38,7 +39,7 @@ set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-input="" run="" as_of="" value="" vars="" against="" target="${CLV_TARGET:-duckdb}"
+input="" run="" as_of="" value="" vars="" against="" daily="" target="${CLV_TARGET:-duckdb}"
 dbt_options=() load_options=() reading=() page=true empty=false
 while (($#)); do
     case "$1" in
@@ -56,7 +57,7 @@ while (($#)); do
             ;;
         --demo) load_options=(--demo) && shift && continue ;;
         --columns | --dates | --decimal) ;;
-        --input | --run | --as-of | --value | --vars | --target | --against) ;;
+        --input | --run | --as-of | --value | --vars | --target | --against | --daily) ;;
         *) fail "There is no option $1: scripts/build.sh --help lists them." ;;
     esac
     [[ -n "${2:-}" ]] || fail "$1 needs a value: scripts/build.sh --help says which."
@@ -69,6 +70,7 @@ while (($#)); do
         --vars) vars="$2" ;;
         --target) target="$2" ;;
         --against) against="$2" ;;
+        --daily) daily="$2" ;;
     esac
     shift 2
 done
@@ -110,10 +112,13 @@ if [[ "$target" == emulator ]]; then
     options=(--input "${input:-seeds/demo}" --vars "$vars" --value "$value")
     options+=(${reading[@]+"${reading[@]}"})
     [[ -z "$against" ]] || options+=(--against "$against")
+    [[ -z "$daily" ]] || options+=(--daily "$daily")
     [[ " ${dbt_options[*]-} " != *" test "* ]] || options+=(--fast)
     exec python scripts/build_emulator.py --server "$clv_root/.venv/emulator/bin/python" "${options[@]}"
 fi
-[[ -z "$against" ]] || fail "--against is for target emulator only."
+[[ -z "$against$daily" ]] || fail "--against and --daily are for target emulator only."
+# There every unit test would be two jobs; Google's own implementation runs them without an account.
+[[ "$target" != bigquery ]] || dbt_options+=(--exclude-resource-type unit_test)
 
 # The table that is read, where it is not the one that is loaded into.
 [[ -z "$input" ]] || load_options=(--input "$input" ${reading[@]+"${reading[@]}"})

@@ -90,7 +90,7 @@ def compare(
     schema: str,
     tolerance: float,
     without: set[str],
-    without_columns: set[str],
+    without_columns: frozenset[str] | set[str] = frozenset(),
 ) -> list[Comparison]:
     """Compare a schema of two DuckDB files, the second made by `download`.
 
