@@ -38,9 +38,9 @@ class Comparison:
 
     def __str__(self) -> str:
         if self.differences:
-            return f"{self.table:<26}DIFFERS: {'; '.join(self.differences)}"
+            return f"{self.table:<40}DIFFERS: {'; '.join(self.differences)}"
         return (
-            f"{self.table:<26}{self.rows:>9,} rows, {self.columns:>2} columns equal; "
+            f"{self.table:<40}{self.rows:>9,} rows, {self.columns:>2} columns equal; "
             f"floats differ by {self.largest:.1e} at most"
         )
 

@@ -95,6 +95,11 @@ def bounds(condition: Node) -> Iterator[Bound]:
     for part in conditions(condition):
         name = function_name(part)
         arguments = part.get("argument_list") if name else []
+        # Where there is no day, there is a partition of its own.
+        dated = [each for each in arguments if function_name(each) != "$is_null"]
+        if name == "$or" and len(dated) == 1:
+            absent = set().union(*(referenced(each) for each in arguments))
+            yield from bounds(dated[0]) if len(absent) == 1 else ()
         pairs = []
         if name == "$between":
             pairs = [(arguments[0], ">=", arguments[1:2])]
