@@ -17,10 +17,12 @@ Jinja is read (see VARIANTS); unit tests, which set their own, are read once.
 
 What a build must not cost is checked on the resolved statements: no `select *` from a
 source, no cross join and no window over everything where the number of rows grows with
-customers, nothing that depends on the day it runs, and BigQuery's limits on partitions
-and clusters, which the analyzer does not know. After the default variant comes a daily
-run (selector daily_scoring): none of its statements, tests and hooks included, may read
-a table that grows with the log without a date, known before it runs, to start from.
+customers, no statement that scans tables over and over or explodes when its columns are
+written out (see query_plans.py), nothing that depends on the day it runs, and
+BigQuery's limits on partitions and clusters, which the analyzer does not know. After
+the default variant comes a daily run (selector daily_scoring): none of its statements,
+tests and hooks included, may read a table that grows with the log without a date, known
+before it runs, to start from.
 
 Prints a line per fault, as `node: file:line:column: sentence | the line`, lines counted
 in the SQL as compiled, and exits with 1 when there is one.

@@ -14,19 +14,20 @@
 #}
 {% macro overlay_descent() -%}
     {%- for step in range(1, overlay_depth() + 1) %}
-    {%- set node = 'node_' ~ (step - 1) %}
-    {%- set value = array_at('vector', array_at('features', node)) %}
 step_{{ step }} as (
 
     select
         *,
+        {% call(node) once('node_' ~ (step - 1), 'node') -%}
+        {%- set value = array_at('vector', array_at('features', node)) -%}
         case
             when
                 {{ value }} <= {{ array_at('thresholds', node) }}
                 or ({{ value }} is null and {{ array_at('are_default_left', node) }})
                 then {{ array_at('left_nodes', node) }}
             else {{ array_at('right_nodes', node) }}
-        end as node_{{ step }}
+        end
+        {%- endcall %} as node_{{ step }}
     from {{ 'starts' if step == 1 else 'step_' ~ (step - 1) }}
 
 ),

@@ -14,6 +14,9 @@
 {%- set sum_of_products -%}
     {% call(one, other) sum_of(['one', 'other'], [(1, 2), (3, 4)]) %}{{ one }} * {{ other }}{% endcall %}
 {%- endset %}
+{%- set square_of_three -%}
+    {% call(each) once('three', 'each') %}{{ each }} * {{ each }}{% endcall %}
+{%- endset %}
 {%- set cases = [
     ('add_days over a leap day', add_days(day, 2), "cast('2024-03-01' as date)"),
     ('add_days backwards', add_days(day, -59), "cast('2023-12-31' as date)"),
@@ -98,6 +101,7 @@
     ('count_up_to of less than all', count_up_to('[10, 20]', '9'), '0'),
     ('count_up_to of null', count_up_to('[10, 20]', 'cast(null as ' ~ type_integer() ~ ')'), '0'),
     ('sum_of', sum_of_products, '14'),
+    ('once', '(select ' ~ square_of_three ~ ' from (select 3 as three) as threes)', '9'),
     ('safe_cast_to of nonsense', "coalesce(" ~ safe_cast_to("'abc'", 'date') ~ ", " ~ day ~ ")", day),
     (
         'safe_cast_to of a number', safe_cast_to("'12.5'", type_double()), '12.5'

@@ -278,30 +278,56 @@ members as (
 
 ),
 
-everyone as (
+attributes as (
+
+    select 'everyone' as attribute
+    {%- for name in profile %}
+    union all
+    select '{{ name }}' as attribute
+    {%- endfor %}
+
+),
+
+attribute_values as (
 
     select
-        cutoff_date,
-        avg(value_last_horizon) as mean_value
+        members.cutoff_date,
+        attributes.attribute,
+        case attributes.attribute
+            when 'everyone' then 'everyone'
+            {%- for name in profile %}
+            when '{{ name }}' then members.{{ name }}
+            {%- endfor %}
+        end as attribute_value,
+        members.value_last_horizon
     from members
-    group by 1
+    cross join attributes
 
 ),
 
 attribute_totals as (
 
-    {% for name in profile -%}
     select
-        '{{ name }}' as attribute,
+        attribute,
         cutoff_date,
-        {{ name }} as attribute_value,
+        attribute_value,
         count(*) as customers,
-        sum(value_last_horizon) as total_value
-    from members
-    where {{ name }} is not null
+        sum(value_last_horizon) as total_value,
+        avg(value_last_horizon) as mean_value
+    from attribute_values
+    where attribute_value is not null
     group by 1, 2, 3
-    {{- '\n\n    union all\n\n    ' if not loop.last }}
-    {%- endfor %}
+
+),
+
+compared as (
+
+    select
+        *,
+        max(case when attribute = 'everyone' then mean_value end) over (
+            partition by cutoff_date
+        ) as everyones_mean
+    from attribute_totals
 
 ),
 
@@ -309,15 +335,13 @@ attribute_totals as (
 worths as (
 
     select
-        attribute_totals.attribute,
-        attribute_totals.cutoff_date,
-        attribute_totals.attribute_value,
-        (attribute_totals.total_value + 100 * everyone.mean_value)
-        / ((attribute_totals.customers + 100) * everyone.mean_value) as worth
-    from attribute_totals
-    inner join everyone
-        on attribute_totals.cutoff_date = everyone.cutoff_date
-    where attribute_totals.customers >= 50 and everyone.mean_value > 0
+        attribute,
+        cutoff_date,
+        attribute_value,
+        (total_value + 100 * everyones_mean)
+        / ((customers + 100) * everyones_mean) as worth
+    from compared
+    where customers >= 50 and everyones_mean > 0
 
 ),
 

@@ -1,0 +1,17 @@
+{#
+    An expression that uses a value often. The value is a column, `name` what it is called in the body of
+    the call block, which takes it. BigQuery writes a column out wherever it is used, so that a chain of
+    them doubles with each: there it becomes a row that the expression reads.
+    {% call(one) once('node_1', 'one') %}{{ one }} * {{ one }}{% endcall %} -> 9 where node_1 is 3
+#}
+{% macro once(value, name) -%}
+    {{ return(adapter.dispatch('once', 'clv')(value, name, caller)) }}
+{%- endmacro %}
+
+{% macro default__once(value, name, term) -%}
+    {{ term(value) }}
+{%- endmacro %}
+
+{% macro bigquery__once(value, name, term) -%}
+    (select {{ term(name) }} from unnest([{{ value }}]) as {{ name }})
+{%- endmacro %}
