@@ -176,7 +176,7 @@ class Meter(Warehouse):
                 )
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -193,7 +193,7 @@ def main() -> int:
     parser.add_argument("--customers", type=float, default=1e7, help="how many")
     parser.add_argument("--shipments", type=float, default=3, help="of each, so far")
     parser.add_argument("--top", type=int, default=12, help="statements shown of each")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     runs = {"full": options.full} | ({"daily": options.daily} if options.daily else {})
     google, shown, faults = GoogleSql(), [], []
     with tempfile.TemporaryDirectory() as folder:
