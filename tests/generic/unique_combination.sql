@@ -7,5 +7,7 @@ from {{ model }}
 group by {{ range(1, columns | length + 1) | join(', ') }}
 having
     count(*) > 1
-    or {{ columns | reject('in', nullable) | join(' is null or ') }} is null
+    or max(
+        case when {{ columns | reject('in', nullable) | join(' is null or ') }} is null then 1 else 0 end
+    ) = 1
 {% endtest %}
