@@ -2,7 +2,7 @@
 
 Model: Fader & Hardie (2013), "The Gamma-Gamma Model of Monetary Value",
 brucehardie.com/notes/025. The value of each purchase day of a customer is
-Gamma(p, nu) and her nu is Gamma(q, gamma). p and q have no unit; gamma is money. All
+Gamma(p, nu) and their nu is Gamma(q, gamma). p and q have no unit; gamma is money. All
 purchase days count (n = x + 1), not only repeats, so that one-time buyers get a
 shrunken value of their own.
 

@@ -1,22 +1,22 @@
 """What to expect of a customer who is alive: counts, discounting and spend.
 
-Gamma-Gamma (Fader & Hardie 2013) on top of a purchase model. Given that she is alive at
-the cutoff, the future of a customer depends on her repeat purchase days x and her age T
-only, and her spend S on her own money only by the factor gamma + n z, with n = x + 1
-purchase days of mean value z. P(alive) and that factor are left to SQL; everything else
-is tabulated here, in days:
+Gamma-Gamma (Fader & Hardie 2013) on top of a purchase model. Given that they are alive
+at the cutoff, the future of a customer depends on their repeat purchase days x and
+their age T only, and their spend S on their own money only by the factor gamma + n z,
+with n = x + 1 purchase days of mean value z. P(alive) and that factor are left to SQL;
+everything else is tabulated here, in days:
 
 * count, BG/NBD (Fader, Hardie & Lee 2005): N(t) arrivals are
   NegBin(r + x, (alpha + T) / (alpha + T + t)), each survived with a probability of its
   own, so that P(N >= k | alive) =
   B(a, b + x + k - 1) / B(a, b + x) * P(NegBin >= k);
-* count, MBG/NBD (Batislam, Denizel & Filiztekin 2007): a customer may leave after her
+* count, MBG/NBD (Batislam, Denizel & Filiztekin 2007): a customer may leave after their
   first purchase too. Who is alive after x repeats has stayed x + 1 times, which has the
   likelihood (1 - p)^(x + 1) lambda^x exp(-lambda T), so that by Bayes' rule
   p ~ Beta(a, b + x + 1) and lambda ~ Gamma(r + x, alpha + T): BG/NBD with b + 1;
 * count, Pareto/NBD (Schmittlein, Morrison & Colombo 1987): the likelihood of an alive
   history is lambda^x exp(-(lambda + mu) T), so that lambda ~ Gamma(r + x, alpha + T)
-  and mu ~ Gamma(s, beta + T), independent. She leaves after u more days with density
+  and mu ~ Gamma(s, beta + T), independent. They leave after u more days with density
   s (beta + T)^s / (beta + T + u)^(s + 1), and N(t) is NegBin over min(u, t): a
   quadrature over u;
 * spend of k purchases: S_k / (gamma + n z) ~ BetaPrime(p k, q + p n), so that
@@ -189,7 +189,7 @@ def arrivals(x, age, horizon, counts, r, alpha):
 def arrivals_while_alive(x, age, horizons, counts, params):
     """P(n purchases in each horizon), n = 0 ... counts: Pareto/NBD, given alive.
 
-    She leaves within a horizon, after u days, or is alive at its end. The density of u
+    They leave within a horizon, after u days, or are alive at its end. The density of u
     is integrated by Gauss-Legendre between two horizons.
 
     Args:
@@ -345,7 +345,7 @@ def outlook(
 
     reached = [reach(horizon, COUNT_TAIL) for horizon in horizons]
     counts = reached[-1]
-    # who leaves at any time survives a purchase; her arrivals end when she leaves
+    # who leaves at any time survives a purchase; their arrivals end when they leave
     alive = np.ones(counts) if at_any_time else survival(x, counts, *leaving)
     if at_any_time:
         chances = arrivals_while_alive(x, age, horizons, reached, params)

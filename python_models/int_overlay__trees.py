@@ -6,8 +6,8 @@ at the latest cutoff whose outcomes were known at the cutoff to score. Component
 * offset: trees on top of ln(baseline), so that the prediction is the baseline times
   exp(sum of leaves). Free models over-forecast an ageing cohort; this cannot go far;
 * free: the same loss without the baseline as offset (it is a feature);
-* buys, amount: whether she buys at all (log-odds), and ln of how much if she does;
-* p50, p90: quantiles of what she brings.
+* buys, amount: whether they buy at all (log-odds), and ln of how much if they do;
+* p50, p90: quantiles of what they bring.
 
 With loss l2 there is no logarithm: the baseline is multiplied by 1 + the sum, and a
 free prediction is the sum itself. A loss for medians (mae) is for p50 alone.

@@ -1,6 +1,6 @@
 """Purchase models, fitted by maximum likelihood on compressed purchase histories.
 
-While alive a customer buys at rate lambda ~ Gamma(r, alpha). How she leaves differs:
+While alive a customer buys at rate lambda ~ Gamma(r, alpha). How they leave differs:
 
 * bgnbd (Fader, Hardie & Lee 2005, "Counting Your Customers the Easy Way", Marketing
   Science 24(2)): after each repeat purchase, with probability p ~ Beta(a, b);

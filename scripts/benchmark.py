@@ -157,7 +157,7 @@ def make_log(folder, customers, seed):
                     at_z(rate_z, rate.base, rate.slope) / {TRUTH["alpha"]} as rate,
                     {TRUTH["gamma"]} / at_z(scale_z, scale.base, scale.slope)
                         as value_scale,
-                    -- Repeat purchases until she leaves: geometric.
+                    -- Repeat purchases until they leave: geometric.
                     ceil(ln(uniform('stay', i, 0)) / ln(1 - least(
                         at_z(leaving_z, leaving.base, leaving.slope), 1 - 1e-12
                     ))) as stays
@@ -365,7 +365,7 @@ def leg_fit(folder):
 
 
 def leg_lookup(folder):
-    """Milliseconds of one customer's row, and of score_history for her history."""
+    """Milliseconds of one customer's row, and of score_history for their history."""
     import duckdb
 
     connection = duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True)

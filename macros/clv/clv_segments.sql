@@ -76,7 +76,7 @@
     ]) -%}
 {% endmacro %}
 
-{# The CLV segment of a customer: the first rule that she meets. #}
+{# The CLV segment of a customer: the first rule that they meet. #}
 {% macro clv_segment() -%}
     case
         {%- for segment, condition, _ in clv_segment_rules() %}

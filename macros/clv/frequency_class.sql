@@ -1,4 +1,4 @@
-{# Class of a customer by her repeat purchase days: ranges of those who buy often are mapped apart. #}
+{# Class of a customer by their repeat purchase days: ranges of those who buy often are mapped apart. #}
 {% macro frequency_class(frequency) -%}
     case
         when {{ frequency }} = 0 then '0'

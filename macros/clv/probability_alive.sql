@@ -1,5 +1,5 @@
 {#
-    P(alive) at the cutoff = 1 / (1 + odds that she has left), by column purchase_model, for
+    P(alive) at the cutoff = 1 / (1 + odds that they have left), by column purchase_model, for
     x = frequency, t_x = recency_time, T = age_time and the parameters r, alpha, a, b, s, beta.
     Time is in days; for a model version with a season, in those of int_season.
 
@@ -75,7 +75,7 @@
     {%- do return(found[0][0] > 0) -%}
 {% endmacro %}
 
-{# 1 / (1 + odds) where she can only have left after her last purchase. #}
+{# 1 / (1 + odds) where they can only have left after their last purchase. #}
 {% macro staying(log_chance, frequency) -%}
     1.0 / (
         1.0 + exp(

@@ -1,4 +1,4 @@
--- p10 <= p50 <= p90; a longer horizon never brings less; nobody buys at all more often than she
+-- p10 <= p50 <= p90; a longer horizon never brings less; nobody buys at all more often than they
 -- buys (Markov's inequality). For buyers also, by the same: one in ten spends more than p90, so
 -- the expectation is at least a tenth of it; a shrunken prior need not obey that, nor does a
 -- calibrated p90.

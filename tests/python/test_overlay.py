@@ -72,7 +72,7 @@ def test_it_serves_and_says_why(won):
         """
     )
     assert served["clv_source"].iloc[0] == "overlay"
-    # the factors of a customer are what was made of her baseline
+    # the factors of a customer are what was made of their baseline
     factors = won.read(
         """
         select

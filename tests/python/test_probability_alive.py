@@ -105,7 +105,7 @@ def test_pareto_nbd_equals_the_integral(in_sql):
     # one-time buyers may have left
     once = (rows[:, 0] == 0) & (rows[:, 2] > 0)
     assert found[once].max() < 1
-    # relative, where she is almost surely gone but not beyond all measure
+    # relative, where they are almost surely gone but not beyond all measure
     rare = (expected > 1e-200) & (expected < 1e-3)
     assert found[rare] == pytest.approx(expected[rare], rel=1e-8)
 

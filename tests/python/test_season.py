@@ -266,7 +266,7 @@ def build(tmp_path_factory, seasonal_log):
     for as_of in (CUTOFFS[3], AS_OF):
         log = seasonal_log[seasonal_log["day"] <= as_of]
         log = log.rename(columns={"customer": "user_id", "day": "ts"})
-        # whoever buys spends what is hers, more or less
+        # whoever buys spends what is theirs, more or less
         rng = np.random.default_rng(1)
         amount = 5 + 2 * (log["user_id"] % 7) + rng.gamma(4, 2, len(log))
         log = log.astype({"user_id": str}).assign(amount=amount.round(2))

@@ -46,7 +46,7 @@ assigned as (
 
 )
 
--- Intention to treat: her first assignment counts, whatever happened then.
+-- Intention to treat: their first assignment counts, whatever happened then.
 select
     campaign_id,
     customer_id,

@@ -1,4 +1,4 @@
--- grain: one row per campaign and customer assigned to one of its arms, and what she brought since
+-- grain: one row per campaign and customer assigned to one of its arms, and what they brought since
 -- The covariate is fixed before the campaign: the CLV at the latest backtest cutoff before its first
 -- day, fitted on what was known then, or, where no cutoff is as old, the margin of the year before.
 {%- set window = var('clv_campaign_window_days') %}

@@ -1,4 +1,4 @@
--- grain: one row per customer who has bought: her value in the first 0, 30, ... 365 days
+-- grain: one row per customer who has bought: their value in the first 0, 30, ... 365 days
 -- What came by then, and what is expected of the days that are still to come; all discounted to
 -- the first purchase. Unlike the 365 days from now it means the same for every cohort.
 {%- set horizons = [30, 90, 180, 365] %}

@@ -1,4 +1,4 @@
--- grain: one row per customer and backtest cutoff: what she bought after it, per matured horizon
+-- grain: one row per customer and backtest cutoff: what they bought after it, per matured horizon
 -- Refunds count when they came before the horizon's end: what a finance team knew that day.
 with observed as (
 

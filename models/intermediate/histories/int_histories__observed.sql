@@ -1,4 +1,4 @@
--- grain: one row per customer and cutoff: what she had bought by then
+-- grain: one row per customer and cutoff: what they had bought by then
 with to_date as (
 
     select
@@ -107,7 +107,7 @@ select
     cast(order_count as {{ type_integer() }}) as order_count,
     {{ as_money('value_amount') }} as value_amount,
     cast(value_amount as {{ type_double() }}) / purchase_days as mean_value,
-    -- What the model sees. A customer who cost more than she brought is worth nothing, not less.
+    -- What the model sees. A customer who cost more than they brought is worth nothing, not less.
     case
         when capped_value_amount > 0
             then cast(capped_value_amount as {{ type_double() }}) / purchase_days

@@ -1,4 +1,4 @@
--- grain: one row per customer, with what is known of her apart from what she bought
+-- grain: one row per customer, with what is known of them apart from what they bought
 with as_of as (
 
     select as_of_date
@@ -108,7 +108,7 @@ select
     coalesce(first_touch.has_refunds_only, false) as has_refunds_only,
     ranked.signup_date,
     first_touch.first_transaction_date,
-    -- When we first knew of her: the earlier of sign-up and first transaction.
+    -- When we first knew of them: the earlier of sign-up and first transaction.
     case
         when ranked.signup_date is null then first_touch.first_transaction_date
         when first_touch.first_transaction_date is null then ranked.signup_date

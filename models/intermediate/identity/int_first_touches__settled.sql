@@ -1,4 +1,4 @@
--- grain: one row per customer with a transaction before the settled day: her first
+-- grain: one row per customer with a transaction before the settled day: their first
 -- The alphabetically first value of the day: the same on every run and both warehouses.
 with touches as (
 

@@ -1,4 +1,4 @@
--- grain: one row per period and customer who bought in it, with her latest purchase there
+-- grain: one row per period and customer who bought in it, with their latest purchase there
 -- One purchase per customer, so that observations are independent and chance can be computed.
 with windows as (
 

@@ -1,4 +1,4 @@
--- grain: one row per customer and cutoff: everything known of her by then, as numbers
+-- grain: one row per customer and cutoff: everything known of them by then, as numbers
 -- The one definition for training, backtest and production. At backtest cutoffs a stable sample of
 -- the customers is enough, for there the overlay learns and is judged; at the last one it is all.
 -- What is not known, as the days between purchases of who bought once, is null.

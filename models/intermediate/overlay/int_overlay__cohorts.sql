@@ -1,4 +1,4 @@
--- grain: one row per customer and cutoff with an overlay: the group that the gate judges her in
+-- grain: one row per customer and cutoff with an overlay: the group that the gate judges them in
 -- Thirds by the share bought at a discount and by the number of categories, where the purchase model
 -- is known to break; without a discount or a category in the log, one class, or that of frequency.
 with features as (

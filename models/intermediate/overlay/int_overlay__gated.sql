@@ -1,4 +1,4 @@
--- grain: one row per customer and cutoff: the candidate that the gate chose, and whether it serves her
+-- grain: one row per customer and cutoff: the candidate that the gate chose, and whether it serves them
 select
     predictions.customer_id,
     predictions.candidate,

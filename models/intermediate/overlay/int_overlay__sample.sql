@@ -1,4 +1,4 @@
--- grain: one row per cutoff to score and customer to learn from, as she was at the training cutoff
+-- grain: one row per cutoff to score and customer to learn from, as they were at the training cutoff
 -- All that leaves the warehouse: no customer id, and at most clv_overlay_max_customers per cutoff.
 with features as (
 

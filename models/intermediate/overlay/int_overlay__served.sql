@@ -1,4 +1,4 @@
--- grain: one row per customer whom the overlay serves: what it makes of her baseline
+-- grain: one row per customer whom the overlay serves: what it makes of their baseline
 -- Kept from one full run to the next; daily runs multiply the scores of the day by it.
 select
     gated.customer_id,

@@ -54,7 +54,7 @@ averages as (
 
 ),
 
--- She as she is at the cutoff, and as she was one horizon before.
+-- The customer as they are at the cutoff, and as they were one horizon before.
 matured as (
 
     {% for horizon in horizons -%}

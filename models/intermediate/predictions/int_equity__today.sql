@@ -26,7 +26,7 @@ paired as (
             as expected_value_{{ horizon }}d,
         expected.value_variance_{{ horizon }}d,
         served.clv_{{ horizon }}d,
-        -- What the overlay makes of her value, and so of its spread.
+        -- What the overlay makes of their value, and so of its spread.
         coalesce(
             served.clv_{{ horizon }}d / nullif(expected.clv_{{ horizon }}d, 0), 1.0
         ) as factor_{{ horizon }}d,

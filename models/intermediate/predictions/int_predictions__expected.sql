@@ -1,6 +1,6 @@
--- grain: one row per customer, cutoff and model version: what it expects of her, without ranges
--- Given that she is alive the future depends on frequency and age only, so it is looked up; when
--- she last bought moves P(alive) alone, which is closed form (models/overview.md).
+-- grain: one row per customer, cutoff and model version: what it expects of them, without ranges
+-- Given that they are alive the future depends on frequency and age only, so it is looked up; when
+-- they last bought moves P(alive) alone, which is closed form (models/overview.md).
 {%- set horizons = shaped('clv_horizons') %}
 with histories as (
 

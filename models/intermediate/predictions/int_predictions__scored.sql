@@ -1,5 +1,5 @@
--- grain: one row per customer, cutoff and model version: what it expects of her, with ranges
--- A published level of value is read at the level that int_calibration says for her class; the
+-- grain: one row per customer, cutoff and model version: what it expects of them, with ranges
+-- A published level of value is read at the level that int_calibration says for their class; the
 -- model's own bounds stay beside it.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set grid = outlook_grid() %}

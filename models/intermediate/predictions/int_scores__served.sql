@@ -1,4 +1,4 @@
--- grain: one row per customer with a score: that of the version that serves her
+-- grain: one row per customer with a score: that of the version that serves them
 -- The canary serves a stable share of customers, the champion the others. Where the overlay won,
 -- it corrects the values: by a factor of the last full run, on the scores of today. No score where
 -- the log is not enough to forecast (int_readiness), though a version may still have some.
@@ -27,7 +27,7 @@ champion as (
 
 ),
 
--- Without a canary nobody is her.
+-- Without a canary nobody is in its share.
 canary as (
 
     select

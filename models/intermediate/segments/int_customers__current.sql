@@ -1,4 +1,4 @@
--- grain: one row per customer who has bought: her history as of the as-of date
+-- grain: one row per customer who has bought: their history as of the as-of date
 select
     histories.customer_id,
     histories.purchase_days,

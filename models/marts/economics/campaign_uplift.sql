@@ -1,5 +1,5 @@
 -- grain: one row per campaign and treated arm, compared with the control arm
--- Intention to treat: everybody counts in the arm that she was assigned to. Two estimates of the
+-- Intention to treat: everybody counts in the arm that they were assigned to. Two estimates of the
 -- difference in mean margin: as it came, and less what the covariate explains (CUPED; Deng, Xu,
 -- Kohavi & Walker 2013), both with Welch's interval. All of it from moments per arm.
 {%- set methods = ['raw', 'adjusted'] %}

@@ -1,5 +1,5 @@
 -- grain: one row per acquisition channel and month, of spend and of first purchase
--- Empty without spend. A customer's channel is her acquisition source, else that of her first
+-- Empty without spend. A customer's channel is their acquisition source, else that of their first
 -- transaction.
 {%- set days = [0, 30, 90, 180, 365] %}
 {%- set k = var('clv_cac_prior_customers') %}
