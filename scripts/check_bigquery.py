@@ -7,8 +7,10 @@ needs neither an account nor a network. It takes the place of Google's client li
 below dbt-bigquery, gives each statement to the analyzer (see googlesql.py), keeps the
 columns that come out, and answers with empty tables. So what is analysed is what dbt
 would send, in its order: hooks and the checks of the input, seeds, models as the
-`create` that dbt writes around them, with their contracts, unit tests with their
-fixtures as rows and data tests; incremental models and snapshots are built twice.
+`create` that dbt writes around them, with their contracts, and data tests; incremental
+models and snapshots are built twice. Unit tests read literals alone, so that Google's
+reference implementation runs them: what they expect must hold by BigQuery's arithmetic
+and its nulls.
 
 The types of sources are those of load_input.py; of tables of state, those they are
 created with; of Python models, those of the frame that the model's own function returns
