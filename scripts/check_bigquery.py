@@ -202,6 +202,7 @@ MAXIMUM_SCANS, MAXIMUM_NODES = 40, 15_000
 # each goes from here as soon as it does not.
 SCANNED_OFTEN = {
     "export_marketing_cloud__audience",
+    "export_marketing_cloud__checks",
     "export_marketing_cloud__delta",
     "export_marketing_cloud__exclusions",
 }

@@ -19,20 +19,13 @@ targets as (
 
 ),
 
-successes as (
-
-    select max(recorded_at) as built_at
-    from {{ source('clv_state', 'run_results') }}
-    where node = 'export_marketing_cloud__candidates' and status = 'success'
-
-),
-
 built as (
 
     select
         max(log_id) as log_id,
-        cast(max(as_of_date) as date) as as_of_date
-    from {{ ref('export_marketing_cloud__candidates') }}
+        max(as_of_date) as as_of_date,
+        max(built_at) as built_at
+    from {{ ref('export_marketing_cloud__exclusions') }}
 
 ),
 
@@ -56,12 +49,11 @@ facts as (
         targets.*,
         built.log_id,
         built.as_of_date,
-        successes.built_at,
+        built.built_at,
         last_runs.log_id as last_log_id,
         last_runs.as_of_date as last_as_of_date
     from targets
     cross join built
-    cross join successes
     left join last_runs
         on targets.target = last_runs.target
 
