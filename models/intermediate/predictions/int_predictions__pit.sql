@@ -105,7 +105,7 @@ bracketed as (
         *,
         greatest(
             least(
-                {{ count_up_to('ln_spend_quantiles', 'ln_spend', grid.nodes) }} - 1,
+                {{ count_up_to('ln_spend_quantiles', 'ln_spend') }} - 1,
                 {{ grid.nodes - 2 }}
             ), 0
         ) as node
