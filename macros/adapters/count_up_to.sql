@@ -1,5 +1,5 @@
 {#
-    How many elements of an array are not above a value.
+    How many elements of an array in ascending order are not above a value.
     count_up_to('[10, 20, 30]', 20) -> 2
 #}
 {% macro count_up_to(array, value) -%}
@@ -11,5 +11,5 @@
 {%- endmacro %}
 
 {% macro bigquery__count_up_to(array, value) -%}
-    (select count(*) from unnest({{ array }}) as element where element <= {{ value }})
+    coalesce(range_bucket({{ value }}, {{ array }}), 0)
 {%- endmacro %}
