@@ -207,6 +207,9 @@ SCANNED_OFTEN = {
     "export_marketing_cloud__exclusions",
 }
 
+# 64 scans and 77,272 nodes: written with rows for horizons it spilled on the emulator.
+LARGE = "int_predictions__pit"
+
 # What builds on itself, whose second statement differs from its first.
 AGAIN = (
     *("--select", "config.materialized:incremental", "config.materialized:snapshot"),
@@ -468,8 +471,13 @@ class Warehouse:
                 if resolved.costs is None:
                     names = {name.rpartition(".")[2] for name in resolved.tables}
                     often = SCANNED_OFTEN & (names | set(unique_id.split(".")))
-                    scans = float("inf") if often else MAXIMUM_SCANS
-                    resolved.costs = list(cost_faults(statement, self.views, scans))
+                    is_large = unique_id.endswith(LARGE)
+                    scans = float("inf") if often or is_large else MAXIMUM_SCANS
+                    resolved.costs = [
+                        each
+                        for each in cost_faults(statement, self.views, scans)
+                        if not (is_large and "an expression of" in each)
+                    ]
                 sentences += resolved.costs
         if kind in ("CreateTableAsSelectStmt", "CreateViewStmt"):
             columns = defined_columns(statement) or dict(resolved.columns)

@@ -97,9 +97,6 @@
         ) ~ ") as counted)", '48'
     ),
     ('array_at counts from 0', array_at('[10, 20, 30]', 1), '20'),
-    ('count_up_to counts equals', count_up_to('[10, 20, 20, 30]', '20'), '3'),
-    ('count_up_to of less than all', count_up_to('[10, 20]', '9'), '0'),
-    ('count_up_to of null', count_up_to('[10, 20]', 'cast(null as ' ~ type_integer() ~ ')'), '0'),
     ('sum_of', sum_of_products, '14'),
     ('once', '(select ' ~ square_of_three ~ ' from (select 3 as three) as threes)', '9'),
     ('safe_cast_to of nonsense', "coalesce(" ~ safe_cast_to("'abc'", 'date') ~ ", " ~ day ~ ")", day),

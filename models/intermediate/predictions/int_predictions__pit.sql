@@ -1,7 +1,7 @@
 -- grain: one row per customer of the sample, backtest cutoff and matured horizon
 -- Where what came lies in the distribution that was predicted: P(spend <= what came), evenly
 -- spread when the model is right. No purchase falls within its probability, at a place that a
--- hash decides.
+-- hash decides. The grid of spend is searched by halves.
 {%- set grid = outlook_grid() %}
 with expected as (
 
@@ -47,84 +47,83 @@ sampled as (
 
 ),
 
-horizons as (
-
-    {{ horizon_rows() | indent(4) }}
-
-),
-
 matured as (
 
+    {% for horizon in shaped('clv_horizons') -%}
     select
         sampled.customer_id,
         sampled.model_version,
         sampled.stratum,
         sampled.frequency_class,
-        horizons.horizon_days,
-        {{ of_horizon('sampled.probability_purchase') | indent(8) }}
-            as probability_purchase,
+        sampled.frequency,
+        sampled.age_days,
+        {{ horizon }} as horizon_days,
+        sampled.probability_purchase_{{ horizon }}d as probability_purchase,
         sampled.spend_scale,
-        cast(
-            {{ of_horizon('outcomes.value') | indent(12) }} as {{ type_double() }}
-        ) as spend,
-        {{ of_horizon('outcomes.purchases') | indent(8) }} as purchases,
-        {{ of_horizon('outlook.ln_spend_quantiles') | indent(8) }}
-            as ln_spend_quantiles,
+        cast(outcomes.value_{{ horizon }}d as {{ type_double() }}) as spend,
+        outcomes.purchases_{{ horizon }}d as purchases,
         sampled.cutoff_date
     from sampled
     inner join outcomes
         on
             sampled.customer_id = outcomes.customer_id
             and sampled.cutoff_date = outcomes.cutoff_date
-    inner join outlook
-        on
-            sampled.model_version = outlook.model_version
-            and sampled.stratum = outlook.stratum
-            and sampled.cutoff_date = outlook.cutoff_date
-            and sampled.frequency = outlook.frequency
-            and sampled.age_days = outlook.age_days
-    cross join horizons
+    where outcomes.value_{{ horizon }}d is not null
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
 
 ),
 
 -- Only those who spent need the grid.
-compared as (
+searched_0 as (
 
+    {% for horizon in shaped('clv_horizons') -%}
     select
-        *,
-        case when spend > 0 then ln(spend / spend_scale) end as ln_spend
+        matured.*,
+        ln(matured.spend / matured.spend_scale) as ln_spend,
+        outlook.ln_spend_quantiles_{{ horizon }}d as ln_spend_quantiles,
+        0 as node_0
     from matured
-    where spend is not null
+    inner join outlook
+        on
+            matured.model_version = outlook.model_version
+            and matured.stratum = outlook.stratum
+            and matured.cutoff_date = outlook.cutoff_date
+            and matured.frequency = outlook.frequency
+            and matured.age_days = outlook.age_days
+    where matured.spend > 0 and matured.horizon_days = {{ horizon }}
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
 
 ),
-
--- The node to the left; the end segments are extended.
-bracketed as (
+{% for step in [32, 16, 8, 4, 2, 1] %}
+{%- set node = 'node_' ~ loop.index0 %}
+{%- set further = 'least(' ~ node ~ ' + ' ~ step ~ ', ' ~ (grid.nodes - 2) ~ ')' %}
+searched_{{ loop.index }} as (
 
     select
         *,
-        greatest(
-            least(
-                {{ count_up_to('ln_spend_quantiles', 'ln_spend') }} - 1,
-                {{ grid.nodes - 2 }}
-            ), 0
-        ) as node
-    from compared
+        case
+            when ln_spend >= {{ array_at('ln_spend_quantiles', further) }}
+                then {{ further }}
+            else {{ node }}
+        end as node_{{ loop.index }}
+    from searched_{{ loop.index0 }}
 
 ),
-
-{%- set left = array_at('ln_spend_quantiles', 'node') %}
-{%- set right = array_at('ln_spend_quantiles', 'node + 1') %}
-
+{% endfor %}
+{%- set left = array_at('ln_spend_quantiles', 'node_6') %}
+{%- set right = array_at('ln_spend_quantiles', 'node_6 + 1') %}
 located as (
 
     select
         *,
-        -- ln(v / (1 - v)) of the level v given a purchase.
+        -- ln(v / (1 - v)) of the level v given a purchase; the end segments are extended.
         {{ grid.first }} + {{ grid.step }} * (
-            node + (ln_spend - {{ left }}) / greatest({{ right }} - {{ left }}, 1e-9)
+            node_6
+            + (ln_spend - {{ left }}) / greatest({{ right }} - {{ left }}, 1e-9)
         ) as logit_level
-    from bracketed
+    from searched_6
 
 )
 
@@ -134,17 +133,23 @@ select
     stratum,
     frequency_class,
     horizon_days,
-    case
-        when spend > 0
-            then 1 - probability_purchase / (1 + exp(least(logit_level, 700.0)))
-        else
-            -- Purchases that brought nothing are the least that can be spent.
-            (1 - probability_purchase) * case
-                when purchases > 0 then 1
-                else
-                    ({{ hash_bucket("concat(customer_id, '/pit')", 1000000) }} + 0.5)
-                    / 1000000
-            end
-    end as pit,
+    1 - probability_purchase / (1 + exp(least(logit_level, 700.0))) as pit,
     cutoff_date
 from located
+
+union all
+
+select
+    customer_id,
+    model_version,
+    stratum,
+    frequency_class,
+    horizon_days,
+    -- Purchases that brought nothing are the least that can be spent.
+    (1 - probability_purchase) * case
+        when purchases > 0 then 1
+        else ({{ hash_bucket("concat(customer_id, '/pit')", 1000000) }} + 0.5) / 1000000
+    end as pit,
+    cutoff_date
+from matured
+where spend <= 0
