@@ -7,10 +7,11 @@ Every statement that dbt would send (see check_bigquery.py) is resolved by Googl
 analyzer; query_plans.py says which columns of which tables it reads, and which
 partitions a comparison with a literal leaves. How many rows these have, and how many
 bytes a row of a column, is counted in the larger of two DuckDB files that such runs of
-shops alike have left: `benchmark.py --legs build --folder DIR`, then `--legs daily`.
+shops alike have left: `benchmark.py --legs build --folder DIR`, of which a copy is
+kept, then `--legs daily` in the same folder.
 From the smaller to the larger one the rows of a table grow by some power of the
 customers, and by the same power to as many as are asked for. The raw log is taken to be
-partitioned by day of ts (--unpartitioned: not).
+partitioned by the month of ts, as load_bigquery.py does it (--unpartitioned: not).
 
 A column of a table is billed once per statement, and every table at least 10 MB. Views
 cost nothing to make, nor do the probes of contracts, which ask for no row. What writes
@@ -189,7 +190,9 @@ def main(arguments: list[str] | None = None) -> int:
             metavar=("SMALLER", "LARGER"),
             help=f"DuckDB files that a {name} run has left",
         )
-    parser.add_argument("--unpartitioned", action="store_true", help="the raw log is")
+    parser.add_argument(
+        "--unpartitioned", action="store_true", help="the log has no partitions"
+    )
     parser.add_argument("--customers", type=float, default=1e7, help="how many")
     parser.add_argument("--shipments", type=float, default=3, help="of each, so far")
     parser.add_argument("--top", type=int, default=12, help="statements shown of each")
@@ -201,7 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
         for run, databases in runs.items():
             sizes = Sizes(databases, options.customers, options.shipments)
             if not options.unpartitioned:
-                sizes.partitions["clv_raw.transactions"] = ("ts", "day")
+                sizes.partitions["clv_raw.transactions"] = ("ts", "month")
             if run == "full":
                 lines = sizes.rows("clv_raw.transactions", frozenset())
                 print(f"{options.customers:,.0f} customers, {lines:,.0f} lines\n")

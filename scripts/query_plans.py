@@ -21,7 +21,7 @@ COMPARISONS = {
     "$equal": "=",
 }
 TURNED = {">=": "<=", ">": "<", "<=": ">=", "<": ">", "=": "="}
-UNION_ALL, DAY = 0, 86_400
+DAY = 86_400  # seconds
 
 
 class Bound(NamedTuple):
