@@ -59,6 +59,7 @@ bought as (
 -- Whether the log had the order by that day, however old.
 judged as (
 
+    {% if is_daily() -%}
     select
         bought.*,
         bought.order_id is not null and (
@@ -70,6 +71,12 @@ judged as (
         on
             bought.customer_id = settled.customer_id
             and bought.order_id = settled.order_id
+    {%- else %}
+    select
+        *,
+        order_id is not null and bought_of_order is not null as is_known
+    from bought
+    {%- endif %}
 
 ),
 
