@@ -1,5 +1,5 @@
 -- grain: one row per project: the date that every number is as of, and the currency it is in
--- depends_on: {{ ref('int_logs__chosen') }}
+-- depends_on: {{ ref('int_logs') }} {{ ref('int_logs__chosen') }}
 select
     {%- if var('clv_as_of_date') is none %}
     max(last_transaction_date) as as_of_date,
