@@ -77,7 +77,7 @@ predictions as (
         scored.expected_purchases_365d,
         scored.clv_365d,
         false as is_suppressed
-    from {{ ref('int_predictions__scored') }} as scored
+    from {{ ref('int_predictions__expected') }} as scored
     inner join cutoffs
         on scored.cutoff_date = cutoffs.cutoff_date
     where scored.is_recipe and not cutoffs.is_production
