@@ -106,6 +106,7 @@ def test_every_planted_fault_is_found_and_nothing_else(tmp_path, monkeypatch):
     (tmp_path / "target").mkdir()
     (tmp_path / "target" / "manifest.json").write_text(json.dumps(manifest))
     monkeypatch.setenv("DBT_PROJECT_DIR", str(tmp_path))
+    monkeypatch.setenv("DBT_BOUNCER_DISABLE_CONF_CACHE", "1")
     report = tmp_path / "report.json"
     config = ROOT / "pyproject.toml"
     assert run_bouncer(config, output_file=report, output_only_failures=True) == 1
