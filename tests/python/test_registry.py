@@ -298,4 +298,4 @@ def test_a_daily_run_needs_a_full_one_that_is_not_too_old(story, tmp_path):
     fresh = Registry(tmp_path)
     demo = pd.DataFrame({"user_id": ["1"], "ts": ["1998-01-01"], "amount": [1.0]})
     printed = fresh.load(transactions=demo).daily("1998-01-02", may_fail=True)
-    assert "a daily run adds to a full one, and there is none" in printed
+    assert "a daily run adds to a full one of all models, and there is none" in printed
