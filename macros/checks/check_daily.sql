@@ -6,12 +6,12 @@
 #}
 {% macro check_daily() %}
     {%- set declared, logs = ref('int_settled_until'), ref('int_logs') -%}
+    {%- set looked_up = [
+        declared, ref('int_orders__settled'), ref('int_purchases__settled'), ref('int_first_touches__settled')
+    ] -%}
     {%- if execute and is_daily() and flags.WHICH in ['build', 'run'] -%}
         {%- set full_run = 'Run a full build first (var clv_run: full).' -%}
-        {%- for table in [
-            declared, ref('int_orders__settled'), ref('int_purchases__settled'),
-            ref('int_first_touches__settled'),
-        ] if load_relation(table) is none -%}
+        {%- for table in looked_up if load_relation(table) is none -%}
             {%- do exceptions.raise_compiler_error(
                 'clv: a daily run adds to a full one of all models, and there is none: table ' ~ table
                 ~ ' does not exist. ' ~ full_run
