@@ -151,6 +151,7 @@ BOUNDED = {
     "int_gamma_gamma__parameters",
     "int_rfm__cut_points",
     "int_candidate",
+    "int_backtest__recipe",
     "int_gate__cutoff",
     "int_gate__backtested",
     "int_gate__scored",
