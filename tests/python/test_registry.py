@@ -20,6 +20,7 @@ class Registry(Build):
     def __init__(self, folder):
         Warehouse.__init__(self, folder / "warehouse.duckdb")
         self.folder = make_project(folder)
+        self.is_tested = False
 
     def full(self, as_of, **variables):
         """Run everything that serves customers, as of a day."""
