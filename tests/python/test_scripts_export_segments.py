@@ -916,9 +916,7 @@ OPEN = (
 @pytest.fixture
 def shared(world, monkeypatch):
     def use(kind=Shared):
-        monkeypatch.setattr(
-            export_segments, "open_warehouse", lambda _, read_only: kind(read_only)
-        )
+        monkeypatch.setattr(export_segments, "DuckDb", kind)
 
     use()
     return use
@@ -954,8 +952,8 @@ def test_an_open_run_counts_while_its_lease_holds(world, shared, opened, code):
 
 def test_two_runs_that_start_at_once_both_give_way(world, shared):
     class Raced(Shared):
-        def append(self, table, rows, job):
-            super().append(table, rows, job)
+        def append(self, table, rows):
+            super().append(table, rows)
             if rows[0].get("event") == "started":
                 self.connection.execute(OPEN.format(99, UTC))
 
@@ -977,8 +975,8 @@ def test_a_run_renews_its_lease_and_stops_when_it_was_taken_over(
     assert renewed > [(1,)]
 
     class Overtaken(Shared):
-        def append(self, table, rows, job):
-            super().append(table, rows, job)
+        def append(self, table, rows):
+            super().append(table, rows)
             if rows[0].get("code") == "ok":
                 self.connection.execute(OPEN.format(99, UTC))
 
@@ -996,10 +994,10 @@ def test_a_ledger_that_cannot_be_written_ends_the_run(world, monkeypatch):
     world.audience(*range(5))
     append = export_warehouse.DuckDb.append
 
-    def failing(self, table, rows, job):
+    def failing(self, table, rows):
         if rows[0].get("code") == "ok":
             raise duckdb.IOException(CANARY)
-        append(self, table, rows, job)
+        append(self, table, rows)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export_warehouse.DuckDb, "append", failing)
