@@ -68,7 +68,6 @@ from export_transports import (
     GuardError,
     Outcome,
     RefusedError,
-    Transport,
     UnavailableError,
     content,
     secret,
@@ -179,7 +178,6 @@ class Keys:
             self.id = self.digest("clv")[:8]
 
     def digest(self, text: str) -> str:
-        """Return the HMAC of a text."""
         return hmac.new(self.secret, text.encode(), hashlib.sha256).hexdigest()
 
     def of(self, customer_id: str, own: str) -> str:
@@ -208,10 +206,9 @@ def chunks(rows: Iterable[Row], transport: Any) -> Iterator[list[Row]]:
 class Sync:
     """One run for one target."""
 
-    def __init__(
-        self, warehouse: DuckDb | BigQuery, settings: SimpleNamespace, mode: str
-    ):
+    def __init__(self, warehouse: Any, settings: Any, mode: str, transport: Any):
         self.warehouse, self.settings, self.mode = warehouse, settings, mode
+        self.transport = transport
         self.target, self.counts, self.codes = settings.target, Counter(), Counter()
         self.chunk, self.blocked, self.planned, self.checks = 0, set(), {}, []
         self.is_interrupted, self.exit_code = False, 0
@@ -229,14 +226,10 @@ class Sync:
         self.names |= {"key_id": self.keys.id, "run_id": self.run_id}
         self.number = self.ask(NUMBER)[0]["number"]
 
-    # What the warehouse says.
-
     def ask(self, sql: str, **names: Any) -> list[Row]:
-        """Return all rows of a small query, its names filled in."""
         return self.warehouse.rows(sql.format(**self.names, **names))
 
     def pages_of(self, sql: str, **names: Any) -> Callable[[], Pages]:
-        """Return what pages the rows of a large one."""
         return self.warehouse.store(sql.format(**self.names, **names))
 
     def now(self) -> datetime.datetime:
@@ -327,16 +320,14 @@ class Sync:
                     f"shipped; if it is right, say so with --max-{what}-pct"
                 )
 
-    def guard_destination(self, transport: Transport) -> None:
+    def guard_destination(self) -> None:
         """Refuse a destination that holds other rows than the ledger says."""
-        there, proven = transport.count(), self.held["proven_rows"]
+        there, proven = self.transport.count(), self.held["proven_rows"]
         if not proven <= there <= proven + self.held["doubtful_rows"]:
             raise GuardError(
                 f"{self.target} holds {there:,} rows, and the ledger knows of "
                 f"{proven:,}: nobody is added; --reconcile reads what is there"
             )
-
-    # What is shipped.
 
     def due(self) -> Iterator[Row]:
         """Yield what to ship, keys and all; who moves is removed first."""
@@ -370,8 +361,6 @@ class Sync:
                 yield from chunks(wanted, transport)
             page.clear()  # before the next is read, to save memory
 
-    # What is written.
-
     def append(self, table: str, rows: list[Row]) -> None:
         """Add rows of this run to a table of state."""
         own = {"run_id": self.run_id, "run_number": self.number, "target": self.target}
@@ -383,7 +372,6 @@ class Sync:
         self.append("export_requests", [{"chunk": self.chunk, "request_id": request}])
 
     def record(self, rows: list[Row], outcomes: list[Outcome]) -> None:
-        """Record what became of rows."""
         self.append(
             "export_ledger",
             [
@@ -397,8 +385,6 @@ class Sync:
     def event(self, event: str, **values: Any) -> None:
         """Record that the run started, lives or ended."""
         self.append("export_runs", [{"event": event, "mode": self.mode, **values}])
-
-    # One run at a time.
 
     def others(self) -> list[Row]:
         """Return the other runs of the target that have not given way."""
@@ -420,7 +406,8 @@ class Sync:
         commit = os.environ.get("CLV_GIT_COMMIT") or os.environ.get("GITHUB_SHA")
         values = {"git_commit": commit}
         if self.checks:
-            values["as_of_date"] = self.facts["as_of_date"]
+            day = self.facts["as_of_date"]
+            values["as_of_date"] = day and str(day)
             for name in ("consent_users", "refusing_users", "suppressed_users"):
                 values[name] = max(check[name] or 0 for check in self.checks)
         self.event("started", **values)
@@ -438,7 +425,7 @@ class Sync:
             self.give_way()
             self.event("renewed")
 
-    def work(self, transport: Transport, task: Callable[[Transport], int]) -> None:
+    def work(self, task: Callable[[], int]) -> None:
         """Do it while the target is held; the state says how it ended."""
         self.enter()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -446,16 +433,16 @@ class Sync:
         self.exit_code = ExportError.exit_code
         try:
             self.give_way()  # two that claim the target at once both do
-            transport.beat = self.beat
-            self.settle(transport)
-            self.exit_code = INTERRUPTED if self.is_interrupted else task(transport)
+            self.transport.beat = self.beat
+            self.settle()
+            self.exit_code = INTERRUPTED if self.is_interrupted else task()
         except ExportError as error:
             self.exit_code = error.exit_code
             raise
         except KeyboardInterrupt:
             self.exit_code = INTERRUPTED
         finally:
-            transport.beat = lambda: None
+            self.transport.beat = lambda: None
             tally = {name: self.counts[name] for name in TALLY}
             self.event("ended", exit_code=self.exit_code, **tally)
 
@@ -466,7 +453,7 @@ class Sync:
         self.is_interrupted = True
         say("interrupted: finishing the chunk under way")
 
-    def settle(self, transport: Transport) -> None:
+    def settle(self) -> None:
         """Wait until nothing that an earlier run sent is under way."""
         deadline, over, left = self.settings.deadline, [], 0.0
         until = elapsed() + deadline
@@ -476,7 +463,7 @@ class Sync:
             "and run_id != '{run_id}' and last_seen_at > {now} - interval 1 day"
         ):
             for request in filter(None, (chunk["request_ids"] or "").split(",")):
-                if not transport.settle(request, max(0.0, until - elapsed())):
+                if not self.transport.settle(request, max(0.0, until - elapsed())):
                     raise UnavailableError(
                         f"request {request} of an earlier run is not over: "
                         "nothing was shipped"
@@ -488,20 +475,20 @@ class Sync:
             over.append({n: chunk[n] for n in names} | {"request_id": SETTLED})
         if left > 1:
             say(f"a request of an earlier run may be under way: waiting {left:,.0f} s")
-        transport.wait(lambda: self.beat() or self.is_interrupted, min(left, deadline))
+        self.transport.wait(
+            lambda: self.beat() or self.is_interrupted, min(left, deadline)
+        )
         if over and not self.is_interrupted:
             self.append("export_requests", over)
 
-    # What a run may have to do.
-
-    def ship(self, transport: Transport) -> int:
+    def ship(self) -> int:
         """Ship everything; return the exit code."""
-        for rows in self.batches(transport):
+        for rows in self.batches(self.transport):
             if self.is_interrupted:
                 return INTERRUPTED
             self.chunk += 1
             self.beat()
-            outcomes = self.ship_chunk(transport, rows)
+            outcomes = self.ship_chunk(rows)
             tally, codes = Counter(), Counter(o.code for o in outcomes if not o.ok)
             for row, outcome in zip(rows, outcomes, strict=True):
                 kind = "shipped" if row["op"] == "upsert" else "removed"
@@ -520,25 +507,24 @@ class Sync:
         return int(self.counts["rejected_rows"] + self.counts["transient_rows"] > 0)
 
     def count(self, rows: list[Row]) -> None:
-        """Count a chunk."""
         self.counts["requests"] += 1
         self.counts["bytes"] += sum(len(row["line"]) + 1 for row in rows)
 
-    def ship_chunk(self, transport: Transport, rows: list[Row]) -> list[Outcome]:
+    def ship_chunk(self, rows: list[Row]) -> list[Outcome]:
         """Send a chunk, what is transient twice, and record it before and after."""
         self.size = len(rows)
         self.record(rows, [Outcome(False, "sent", transient=True)] * len(rows))
-        outcomes = self.deliver(transport, rows)
+        outcomes = self.deliver(rows)
         again = [i for i, outcome in enumerate(outcomes) if outcome.transient]
         if again and not self.refusals(outcomes):
-            second = self.deliver(transport, [rows[i] for i in again], is_again=True)
+            second = self.deliver([rows[i] for i in again], is_again=True)
             for i, outcome in zip(again, second, strict=True):
                 outcomes[i] = outcome
         refusals = self.refusals(outcomes)
         if refusals:
             # Not the rows' fault: recorded as such, so that none is quarantined.
             outcomes = [
-                o if o.ok and transport.is_keyed else Outcome(False, o.code, True)
+                o if o.ok and self.transport.is_keyed else Outcome(False, o.code, True)
                 for o in outcomes
             ]
         self.record(rows, outcomes)
@@ -557,45 +543,43 @@ class Sync:
         is_many = len(found) > FEW and len(found) * 100 > limit
         return found if is_many or len(found) == self.size > 1 else []
 
-    def deliver(
-        self, transport: Transport, rows: list[Row], is_again: bool = False
-    ) -> list[Outcome]:
+    def deliver(self, rows: list[Row], is_again: bool = False) -> list[Outcome]:
         """Send rows; return outcomes that rest on keys, or on what was read back.
 
         Where a result does not name its row, its place is a hint. A row said to be bad
         must indeed not be there as sent; else halves are sent, down to single rows.
         """
-        if is_again and not transport.is_keyed:
+        if is_again and not self.transport.is_keyed:
             self.note(RESENT)
         try:
-            outcomes = transport.send(rows, self.note)
+            outcomes = self.transport.send(rows, self.note)
         except RefusedError as error:
             if len(rows) == 1:
                 return [Outcome(False, str(error))]
         else:
             bad = [i for i, outcome in enumerate(outcomes) if not outcome.ok]
-            if transport.is_keyed or not bad or len(rows) == 1:
+            if self.transport.is_keyed or not bad or len(rows) == 1:
                 return outcomes
             is_one_kind = len({outcomes[i].transient for i in bad}) == 1
             is_all = len(bad) == len(rows) or self.refusals(outcomes)
             if is_one_kind and (
-                is_all or not any(transport.holds(rows[i]) for i in bad)
+                is_all or not any(self.transport.holds(rows[i]) for i in bad)
             ):
                 return outcomes
         middle = len(rows) // 2
-        first = self.deliver(transport, rows[:middle], is_again=True)
+        first = self.deliver(rows[:middle], is_again=True)
         refused = [o for o in first if not o.ok and not o.transient]
         if len(refused) == middle > FEW:
             return first + [Outcome(False, refused[0].code)] * (len(rows) - middle)
-        return first + self.deliver(transport, rows[middle:], is_again=True)
+        return first + self.deliver(rows[middle:], is_again=True)
 
-    def reconcile(self, transport: Transport) -> int:
+    def reconcile(self) -> int:
         """Append to the ledger what is found at the destination, where it differs."""
         with tempfile.TemporaryDirectory() as folder:
             limits = {"threads": 1, "memory_limit": MEMORY, "temp_directory": folder}
             scratch = duckdb.connect(config=limits)
             scratch.execute(SCRATCH)
-            for page in filter(None, transport.read()):
+            for page in filter(None, self.transport.read()):
                 there = [{KEY.name: r[KEY.name], "row_hash": content(r)} for r in page]
                 insert(scratch, "there", there)
             for page in self.pages_of(KNOWN)():
@@ -614,12 +598,12 @@ class Sync:
         say(f"found {self.settings.found:,} keys other than the ledger knew them")
         return 0
 
-    def erase(self, transport: Transport) -> int:
+    def erase(self) -> int:
         """Delete there what is to be erased, and forget it once it is gone."""
         rows = self.ask("select * from {export_deletions} where target = '{target}'")
         keys = sorted({row["customer_key"] for row in rows})
         parts = [keys[first : first + ERASED] for first in range(0, len(keys), ERASED)]
-        if left := sum(len(transport.delete(part)) for part in parts):
+        if left := sum(len(self.transport.delete(part)) for part in parts):
             raise UnavailableError(f"{left:,} rows are still there: run again")
         self.ask(
             "delete from {export_deletions} where target = '{target}' "
@@ -629,17 +613,18 @@ class Sync:
         say(f"{len(keys):,} keys are gone from {self.target}")
         return 0
 
-    def open(self) -> Transport:
-        """Return the way to the target, logged in."""
-        length = OWN_LENGTH if self.keys.is_own else KEY.length
-        transport = TRANSPORTS[self.target](self.settings, length)
-        transport.login()
-        return transport
+    def open(self) -> None:
+        """Log in, if no run before this one has."""
+        if self.transport is None:
+            length = OWN_LENGTH if self.keys.is_own else KEY.length
+            self.transport = TRANSPORTS[self.target](self.settings, length)
+            self.transport.login()
 
-    def run(self, transport: Transport | None) -> Transport | None:
-        """Do what the mode says; return the way to the target, for the next run."""
+    def run(self) -> None:
+        """Do what the mode says."""
         if self.settings.check:
-            if misfits := self.open().check(self.settings.create):
+            self.open()
+            if misfits := self.transport.check(self.settings.create):
                 raise ConfigError("\n".join([*misfits, "it does not fit"]))
             return say("login and columns are right")
         task = {"erase": self.erase, "reconcile": self.reconcile}.get(self.mode)
@@ -647,9 +632,8 @@ class Sync:
             if not self.keys.id and self.mode not in ("withdrawals", "erase"):
                 raise ConfigError(f"environment variable {SECRET} is not set")
             if task:
-                transport = transport or self.open()
-                self.work(transport, task)
-                return transport
+                self.open()
+                return self.work(task)
         self.plan()
         if self.settings.dry_run:
             for rows in self.batches(TRANSPORTS[self.target]):
@@ -663,24 +647,23 @@ class Sync:
             return None
         skipped = 0 if self.settings.retry_rejected else self.planned["quarantined"]
         self.expected = self.planned["rows"] - skipped
-        transport = transport or self.open()
-        if misfits := transport.check():
+        self.open()
+        if misfits := self.transport.check():
             raise ConfigError("; ".join(misfits))
         if self.mode != "withdrawals":
-            self.guard_destination(transport)
+            self.guard_destination()
         if self.expected:
-            self.work(transport, self.ship)
+            self.work(self.ship)
         else:
             say("nothing to do")
         if self.mode == "withdrawals" and self.exit_code == 0:
             # Removals wait for nothing; whom they may have missed is said after them.
             self.count_held()
-            self.guard_destination(transport)
+            self.guard_destination()
             self.guard_checks("and check_name not like 'audience%'")
-        return transport
+        return None
 
     def report(self) -> dict[str, Any]:
-        """Return what the run found and did."""
         done = {name: self.counts[name] for name in (*TALLY, "requests", "bytes")}
         about = {"run_id": self.run_id, "target": self.target}
         about |= {"codes": dict(self.codes), "found": self.settings.found}
@@ -750,11 +733,12 @@ def main(warehouse: str, **chosen: Any) -> None:
             # Erasures first, in every mode: the ledger knows nothing of their rows.
             steps = ["erase", *steps]
         for step in steps:
-            sync = Sync(opened, settings, step)
+            sync = Sync(opened, settings, step, transport)
             try:
-                transport = sync.run(transport)
+                sync.run()
             finally:
                 report |= sync.report()
+            transport = sync.transport
             if (code := sync.exit_code) == INTERRUPTED:
                 break
     except ExportError as error:

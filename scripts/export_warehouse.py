@@ -28,7 +28,6 @@ LABELS = {"node_id": "export_segments"}
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict]) -> None:
-    """Add rows to a table of DuckDB."""
     connection.register("found", pyarrow.Table.from_pylist(rows))
     connection.execute(f"insert into {table} by name from found")
 
@@ -61,7 +60,6 @@ class DuckDb:
         self.prefix, self.stored = f'"{database}".clv', 0
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
-        """Return all rows of a small query."""
         found = self.connection.execute(sql)
         names = [column[0] for column in found.description]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
@@ -84,11 +82,9 @@ class DuckDb:
         return pages
 
     def append(self, table: str, rows: list[dict[str, Any]]) -> None:
-        """Add rows to a table of state."""
         insert(self.connection, f"{self.prefix}_state.{table}", rows)
 
     def close(self) -> None:
-        """Let go of it."""
         self.connection.close()
 
 
@@ -130,11 +126,9 @@ class BigQuery:
         self.prefix = f"`{profile.database}`.{profile.schema}"
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
-        """Return all rows of a small query."""
         return [dict(row) for row in self.client.query(sql).result()]
 
     def store(self, sql: str) -> Callable[[], Pages]:
-        """Read once; return what pages the result, anew at every call."""
         job = self.client.query(sql)
         job.result()
 
@@ -146,10 +140,8 @@ class BigQuery:
         return pages
 
     def append(self, table: str, rows: list[dict[str, Any]]) -> None:
-        """Add rows to a table of state by one load job."""
         name = f"{self.prefix}_state.{table}".replace("`", "")
         self.client.load_table_from_json(rows, name).result(timeout=LOAD_SECONDS)
 
     def close(self) -> None:
-        """Let go of it."""
         self.client.close()
