@@ -322,11 +322,20 @@ class Sync:
 
     def guard_destination(self) -> None:
         """Refuse a destination that holds other rows than the ledger says."""
-        there, proven = self.transport.count(), self.held["proven_rows"]
+        (there, latest), proven = self.transport.held(), self.held["proven_rows"]
+        (known,) = self.ask(
+            "select max(as_of_date) as day from {runs} where target = '{target}'"
+        )
+        hint = "nobody is added; --reconcile reads what is there"
         if not proven <= there <= proven + self.held["doubtful_rows"]:
             raise GuardError(
                 f"{self.target} holds {there:,} rows, and the ledger knows of "
-                f"{proven:,}: nobody is added; --reconcile reads what is there"
+                f"{proven:,}: {hint}"
+            )
+        if known["day"] and latest > str(known["day"]):
+            raise GuardError(
+                f"{self.target} holds rows as of {latest}, and the ledger knows of no "
+                f"run later than {known['day']}, as an old copy of it would: {hint}"
             )
 
     def due(self) -> Iterator[Row]:
@@ -405,9 +414,10 @@ class Sync:
                 say(f"{seen} is taken over: it sends nothing more")
         commit = os.environ.get("CLV_GIT_COMMIT") or os.environ.get("GITHUB_SHA")
         values = {"git_commit": commit}
-        if self.checks:
+        if self.mode not in ("reconcile", "erase"):
             day = self.facts["as_of_date"]
             values["as_of_date"] = day and str(day)
+        if self.checks:
             for name in ("consent_users", "refusing_users", "suppressed_users"):
                 values[name] = max(check[name] or 0 for check in self.checks)
         self.event("started", **values)
@@ -470,14 +480,13 @@ class Sync:
                     )
             if chunk["unknown_requests"] > 0:
                 since = (chunk["now"] - chunk["last_seen_at"]).total_seconds()
-                left = max(left, deadline - since)
+                left = max(left, deadline + self.warehouse.skew - since)
             names = ("run_id", "run_number", "chunk")
             over.append({n: chunk[n] for n in names} | {"request_id": SETTLED})
+        left = min(left, deadline)
         if left > 1:
             say(f"a request of an earlier run may be under way: waiting {left:,.0f} s")
-        self.transport.wait(
-            lambda: self.beat() or self.is_interrupted, min(left, deadline)
-        )
+        self.transport.wait(lambda: self.beat() or self.is_interrupted, left)
         if over and not self.is_interrupted:
             self.append("export_requests", over)
 
@@ -590,6 +599,8 @@ class Sync:
                     row[KEY.name] = self.keys.of(row["customer_id"], own)
                 names = ("customer_id", KEY.name)
                 insert(scratch, "wanted", [{n: row[n] for n in names} for row in page])
+            # From now on rows of that day are known.
+            self.event("renewed", as_of_date=self.transport.held()[1] or None)
             news = scratch.execute(NEWS.format(**self.names))
             while page := news.fetchmany(FOUND):
                 rows = [dict(zip(LEDGER, row, strict=True)) for row in page]

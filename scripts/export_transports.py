@@ -22,7 +22,7 @@ from xml.sax.saxutils import escape
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util import Retry
 
 
@@ -76,7 +76,7 @@ class Column(NamedTuple):
 
 
 # All that may leave: columns of the delta that are not here, or missing, stop the run.
-KEY = Column("customer_key", length=64)
+KEY, DAY = Column("customer_key", length=64), Column("as_of_date", length=10)
 COLUMNS = (
     KEY,
     Column("clv_segment"),
@@ -86,7 +86,7 @@ COLUMNS = (
     Column("probability_purchase_90d_pct", "Number"),
     Column("offer_cap", "Number"),
     Column("campaigns", length=255),
-    Column("as_of_date", length=10),
+    DAY,
     Column("is_active", "Boolean"),
 )
 
@@ -266,6 +266,12 @@ class Transport:
         note(request)
         return request
 
+    @staticmethod
+    def day(rows: list[dict[str, Any]]) -> str:
+        """Return the day that the first row is as of, if it is one."""
+        text = str(rows[0][DAY.name]) if rows else ""
+        return text if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else ""
+
     def misfits(self, fields: dict[str, dict]) -> Iterator[str]:
         """Say what does not fit of a table's columns, one sentence each."""
         flag, meaning = self.key_flag
@@ -428,8 +434,11 @@ class MarketingCloud(Transport):
                 raise UnavailableError("what is there cannot be read in pages")
             yield count, items
 
-    def count(self) -> int:
-        return next(self.pages(f"{self.rowset}?$pagesize=1"))[0]
+    def held(self) -> tuple[int, str]:
+        """Return the number of rows, and the latest day of one."""
+        latest = f"$pagesize=1&$orderBy={DAY.sfmc}%20desc"
+        count, _ = next(self.pages(f"{self.rowset}?{latest}"))
+        return count, self.day(next(self.read(latest)))
 
     def read(self, query: str = "$pagesize=2500") -> Iterator[list[dict[str, Any]]]:
         """Yield all rows by our names; the service's regard no case."""
@@ -476,8 +485,8 @@ class MarketingCloud(Transport):
         except LoginError:
             note(REFUSED)
             raise
-        # Whether an earlier try may have been taken as well.
-        never = (NewConnectionError, ConnectTimeoutError, ProxyError)
+        # Whether an earlier try may have been taken too; of a proxy nobody knows.
+        never = (NewConnectionError, ConnectTimeoutError)
         if any(
             each.status != 429 and not isinstance(each.error, never)
             for each in answer.raw.retries.history
@@ -607,10 +616,14 @@ class Crm(Transport):
             fields = {field["name"].lower(): field for field in described["fields"]}
         return list(self.misfits(fields))
 
-    def count(self) -> int:
+    def held(self) -> tuple[int, str]:
+        """Return the number of rows, and the latest day of one."""
+        order = f"ORDER BY {DAY.crm} DESC NULLS LAST LIMIT 1"
         with self.translated():
-            found = self.salesforce.query(f"SELECT COUNT() {self.rows} != null")
-            return int(found["totalSize"])
+            ask, rows = self.salesforce.query, f"{self.rows} != null"
+            count = int(ask(f"SELECT COUNT() {rows}")["totalSize"])
+            latest = ask(f"SELECT {DAY.crm} {rows} {order}")["records"]
+        return count, self.day([{DAY.name: row[DAY.crm]} for row in latest])
 
     def read(self) -> Iterator[list[dict[str, Any]]]:
         """Yield all rows that have a key, through a query job."""

@@ -38,10 +38,11 @@ class DuckDb:
     Attributes:
         is_exclusive: while it is open, no other run can be.
         now: the time in UTC, in its SQL.
+        skew: seconds by which `now` may differ between runs: it is their hosts'.
         prefix: what the names of its schemas begin with.
     """
 
-    is_exclusive = True
+    is_exclusive, skew = True, 3600
     now = "cast(now() at time zone 'UTC' as timestamp)"
 
     def __init__(self, read_only: bool):
@@ -94,7 +95,7 @@ class BigQuery:
     Another machine may run at the same time.
     """
 
-    is_exclusive = False
+    is_exclusive, skew = False, 0
     now = "current_timestamp()"
 
     def __init__(self, target: str):

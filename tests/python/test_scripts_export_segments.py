@@ -240,6 +240,12 @@ class World:
         self.add(self.row(**changes), customers)
         return self
 
+    def day(self, day):
+        """Have it built as of a day."""
+        self.sql(f"update {EXPORT}exclusions set as_of_date = '{day}'")
+        self.sql(f"update {EXPORT}candidates set as_of_date = '{day}'")
+        self.sql(f"update {EXPORT}audience set as_of_date = '{day}'")
+
     def row(self, **changes):
         row = {
             "clv_segment": "Loyal",
@@ -297,11 +303,11 @@ class World:
         self.printed += printed.out + printed.err
         return ended.value.code
 
-    def start(self, *options, target="sfmc"):
-        """Start the script as a process of its own."""
+    def start(self, *options, target="sfmc", host=()):
+        """Start the script as a process of its own, on a host that is like this one."""
         return subprocess.Popen(
             [
-                *(sys.executable, str(SCRIPTS / "export_segments.py")),
+                *(sys.executable, *host, str(SCRIPTS / "export_segments.py")),
                 *("--target", target, *FAST, *options),
             ],
             stdout=subprocess.PIPE,
@@ -352,10 +358,10 @@ class World:
         return active == wanted
 
     def time_passes(self):
-        """Let an hour go by for what is recorded."""
+        """Let hours go by for what is recorded."""
         for table in ("runs", "requests", "ledger"):
             name = f"clv_state.export_{table}"
-            self.sql(f"update {name} set recorded_at = recorded_at - interval 1 hour")
+            self.sql(f"update {name} set recorded_at = recorded_at - interval 3 hour")
 
     def shipped(self):
         return self.sql(
@@ -515,6 +521,7 @@ def test_another_shop_and_an_earlier_day_are_shipped_only_when_asked(world, targ
             assert world.run("--accept-audience", "--reconcile", target=target) == 0
             assert world.is_in_step(target)
             return
+        assert world.run("--reconcile", target=target) == 5
         assert world.run("--accept-audience", target=target) == 0
         # What was shipped last is what is there now.
         world.audience(*range(2, 26))
@@ -1259,6 +1266,46 @@ def test_an_old_copy_of_the_state_is_noticed(world, tmp_path):
     assert world.is_in_step()
 
 
+def test_an_old_copy_of_as_many_rows_is_noticed_by_the_day(world, target):
+    def ship(day, *options, segment=None):
+        world.audience(*range(10), clv_segment=segment or day)
+        world.day(day)
+        return world.run(*options, target=target)
+
+    assert ship("2024-07-01") == 0
+    copy = world.database.read_bytes()
+    # Withdrawals, too, are of a day.
+    world.sql(f"insert into {EXPORT}permissions values ('{CUSTOMER}0', true, false)")
+    world.audience(*range(1, 10))
+    world.day("2024-07-02")
+    assert world.run("--withdrawals", target=target) == 0
+    world.sql(f"delete from {EXPORT}permissions")
+    assert ship("2024-07-02") == 0
+    for day in ("2024-07-01", "2024-07-03"):
+        world.database.write_bytes(copy)
+        # To the copy, all is as it was; and then something has changed.
+        assert ship(day) == 5
+        assert "2024-07-02" in world.out
+        assert "--reconcile" in world.out
+    assert ship("2024-07-03", "--reconcile") == 0
+    assert world.is_in_step(target)
+    world.database.write_bytes(copy)
+    assert ship("2024-07-01", "--reconcile") == 0
+    # What was found is known, though of a later day.
+    assert ship("2024-07-01", segment="At Risk") == 0
+    assert world.is_in_step(target)
+
+
+def test_a_job_whose_answers_were_lost_is_stopped_before_the_next(world):
+    world.audience(*range(5))
+    world.stand_in.late = (0.5, 1)
+    world.stand_in.fault("PATCH .*ingest", drop="after", times=5)
+    assert world.run(target="crm") == 0
+    states = [job["state"] for job in world.stand_in.jobs.values() if "data" in job]
+    assert states == ["Aborted", "JobComplete"]
+    assert world.is_in_step("crm")
+
+
 def test_a_late_job_does_not_undo_a_removal(world, target):
     world.audience(*range(5))
     world.stand_in.late = (4, 4)
@@ -1274,13 +1321,19 @@ def test_a_late_job_does_not_undo_a_removal(world, target):
         assert world.is_in_step(target)
 
 
-def test_a_request_whose_answer_was_lost_is_waited_for(world):
+def test_a_request_whose_answer_was_lost_is_waited_for(world, monkeypatch):
     world.audience(*range(5))
-    world.stand_in.late = (0.3, 2)
+    # The one whose answer is lost comes last.
+    delays = iter((3, 0.1))
+    monkeypatch.setattr("salesforce_stand_in.random.uniform", lambda *_: next(delays))
+    world.stand_in.late = (0.1, 3)
     world.stand_in.fault(ASYNC, drop="after")
     assert world.run("--deadline", "5") == 0
     world.stand_in.late = (0, 0)
     world.audience(*range(1, 5))
+    # By another host, whose clock is an hour ahead.
+    ahead = UTC.replace("now()", "(now() + interval 1 hour)")
+    monkeypatch.setattr(export_warehouse.DuckDb, "now", ahead)
     assert world.run("--deadline", "5") == 0
     assert world.is_in_step()
     wait_until(lambda: not world.stand_in.queue)
