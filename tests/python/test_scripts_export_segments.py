@@ -2,11 +2,13 @@
 
 # ruff: noqa: D102
 
+import datetime
 import hashlib
 import hmac
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pytest
+from attack_inputs import sheet_of
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -39,6 +42,7 @@ sys.path.insert(0, str(SCRIPTS))
 import export_segments  # noqa: E402
 import export_transports  # noqa: E402
 import export_warehouse  # noqa: E402
+import load_input  # noqa: E402
 from build_emulator import LOCATION, NAME, emulator  # noqa: E402
 from export_transports import COLUMNS, KEY, Crm  # noqa: E402
 from load_bigquery import open_client  # noqa: E402
@@ -56,13 +60,35 @@ CANARY, CUSTOMER = "canary-value", "customer-canary-"
 SECRET = "secret-canary-of-more-than-32-characters"
 
 
+SAID = ("consents", "customer_status")
+LOAD = (sys.executable, str(SCRIPTS / "load_input.py"), "--input")
+PERSONS = ("jane@quillfeather.org", "+49 170 7654321", "Jané Quillfeather", SECRET)
+# A cell of each type that is no text.
+CELLS = dict.fromkeys(("timestamp", "date"), datetime.date(2024, 3, 31))
+CELLS |= {"decimal(18, 4)": 7.5, "double": 0.5, "bigint": 3, "boolean": "false"}
+
+
+def write_persons(folder, table):
+    """An input as a spreadsheet, with each person in every column of text."""
+    columns = {n: k for n, k in load_input.CONTRACT[table].items() if n != "currency"}
+    rows = [
+        [CELLS.get(kind, PERSONS[(number + place) % 4]) for place, kind in places]
+        for number, places in enumerate([list(enumerate(columns.values()))] * 4)
+    ]
+    (folder / f"{table}.xlsx").write_bytes(sheet_of(rows, columns))
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A real build of a few customers: tables and views of the export are its own."""
+    """A real build of a few customers: tables and views of the export are its own.
+
+    Four are called by a mail address, a number, a name and a secret, as are all things
+    in the optional inputs, but what is said of consent.
+    """
     days = pd.date_range("2024-01-01", "2024-06-30", freq="D")
     rows = [
         (
-            f"u{user}",
+            dict(enumerate(PERSONS)).get(user, f"u{user}"),
             days[(user * 7 + visit * (user % 40 + 5)) % len(days)],
             10.0 + user,
         )
@@ -71,9 +97,17 @@ def built(tmp_path_factory):
     ]
     log = pd.DataFrame(rows, columns=["user_id", "ts", "amount"])
     build = Build(tmp_path_factory.mktemp("export"))
-    build.load(transactions=log)
+    source = build.folder / "input"
+    source.mkdir()
+    log.to_csv(source / "transactions.csv", index=False)
+    for table in {*load_input.CONTRACT} - {"transactions", *SAID}:
+        write_persons(source, table)
     chosen = {"clv_backtest_days": [], "clv_consent": "managed_at_destination"}
-    build.build("--select", "+models/export", **chosen)
+    build.said = build.call(*LOAD, str(source)) + build.call(
+        *("dbt", "--no-use-colors", "--log-level-file", "debug", "build"),
+        *("--select", "+models/export", "--exclude-resource-type=unit_test"),
+        *("--exclude-resource-type=test", "--vars", json.dumps(chosen)),
+    )
     build.views = views_of(build)
     # The delta reads otherwise where keys are the tenant's own.
     chosen["clv_export_key"] = "subscriber_key"
@@ -1575,6 +1609,38 @@ def test_chunks_are_cut_by_rows_and_bytes(texts, room, sizes):
 def test_a_row_larger_than_a_request_is_refused():
     with pytest.raises(export_transports.ConfigError):
         list(export_segments.chunks(iter([{"text": "x" * 10}]), Plain(10)))
+
+
+def test_nobody_is_named_by_loader_build_or_export(
+    built, stand_in, tmp_path, monkeypatch
+):
+    """Needs a build, of whose inputs somebody is in every column of text."""
+    for file in built.folder.glob("warehouse.duckdb*"):  # with what is not yet in it
+        shutil.copy(file, tmp_path)
+    for table in SAID:
+        write_persons(tmp_path, table)
+    monkeypatch.setenv("CLV_DUCKDB_PATH", str(tmp_path / "warehouse.duckdb"))
+    monkeypatch.setenv("CLV_EXPORT_SECRET", SECRET)
+    export = (sys.executable, str(SCRIPTS / "export_segments.py"), "--target", "sfmc")
+    said = [built.said.encode()]
+    for code, command in (
+        (0, (*export, *FAST, "--dry-run")),
+        (0, (*export, *FAST)),
+        (0, (*LOAD, str(tmp_path), "--withdrawals")),
+        (5, (*export, *FAST)),
+        (5, (*export, *FAST, "--withdrawals")),
+    ):
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == code, done.stdout
+        said.append(done.stdout)
+    assert len(stand_in.requests) > 5
+    said += [part for r in stand_in.requests for part in (r.path.encode(), r.body)]
+    for folder in ("logs", "target"):
+        files = (built.folder / folder).rglob("*")
+        said += [path.read_bytes() for path in files if path.is_file()]
+    for text in said:
+        found = re.search(rb"quillfeather|7654321|secret-canary-of", text.lower())
+        assert not found, text[max(0, found.start() - 80) : found.end()]
 
 
 def test_what_is_read_back_is_hashed_as_it_was_built(built):
