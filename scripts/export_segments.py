@@ -271,11 +271,11 @@ class Sync:
             moves = sum(row["is_move"] for row in page)
             tally.update({"moved": moves, "rows": len(page) + moves})
             tally["quarantined"] += sum(row["is_quarantined"] for row in page)
-        segments = self.mode != "withdrawals" and self.ask(
+        by_segment = (
             "select clv_segment, count(*) as n from {audience} group by 1 "
             "order by 2 desc"
         )
-        segments = {row["clv_segment"]: row["n"] for row in segments or []}
+        segments = {row["clv_segment"]: row["n"] for row in self.ask(by_segment)}
         names = ("new", "changed", "removed", "moved", "quarantined", "rows")
         audience = sum(segments.values())
         self.planned = {name: tally[name] for name in names} | {
@@ -418,8 +418,8 @@ class Sync:
             day = self.facts["as_of_date"]
             values["as_of_date"] = day and str(day)
         if self.checks:
-            for name in ("consent_users", "refusing_users", "suppressed_users"):
-                values[name] = max(check[name] or 0 for check in self.checks)
+            names = ("consent_users", "refusing_users", "suppressed_users")
+            values |= {name: self.checks[0][name] for name in names}
         self.event("started", **values)
 
     def give_way(self) -> None:

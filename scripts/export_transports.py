@@ -530,16 +530,13 @@ class MarketingCloud(Transport):
         """Judge a result by its codes; its messages hold values."""
         if item.get("status") == "OK":
             return Outcome(True)
-        errors = listed(item.get("errors"))
-        texts = [str(each.get("errorMessage", "")) for each in errors]
-        texts.append(str(item.get("message", "")))
-        if any(text.rstrip().endswith("Rerun the transaction.") for text in texts):
+        if "Rerun the transaction." in str(item):
             return Outcome(False, "deadlock", transient=True)
         ours = {column.sfmc.lower(): column.sfmc for column in COLUMNS}
         codes = [
             f"{word(each.get('errorCode', 'unknown'))}:"
             f"{ours.get(str(each.get('name', '')).lower(), 'unknown')}"
-            for each in errors
+            for each in listed(item.get("errors"))
         ]
         code = word(item.get("errorCode", "unknown"))
         return Outcome(False, ";".join(dict.fromkeys(codes)) or code)
