@@ -326,17 +326,16 @@ class Sync:
         (known,) = self.ask(
             "select max(as_of_date) as day from {runs} where target = '{target}'"
         )
-        hint = "nobody is added; --reconcile reads what is there"
         if not proven <= there <= proven + self.held["doubtful_rows"]:
-            raise GuardError(
-                f"{self.target} holds {there:,} rows, and the ledger knows of "
-                f"{proven:,}: {hint}"
-            )
-        if known["day"] and latest > str(known["day"]):
-            raise GuardError(
-                f"{self.target} holds rows as of {latest}, and the ledger knows of no "
-                f"run later than {known['day']}, as an old copy of it would: {hint}"
-            )
+            rows, ours = f"{there:,} rows", f"of {proven:,}"
+        elif known["day"] and latest > str(known["day"]):
+            rows, ours = f"rows as of {latest}", f"no run after {known['day']}"
+        else:
+            return
+        raise GuardError(
+            f"{self.target} holds {rows}, and the ledger knows {ours}: nobody is "
+            "added; --reconcile reads what is there"
+        )
 
     def due(self) -> Iterator[Row]:
         """Yield what to ship, keys and all; who moves is removed first."""
