@@ -260,17 +260,23 @@ class Sync:
             move=move,
             due=due.get(self.mode, f"is_due or {move}"),
         )
-        tally = Counter()
+        tally, leaving = Counter(), Counter()
         for page in self.pages():
             if odd := page[0].keys() ^ DELTA:
                 odd = ", ".join(sorted(odd))
                 raise ConfigError(f"the delta lacks or has unknown columns: {odd}")
-            if any(row["is_double"] for row in page):
-                raise ConfigError("two customers have the same key")
-            tally.update(row["change"] for row in page)
-            moves = sum(row["is_move"] for row in page)
-            tally.update({"moved": moves, "rows": len(page) + moves})
-            tally["quarantined"] += sum(row["is_quarantined"] for row in page)
+            for row in page:
+                if row["is_double"]:
+                    raise ConfigError("two customers have the same key")
+                # Removals come first; who has another key is not removed, but moved.
+                change, moved = row["change"], 0
+                if change == "removed":
+                    leaving[row["customer_id"]] += 1
+                elif moved := leaving.pop(row["customer_id"], 0):
+                    change = "changed" if change == "new" else change
+                tally.update({change: 1, "rows": 1 + row["is_move"]})
+                tally.update({"moved": moved + row["is_move"], "removed": -moved})
+                tally["quarantined"] += row["is_quarantined"]
         by_segment = (
             "select clv_segment, count(*) as n from {audience} group by 1 "
             "order by 2 desc"

@@ -308,7 +308,7 @@ FLAGS += ("mustOverride",)
 class MarketingCloud(Transport):
     """Rows of a data extension, upserted by the asynchronous REST API."""
 
-    max_rows = 8_000  # at once, to save memory; the service takes 30,000
+    max_rows = 6_000  # at once, to save memory; the service takes 30,000
     max_bytes = 5_000_000
     is_keyed, key_flag = False, ("isPrimaryKey", "the primary key")
 
@@ -545,7 +545,7 @@ class MarketingCloud(Transport):
 class Crm(Transport):
     """Rows of a custom object, upserted by external id through Bulk API 2.0."""
 
-    max_rows = 50_000
+    max_rows = 20_000  # two batches of the service
     max_bytes = 20_000_000  # simple-salesforce holds them several times
     is_keyed, key_flag = True, ("externalId", "an external id")
 

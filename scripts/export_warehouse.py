@@ -28,8 +28,11 @@ LABELS = {"node_id": "export_segments"}
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict]) -> None:
-    connection.register("found", pyarrow.Table.from_pylist(rows))
-    connection.execute(f"insert into {table} by name from found")
+    # In slices, to save memory.
+    for first in range(0, len(rows), PAGE):
+        found = pyarrow.Table.from_pylist(rows[first : first + PAGE])
+        connection.register("found", found)
+        connection.execute(f"insert into {table} by name from found")
 
 
 class DuckDb:

@@ -1,6 +1,5 @@
 -- grain: one row per target, customer and key of the audience, or whose row there must go
 {%- set has_own_keys = var('clv_export_key') == 'subscriber_key' %}
-{%- set of_customer = 'over (partition by target, customer_id)' %}
 with audience as (
 
     select
@@ -106,17 +105,14 @@ doubles as (
 
 ),
 
--- What is as it should be is sent with the whole audience, or when its key is of another secret. Who gets
--- another key has a row that goes and one that comes.
+-- What is as it should be is sent with the whole audience, or when its key is of another secret.
 judged as (
 
     select
         *,
         -- A pseudonym that was removed is not taken up again: its secret may be gone.
         not is_wanted or is_there or is_uncertain as is_known,
-        is_uncertain or not is_same as is_due,
-        max(case when is_wanted then 1 else 0 end) {{ of_customer }} as wanted_rows,
-        max(case when is_wanted then 0 else 1 end) {{ of_customer }} as leaving_rows
+        is_uncertain or not is_same as is_due
     from compared
     where is_uncertain or is_wanted or is_there
 
@@ -135,10 +131,9 @@ select
     case when judged.is_known then judged.key_id end as key_id,
     case when judged.is_wanted then 'upsert' else 'remove' end as op,
     case
-        when not judged.is_wanted and judged.wanted_rows = 1 then 'moved'
         when not judged.is_wanted then 'removed'
         when not judged.is_due then 'unchanged'
-        when judged.is_there or judged.leaving_rows = 1 then 'changed'
+        when judged.is_there then 'changed'
         else 'new'
     end as change,
     not judged.is_wanted and refusers.customer_id is not null as is_withdrawal,
