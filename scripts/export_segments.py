@@ -36,6 +36,7 @@ Exit codes
 """
 
 import datetime
+import functools
 import hashlib
 import hmac
 import itertools
@@ -43,10 +44,10 @@ import json
 import os
 import secrets as random_digits
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -67,14 +68,12 @@ from export_transports import (
     GuardError,
     Outcome,
     RefusedError,
-    Transport,
     UnavailableError,
     content,
     secret,
 )
-from export_warehouse import MEMORY, PROJECT, BigQuery, DuckDb, insert, open_warehouse
+from export_warehouse import MEMORY, BigQuery, DuckDb, Pages, insert
 from small_cells import FEWEST
-from tqdm import tqdm
 
 Row = dict[str, Any]
 RELATIONS = ("audience", "candidates", "shipped", "delta", "exclusions", "checks")
@@ -84,7 +83,7 @@ TALLY = ("shipped_rows", "removed_rows", "rejected_rows", "transient_rows")
 LEDGER = ("customer_id", "customer_key", "key_id", "op", "row_hash")
 # What the delta has besides the columns that are shipped.
 CONTROL = {*LEDGER, "target", "change", "is_withdrawal", "has_consent"}
-CONTROL |= {"is_due", "is_quarantined", "is_double"}
+CONTROL |= {"is_due", "is_quarantined", "is_double", "is_move"}
 DELTA = CONTROL | {column.name for column in COLUMNS}
 BLANKS = {"Text": "", "Number": 0, "Boolean": False}
 SECRET, SHORTEST, VARIED = "CLV_EXPORT_SECRET", 32, 9
@@ -95,72 +94,66 @@ LEASE, RENEWAL = 300, 60  # seconds for which a sign of life holds, and between 
 FOUND = 20_000  # rows of the ledger at once, of what was found
 WAREHOUSES = ("duckdb", "bigquery", "emulator")
 MODES = ("full", "withdrawals", "reconcile", "rotate_key", "erase")
-SHIPPING = ("delta", "full", "rotate")
 ERASED = 100  # rows deleted at once
 INTERRUPTED = 130
 
-CHECKS = "select * from {checks} where target = '{target}'"
-# Keys that are shipped or may be; wanted ones that are not there are made here.
-OURS = """
-with known as (
-    select *, {known_by} as known_by from {shipped} where target = '{target}'
-)
+# Models know no clock: what a time stops is judged here.
+CHECKS = """
+select *, is_stopping or coalesce(cast(stops_at as timestamp) < {now}, false) as stops
+from {checks}
+where target = '{target}'
+"""
+NUMBER = """
+select coalesce(max(run_number), 0) + 1 as number
+from (
+    select run_number from {export_runs} where target = '{target}'
+    union all
+    select run_number from {export_ledger} where target = '{target}'
+) as numbers
+"""
+KNOWN = """
 select
-    coalesce(candidates.customer_id, known.customer_id) as customer_id,
-    candidates.subscriber_key,
-    known.customer_key,
-    case when candidates.customer_id is null then known.key_id else '{key_id}' end
-        as key_id,
-    case
-        when known.customer_key is null then 'absent'
-        when not known.is_uncertain then known.shipped_hash
-    end as row_hash
-from {candidates} as candidates
-full outer join known on {wanted_by} = known.known_by
-where known.customer_key is not null or {wanted_by} is not null
+    customer_id, customer_key, key_id,
+    case when is_uncertain then 'uncertain' else shipped_hash end as row_hash
+from {shipped}
+where target = '{target}'
 """
 SCRATCH = """
 create table there (customer_key text, row_hash text);
-create table ours (customer_id text, customer_key text, key_id text, row_hash text)
+create table known (customer_id text, customer_key text, key_id text, row_hash text);
+create table wanted (customer_id text, customer_key text)
 """
 # What the destination holds and the ledger does not know; keys regard no case.
 NEWS = """
 select
-    ours.customer_id,
-    coalesce(there.customer_key, ours.customer_key) as customer_key,
-    ours.key_id,
+    coalesce(wanted.customer_id, known.customer_id) as customer_id,
+    coalesce(there.customer_key, known.customer_key, wanted.customer_key)
+        as customer_key,
+    case when wanted.customer_key is null then known.key_id else '{key_id}' end
+        as key_id,
     case
-        when there.customer_key is null or there.row_hash = 'removed' then 'remove'
+        when coalesce(there.row_hash, 'removed') = 'removed' then 'remove'
         else 'upsert'
     end as op,
     coalesce(there.row_hash, 'absent') as row_hash
 from there
-full outer join ours on lower(there.customer_key) = lower(ours.customer_key)
-where coalesce(there.row_hash, 'absent') is distinct from ours.row_hash
+full outer join known on lower(there.customer_key) = lower(known.customer_key)
+full outer join wanted
+    on
+        lower(coalesce(there.customer_key, known.customer_key))
+        = lower(wanted.customer_key)
+where coalesce(there.row_hash, 'absent') != coalesce(known.row_hash, 'absent')
 """
 
 
 def say(text: str) -> None:
     """Print a line for people; the standard output is the report's."""
-    tqdm.write(text, file=sys.stderr)
-
-
-def plain(time_of: datetime.datetime) -> datetime.datetime:
-    """Return a time in UTC without its zone, as DuckDB keeps it."""
-    return time_of.replace(tzinfo=None)
+    click.echo(text, err=True)
 
 
 def elapsed() -> float:
     """Return seconds of a clock that nobody sets, and that goes on in sleep."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-def git_commit() -> str | None:
-    command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
-    except OSError:
-        return None
 
 
 class Keys:
@@ -185,7 +178,6 @@ class Keys:
             self.id = self.digest("clv")[:8]
 
     def digest(self, text: str) -> str:
-        """Return the HMAC of a text."""
         return hmac.new(self.secret, text.encode(), hashlib.sha256).hexdigest()
 
     def of(self, customer_id: str, own: str) -> str:
@@ -214,13 +206,12 @@ def chunks(rows: Iterable[Row], transport: Any) -> Iterator[list[Row]]:
 class Sync:
     """One run for one target."""
 
-    def __init__(
-        self, warehouse: DuckDb | BigQuery, settings: SimpleNamespace, mode: str
-    ):
+    def __init__(self, warehouse: Any, settings: Any, mode: str, transport: Any):
         self.warehouse, self.settings, self.mode = warehouse, settings, mode
+        self.transport = transport
         self.target, self.counts, self.codes = settings.target, Counter(), Counter()
-        self.jobs, self.chunk, self.blocked, self.planned = 0, 0, set(), {}
-        self.is_interrupted, self.exit_code, self.number = False, 0, None
+        self.chunk, self.blocked, self.planned, self.checks = 0, set(), {}, []
+        self.is_interrupted, self.exit_code = False, 0
         prefix = warehouse.prefix
         views = {n: f"{prefix}_export.export_marketing_cloud__{n}" for n in RELATIONS}
         self.names = views | {name: f"{prefix}_state.{name}" for name in STATE}
@@ -229,20 +220,17 @@ class Sync:
         self.excluded = {r["exclusion_reason"]: r["customers"] for r in exclusions}
         self.facts = exclusions[0]
         self.keys = Keys(self.facts["export_key"])
-        self.zero, self.start = elapsed(), plain(self.facts["now"])
+        self.zero, self.start = elapsed(), self.facts["now"]
         self.beaten = self.zero
         self.run_id = f"{self.start:%Y%m%dT%H%M%S}-{random_digits.token_hex(4)}"
         self.names |= {"key_id": self.keys.id, "run_id": self.run_id}
-        self.earlier = self.others()
-        self.checks = []
-        if mode not in ("withdrawals", "erase"):
-            self.checks = self.ask(CHECKS)
-
-    # What the warehouse says.
+        self.number = self.ask(NUMBER)[0]["number"]
 
     def ask(self, sql: str, **names: Any) -> list[Row]:
-        """Return all rows of a small query, its names filled in."""
         return self.warehouse.rows(sql.format(**self.names, **names))
+
+    def pages_of(self, sql: str, **names: Any) -> Callable[[], Pages]:
+        return self.warehouse.store(sql.format(**self.names, **names))
 
     def now(self) -> datetime.datetime:
         """Return the warehouse's time, by no clock that somebody sets."""
@@ -263,11 +251,15 @@ class Sync:
                 f"{otherwise:,} customers have keys made otherwise, with another "
                 f"{SECRET} or clv_export_key: --rotate-key moves them"
             )
-        due = "is_due or key_id != '{key_id}'" if self.keys.id else "is_due"
-        due = {"withdrawals": "is_withdrawal", "full": "true"}.get(self.mode, due)
-        sql = "select * from {delta} where target = '{target}' and (" + due + ")"
-        sql = (sql + " order by op, customer_id").format(**self.names)
-        self.pages = self.warehouse.store(sql)
+        move = f"coalesce(op = 'upsert' and key_id != '{self.keys.id}', false)"
+        move = move if self.keys.id else "false"
+        due = {"withdrawals": "is_withdrawal", "full": "true"}
+        self.pages = self.pages_of(
+            "select *, {move} as is_move from {delta} where target = '{target}' "
+            "and ({due}) order by op, customer_id",
+            move=move,
+            due=due.get(self.mode, f"is_due or {move}"),
+        )
         tally, leaving = Counter(), Counter()
         for page in self.pages():
             if odd := page[0].keys() ^ DELTA:
@@ -276,21 +268,20 @@ class Sync:
             for row in page:
                 if row["is_double"]:
                     raise ConfigError("two customers have the same key")
+                # Removals come first; who has another key is not removed, but moved.
                 change, moved = row["change"], 0
-                if row["op"] == "remove":
+                if change == "removed":
                     leaving[row["customer_id"]] += 1
                 elif moved := leaving.pop(row["customer_id"], 0):
                     change = "changed" if change == "new" else change
-                tally["moved"] += moved + self.is_move(row)
-                tally["removed"] -= moved
-                tally[change] += 1
+                tally.update({change: 1, "rows": 1 + row["is_move"]})
+                tally.update({"moved": moved + row["is_move"], "removed": -moved})
                 tally["quarantined"] += row["is_quarantined"]
-                tally["rows"] += 1 + self.is_move(row)
-        segments = self.mode != "withdrawals" and self.ask(
+        by_segment = (
             "select clv_segment, count(*) as n from {audience} group by 1 "
             "order by 2 desc"
         )
-        segments = {row["clv_segment"]: row["n"] for row in segments or []}
+        segments = {row["clv_segment"]: row["n"] for row in self.ask(by_segment)}
         names = ("new", "changed", "removed", "moved", "quarantined", "rows")
         audience = sum(segments.values())
         self.planned = {name: tally[name] for name in names} | {
@@ -304,14 +295,12 @@ class Sync:
             },
         }
 
-    def guard_checks(self) -> None:
+    def guard_checks(self, which: str = "") -> None:
         """Say what is known of consents and audience; refuse what is unclear."""
-        faults = []
+        faults, self.checks = [], self.ask(CHECKS + which)
         for check in self.checks:
-            option, stops_at = check["accepted_by"], check["stops_at"]
-            is_late = stops_at and plain(stops_at) < self.start
-            is_accepted = option and getattr(self.settings, option)
-            if (check["is_stopping"] or is_late) and not is_accepted:
+            option = check["accepted_by"]
+            if check["stops"] and not (option and getattr(self.settings, option)):
                 hint = f" (--{option.replace('_', '-')})" if option else ""
                 faults.append(check["sentence"] + hint)
             else:
@@ -321,17 +310,12 @@ class Sync:
 
     def guard(self) -> None:
         """Refuse what must not be shipped unasked."""
-        if self.mode == "withdrawals":
-            return
         self.guard_checks()
         active = self.held["active_rows"]
-        # Until a run has shipped all that it should, the first one goes on.
-        has_finished = any(
-            run["exit_code"] in (0, 1) and run["mode"] in SHIPPING
-            for run in self.earlier
-        )
         knows = self.held["proven_rows"] + self.held["doubtful_rows"]
-        is_first = self.settings.reconcile or not (knows and has_finished)
+        # Until a run has shipped all that it should, the first one goes on.
+        has_shipped = knows and any(run["has_shipped"] for run in self.others())
+        is_first = self.settings.reconcile or not has_shipped
         new = 0 if is_first else self.planned["new"]
         for what, number in (("remove", self.planned["removed"]), ("add", new)):
             limit = getattr(self.settings, f"max_{what}_pct")
@@ -342,28 +326,27 @@ class Sync:
                     f"shipped; if it is right, say so with --max-{what}-pct"
                 )
 
-    def guard_destination(self, transport: Transport) -> None:
+    def guard_destination(self) -> None:
         """Refuse a destination that holds other rows than the ledger says."""
-        there, proven = transport.count(), self.held["proven_rows"]
+        (there, latest), proven = self.transport.held(), self.held["proven_rows"]
+        (known,) = self.ask(
+            "select max(as_of_date) as day from {runs} where target = '{target}'"
+        )
         if not proven <= there <= proven + self.held["doubtful_rows"]:
-            raise GuardError(
-                f"{self.target} holds {there:,} rows, and the ledger knows of "
-                f"{proven:,}: nobody is added; --reconcile reads what is there"
-            )
-
-    # What is shipped.
-
-    def is_move(self, row: Row) -> bool:
-        """Return whether a customer is there under a key of another secret."""
-        made_by = (None, self.keys.id)
-        return bool(
-            row["op"] == "upsert" and self.keys.id and row["key_id"] not in made_by
+            rows, ours = f"{there:,} rows", f"of {proven:,}"
+        elif known["day"] and latest > str(known["day"]):
+            rows, ours = f"rows as of {latest}", f"no run after {known['day']}"
+        else:
+            return
+        raise GuardError(
+            f"{self.target} holds {rows}, and the ledger knows {ours}: nobody is "
+            "added; --reconcile reads what is there"
         )
 
     def due(self) -> Iterator[Row]:
         """Yield what to ship, keys and all; who moves is removed first."""
         for row in itertools.chain.from_iterable(self.pages()):
-            if self.is_move(row):
+            if row["is_move"]:
                 blank = {c.name: BLANKS[c.kind] for c in COLUMNS if c is not KEY}
                 blank |= {"as_of_date": row["as_of_date"], "op": "remove"}
                 yield row | blank | {"row_hash": "removed"}
@@ -381,32 +364,28 @@ class Sync:
         """Yield chunks: of some rows the removals, and then the upserts."""
         rows = itertools.islice(self.due(), self.settings.limit)
         while page := list(itertools.islice(rows, transport.max_rows)):
-            yield from chunks((r for r in page if r["op"] == "remove"), transport)
-            # Only of customers whose old key is known to be gone.
-            upserts = (
-                row
-                for row in page
-                if row["op"] == "upsert" and row["customer_id"] not in self.blocked
-            )
-            yield from chunks(upserts, transport)
+            for op in ("remove", "upsert"):
+                # Upserts only of customers whose old key is known to be gone.
+                wanted = (
+                    row
+                    for row in page
+                    if row["op"] == op
+                    and (op == "remove" or row["customer_id"] not in self.blocked)
+                )
+                yield from chunks(wanted, transport)
             page.clear()  # before the next is read, to save memory
-
-    # What is written.
 
     def append(self, table: str, rows: list[Row]) -> None:
         """Add rows of this run to a table of state."""
-        self.jobs += 1
         own = {"run_id": self.run_id, "run_number": self.number, "target": self.target}
-        own |= {"log_id": self.facts["log_id"], "recorded_at": self.now()}
-        job = f"clv_{table}_{self.run_id}_{self.jobs}"
-        self.warehouse.append(table, [own | row for row in rows], job)
+        own |= {"log_id": self.facts["log_id"], "recorded_at": str(self.now())}
+        self.warehouse.append(table, [own | row for row in rows])
 
     def note(self, request: str) -> None:
         """Record what the destination calls a request of the chunk under way."""
         self.append("export_requests", [{"chunk": self.chunk, "request_id": request}])
 
     def record(self, rows: list[Row], outcomes: list[Outcome]) -> None:
-        """Record what became of rows."""
         self.append(
             "export_ledger",
             [
@@ -420,8 +399,6 @@ class Sync:
     def event(self, event: str, **values: Any) -> None:
         """Record that the run started, lives or ended."""
         self.append("export_runs", [{"event": event, "mode": self.mode, **values}])
-
-    # One run at a time.
 
     def others(self) -> list[Row]:
         """Return the other runs of the target that have not given way."""
@@ -440,49 +417,47 @@ class Sync:
                 if not self.settings.break_lock:
                     raise BusyError(f"{seen} is at work; --break-lock takes over")
                 say(f"{seen} is taken over: it sends nothing more")
-        last = self.ask(
-            "select max(run_number) as number from (select run_number from "
-            "{export_runs} union all select run_number from {export_ledger}) as numbers"
-        )
-        self.number = (last[0]["number"] or 0) + 1
-        values = {"git_commit": git_commit()}
+        commit = os.environ.get("CLV_GIT_COMMIT") or os.environ.get("GITHUB_SHA")
+        values = {"git_commit": commit}
+        if self.mode not in ("reconcile", "erase"):
+            day = self.facts["as_of_date"]
+            values["as_of_date"] = day and str(day)
         if self.checks:
-            values["as_of_date"] = self.facts["as_of_date"]
-            for name in ("consent_users", "refusing_users", "suppressed_users"):
-                values[name] = max(check[name] or 0 for check in self.checks)
+            names = ("consent_users", "refusing_users", "suppressed_users")
+            values |= {name: self.checks[0][name] for name in names}
         self.event("started", **values)
 
-    def give_way(self, number: int) -> None:
-        """Stop where another run of a higher number than this has started."""
-        if rivals := [run for run in self.others() if run["run_number"] > number]:
-            raise BusyError(f"run {rivals[0]['run_id']} started: nothing more is sent")
+    def give_way(self) -> None:
+        """Stop where another run has started since this one read what is due."""
+        for run in self.others():
+            if run["run_number"] >= self.number:
+                raise BusyError(f"run {run['run_id']} started: nothing more is sent")
 
     def beat(self) -> None:
         """Show a sign of life now and then, and see whether others do."""
         if not self.warehouse.is_exclusive and elapsed() - self.beaten > RENEWAL:
             self.beaten = elapsed()
-            self.give_way(self.number - 1)
+            self.give_way()
             self.event("renewed")
 
-    def work(self, transport: Transport, task: Callable[[Transport], int]) -> None:
+    def work(self, task: Callable[[], int]) -> None:
         """Do it while the target is held; the state says how it ended."""
         self.enter()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.interrupt)
         self.exit_code = ExportError.exit_code
         try:
-            # Two that claim the target at once both give way.
-            self.give_way(max((run["run_number"] for run in self.earlier), default=0))
-            transport.beat = self.beat
-            self.settle(transport)
-            self.exit_code = INTERRUPTED if self.is_interrupted else task(transport)
+            self.give_way()  # two that claim the target at once both do
+            self.transport.beat = self.beat
+            self.settle()
+            self.exit_code = INTERRUPTED if self.is_interrupted else task()
         except ExportError as error:
             self.exit_code = error.exit_code
             raise
         except KeyboardInterrupt:
             self.exit_code = INTERRUPTED
         finally:
-            transport.beat = lambda: None
+            self.transport.beat = lambda: None
             tally = {name: self.counts[name] for name in TALLY}
             self.event("ended", exit_code=self.exit_code, **tally)
 
@@ -493,85 +468,77 @@ class Sync:
         self.is_interrupted = True
         say("interrupted: finishing the chunk under way")
 
-    def settle(self, transport: Transport) -> None:
+    def settle(self) -> None:
         """Wait until nothing that an earlier run sent is under way."""
         deadline, over, left = self.settings.deadline, [], 0.0
         until = elapsed() + deadline
         # What is older than a day is not.
         for chunk in self.ask(
-            "select * from {open_requests} where target = '{target}' "
+            "select *, {now} as now from {open_requests} where target = '{target}' "
             "and run_id != '{run_id}' and last_seen_at > {now} - interval 1 day"
         ):
-            has_outcome, ids = chunk["has_outcome"], chunk["request_ids"]
-            unknown = 0 if transport.is_keyed else chunk["unknown_requests"]
-            if has_outcome and unknown <= 0:
-                continue
-            for request in ids.split(",") if ids and not has_outcome else []:
-                if not transport.settle(request, max(0.0, until - elapsed())):
+            for request in filter(None, (chunk["request_ids"] or "").split(",")):
+                if not self.transport.settle(request, max(0.0, until - elapsed())):
                     raise UnavailableError(
                         f"request {request} of an earlier run is not over: "
                         "nothing was shipped"
                     )
-            if unknown > 0:
-                since = self.now() - plain(chunk["last_seen_at"])
-                left = max(left, deadline - since.total_seconds())
+            if chunk["unknown_requests"] > 0:
+                since = (chunk["now"] - chunk["last_seen_at"]).total_seconds()
+                left = max(left, deadline + self.warehouse.skew - since)
             names = ("run_id", "run_number", "chunk")
             over.append({n: chunk[n] for n in names} | {"request_id": SETTLED})
+        left = min(left, deadline)
         if left > 1:
             say(f"a request of an earlier run may be under way: waiting {left:,.0f} s")
-        transport.wait(lambda: self.beat() or self.is_interrupted, min(left, deadline))
+        self.transport.wait(lambda: self.beat() or self.is_interrupted, left)
         if over and not self.is_interrupted:
             self.append("export_requests", over)
 
-    # What a run may have to do.
-
-    def ship(self, transport: Transport) -> int:
+    def ship(self) -> int:
         """Ship everything; return the exit code."""
-        with tqdm(total=self.expected, unit="row", disable=None) as bar:
-            for rows in self.batches(transport):
-                if self.is_interrupted:
-                    return INTERRUPTED
-                self.chunk += 1
-                self.beat()
-                outcomes = self.ship_chunk(transport, rows)
-                tally, codes = Counter(), Counter(o.code for o in outcomes if not o.ok)
-                for row, outcome in zip(rows, outcomes, strict=True):
-                    kind = "shipped" if row["op"] == "upsert" else "removed"
-                    if not outcome.ok:
-                        kind = "transient" if outcome.transient else "rejected"
-                        self.blocked.add(row["customer_id"])
-                    tally[f"{kind}_rows"] += 1
-                self.counts += tally
-                self.codes += codes
-                self.count(rows)
-                bar.update(len(rows))
-                if bar.disable:
-                    told = [f"{n:,} {what[:-5]}" for what, n in sorted(tally.items())]
-                    told += [f"{n:,} times {code}" for code, n in sorted(codes.items())]
-                    say(f"chunk {self.chunk}: {', '.join(told)}")
-                del rows, outcomes
+        for rows in self.batches(self.transport):
+            if self.is_interrupted:
+                return INTERRUPTED
+            self.chunk += 1
+            self.beat()
+            outcomes = self.ship_chunk(rows)
+            tally, codes = Counter(), Counter(o.code for o in outcomes if not o.ok)
+            for row, outcome in zip(rows, outcomes, strict=True):
+                kind = "shipped" if row["op"] == "upsert" else "removed"
+                if not outcome.ok:
+                    kind = "transient" if outcome.transient else "rejected"
+                    self.blocked.add(row["customer_id"])
+                tally[f"{kind}_rows"] += 1
+            self.counts += tally
+            self.codes += codes
+            self.count(rows)
+            told = [f"{n:,} {what[:-5]}" for what, n in sorted(tally.items())]
+            told += [f"{n:,} times {code}" for code, n in sorted(codes.items())]
+            done = sum(self.counts[name] for name in TALLY)
+            say(f"{done:,} of {self.expected:,} rows: {', '.join(told)}")
+            del rows, outcomes
         return int(self.counts["rejected_rows"] + self.counts["transient_rows"] > 0)
 
     def count(self, rows: list[Row]) -> None:
-        """Count a chunk."""
         self.counts["requests"] += 1
         self.counts["bytes"] += sum(len(row["line"]) + 1 for row in rows)
 
-    def ship_chunk(self, transport: Transport, rows: list[Row]) -> list[Outcome]:
+    def ship_chunk(self, rows: list[Row]) -> list[Outcome]:
         """Send a chunk, what is transient twice, and record it before and after."""
         self.size = len(rows)
         self.record(rows, [Outcome(False, "sent", transient=True)] * len(rows))
-        outcomes = self.deliver(transport, rows)
+        outcomes = self.deliver(rows)
         again = [i for i, outcome in enumerate(outcomes) if outcome.transient]
         if again and not self.refusals(outcomes):
-            second = self.deliver(transport, [rows[i] for i in again], is_again=True)
+            second = self.deliver([rows[i] for i in again], is_again=True)
             for i, outcome in zip(again, second, strict=True):
                 outcomes[i] = outcome
         refusals = self.refusals(outcomes)
         if refusals:
             # Not the rows' fault: recorded as such, so that none is quarantined.
             outcomes = [
-                o if o.ok and transport.is_keyed else Outcome(False, o.code, True)
+                o if o.ok and self.transport.is_keyed else Outcome(False, o.code, True)
                 for o in outcomes
             ]
         self.record(rows, outcomes)
@@ -590,59 +557,56 @@ class Sync:
         is_many = len(found) > FEW and len(found) * 100 > limit
         return found if is_many or len(found) == self.size > 1 else []
 
-    def deliver(
-        self, transport: Transport, rows: list[Row], is_again: bool = False
-    ) -> list[Outcome]:
+    def deliver(self, rows: list[Row], is_again: bool = False) -> list[Outcome]:
         """Send rows; return outcomes that rest on keys, or on what was read back.
 
         Where a result does not name its row, its place is a hint. A row said to be bad
         must indeed not be there as sent; else halves are sent, down to single rows.
         """
-        if is_again and not transport.is_keyed:
+        if is_again and not self.transport.is_keyed:
             self.note(RESENT)
         try:
-            outcomes = transport.send(rows, self.note)
+            outcomes = self.transport.send(rows, self.note)
         except RefusedError as error:
             if len(rows) == 1:
                 return [Outcome(False, str(error))]
         else:
             bad = [i for i, outcome in enumerate(outcomes) if not outcome.ok]
-            if transport.is_keyed or not bad or len(rows) == 1:
+            if self.transport.is_keyed or not bad or len(rows) == 1:
                 return outcomes
             is_one_kind = len({outcomes[i].transient for i in bad}) == 1
             is_all = len(bad) == len(rows) or self.refusals(outcomes)
             if is_one_kind and (
-                is_all or not any(transport.holds(rows[i]) for i in bad)
+                is_all or not any(self.transport.holds(rows[i]) for i in bad)
             ):
                 return outcomes
         middle = len(rows) // 2
-        first = self.deliver(transport, rows[:middle], is_again=True)
+        first = self.deliver(rows[:middle], is_again=True)
         refused = [o for o in first if not o.ok and not o.transient]
         if len(refused) == middle > FEW:
             return first + [Outcome(False, refused[0].code)] * (len(rows) - middle)
-        return first + self.deliver(transport, rows[middle:], is_again=True)
+        return first + self.deliver(rows[middle:], is_again=True)
 
-    def reconcile(self, transport: Transport) -> int:
+    def reconcile(self) -> int:
         """Append to the ledger what is found at the destination, where it differs."""
-        known_by = f"case when key_id = '{self.keys.id}' then customer_id end"
-        wanted_by = "candidates.customer_id"
-        if self.keys.is_own:
-            known_by, wanted_by = "lower(customer_key)", "lower(subscriber_key)"
-        ours = OURS.format(**self.names, known_by=known_by, wanted_by=wanted_by)
         with tempfile.TemporaryDirectory() as folder:
             limits = {"threads": 1, "memory_limit": MEMORY, "temp_directory": folder}
             scratch = duckdb.connect(config=limits)
             scratch.execute(SCRATCH)
-            for page in filter(None, transport.read()):
+            for page in filter(None, self.transport.read()):
                 there = [{KEY.name: r[KEY.name], "row_hash": content(r)} for r in page]
                 insert(scratch, "there", there)
-            for page in self.warehouse.store(ours)():
+            for page in self.pages_of(KNOWN)():
+                insert(scratch, "known", page)
+            for page in self.pages_of("select * from {candidates}")():
                 for row in page:
-                    own = row.pop("subscriber_key")
-                    if row["customer_key"] is None:
-                        row["customer_key"] = self.keys.of(row["customer_id"], own)
-                insert(scratch, "ours", page)
-            news = scratch.execute(NEWS)
+                    own = row["subscriber_key"]
+                    row[KEY.name] = self.keys.of(row["customer_id"], own)
+                names = ("customer_id", KEY.name)
+                insert(scratch, "wanted", [{n: row[n] for n in names} for row in page])
+            # From now on rows of that day are known.
+            self.event("renewed", as_of_date=self.transport.held()[1] or None)
+            news = scratch.execute(NEWS.format(**self.names))
             while page := news.fetchmany(FOUND):
                 rows = [dict(zip(LEDGER, row, strict=True)) for row in page]
                 self.settings.found += len(rows)
@@ -650,123 +614,80 @@ class Sync:
         say(f"found {self.settings.found:,} keys other than the ledger knew them")
         return 0
 
-    def erase(self, transport: Transport) -> int:
+    def erase(self) -> int:
         """Delete there what is to be erased, and forget it once it is gone."""
         rows = self.ask("select * from {export_deletions} where target = '{target}'")
         keys = sorted({row["customer_key"] for row in rows})
-        left = 0
-        for first in range(0, len(keys), ERASED):
-            self.beat()
-            left += len(transport.delete(keys[first : first + ERASED]))
-        if left:
+        parts = [keys[first : first + ERASED] for first in range(0, len(keys), ERASED)]
+        if left := sum(len(self.transport.delete(part)) for part in parts):
             raise UnavailableError(f"{left:,} rows are still there: run again")
-        last = max(plain(row["recorded_at"]) for row in rows).isoformat()
         self.ask(
             "delete from {export_deletions} where target = '{target}' "
             "and recorded_at <= timestamp '{last}'",
-            last=last,
+            last=max(row["recorded_at"] for row in rows),
         )
         say(f"{len(keys):,} keys are gone from {self.target}")
         return 0
 
-    def open(self) -> Transport:
-        """Return the way to the target, logged in."""
-        length = OWN_LENGTH if self.keys.is_own else KEY.length
-        transport = TRANSPORTS[self.target](self.settings, length)
-        transport.login()
-        return transport
+    def open(self) -> None:
+        """Log in, if no run before this one has."""
+        if self.transport is None:
+            length = OWN_LENGTH if self.keys.is_own else KEY.length
+            self.transport = TRANSPORTS[self.target](self.settings, length)
+            self.transport.login()
 
-    def rehearse(self) -> None:
-        """Say what would be shipped; asks the destination nothing."""
-        self.plan()
-        for rows in self.batches(TRANSPORTS[self.target]):
-            self.count(rows)
-        for name, found in self.report().items():
-            say(f"{name}: {found}")
-        say(f"columns: {', '.join(column.name for column in COLUMNS)}")
-        self.guard()
-
-    def run(self, transport: Transport | None) -> Transport | None:
-        """Do what the mode says; return the way to the target, for the next run."""
+    def run(self) -> None:
+        """Do what the mode says."""
         if self.settings.check:
-            if misfits := self.open().check(self.settings.create):
+            self.open()
+            if misfits := self.transport.check(self.settings.create):
                 raise ConfigError("\n".join([*misfits, "it does not fit"]))
             return say("login and columns are right")
-        if self.settings.dry_run:
-            return self.rehearse()
-        if not self.keys.id and self.mode not in ("withdrawals", "erase"):
-            raise ConfigError(f"environment variable {SECRET} is not set")
         task = {"erase": self.erase, "reconcile": self.reconcile}.get(self.mode)
-        if task:
-            transport = transport or self.open()
-            self.work(transport, task)
-            return transport
+        if not self.settings.dry_run:
+            if not self.keys.id and self.mode not in ("withdrawals", "erase"):
+                raise ConfigError(f"environment variable {SECRET} is not set")
+            if task:
+                self.open()
+                return self.work(task)
         self.plan()
-        self.guard()
+        if self.settings.dry_run:
+            for rows in self.batches(TRANSPORTS[self.target]):
+                self.count(rows)
+            for name, found in self.report().items():
+                say(f"{name}: {found}")
+            say(f"columns: {', '.join(column.name for column in COLUMNS)}")
+        if self.mode != "withdrawals":
+            self.guard()
+        if self.settings.dry_run:
+            return None
         skipped = 0 if self.settings.retry_rejected else self.planned["quarantined"]
         self.expected = self.planned["rows"] - skipped
-        transport = transport or self.open()
-        if misfits := transport.check():
+        self.open()
+        if misfits := self.transport.check():
             raise ConfigError("; ".join(misfits))
         if self.mode != "withdrawals":
-            self.guard_destination(transport)
+            self.guard_destination()
         if self.expected:
-            self.work(transport, self.ship)
+            self.work(self.ship)
         else:
             say("nothing to do")
         if self.mode == "withdrawals" and self.exit_code == 0:
             # Removals wait for nothing; whom they may have missed is said after them.
             self.count_held()
-            self.checks = self.ask(CHECKS + " and check_name not like 'audience%'")
-            self.guard_destination(transport)
-            self.guard_checks()
-        return transport
+            self.guard_destination()
+            self.guard_checks("and check_name not like 'audience%'")
+        return None
 
     def report(self) -> dict[str, Any]:
-        """Return what the run found and did."""
         done = {name: self.counts[name] for name in (*TALLY, "requests", "bytes")}
         about = {"run_id": self.run_id, "target": self.target}
         about |= {"codes": dict(self.codes), "found": self.settings.found}
         return about | done | self.planned
 
 
-FLAGS = {
-    "--dry-run": "Count, ship nothing, write nothing.",
-    "--check": "Log in, compare the columns, and end.",
-    "--create": "With --check: create what is missing.",
-    "--full": "Ship the whole audience, not the changes.",
-    "--withdrawals": "Only remove who refused, by the newest consents, unguarded.",
-    "--reconcile": "First read what the destination holds, and mend the ledger.",
-    "--erase": "Delete the rows that export_deletions names, and forget them there.",
-    "--rotate-key": "Move customers from keys of another secret or kind.",
-    "--retry-rejected": "Ship quarantined rows too.",
-    "--accept-audience": "Ship an old audience, another shop's, or an earlier day's.",
-    "--accept-consents": "Ship though consents or statuses are fewer than before.",
-    "--accept-nobody": "Ship though statements are about nobody who is known.",
-    "--break-lock": "Take over from a run at work.",
-    "--json": "End with a line of JSON.",
-}
-NUMBERS = {
-    "--max-remove-pct": (20.0, "Stop where more of what is active would be removed."),
-    "--max-add-pct": (20.0, "Stop where more would be added; not at a first run."),
-    "--max-reject-pct": (
-        5.0,
-        f"Stop where more of a chunk is refused, and more than {FEW} rows.",
-    ),
-    "--pause": (2.0, "Seconds between tries."),
-    "--timeout": (60.0, "Seconds for a call."),
-    "--deadline": (900.0, "Seconds for a request to be worked off."),
-}
-
-
-def options(command: Callable) -> Callable:
-    """Add what is common to many options."""
-    for name, text in reversed(FLAGS.items()):
-        command = click.option(name, is_flag=True, help=text)(command)
-    for name, (default, text) in reversed(NUMBERS.items()):
-        given = click.option(name, default=default, show_default=True, help=text)
-        command = given(command)
-    return command
+flag = functools.partial(click.option, is_flag=True)
+number = functools.partial(click.option, show_default=True)
 
 
 # Click keeps the lines of what follows this character.
@@ -779,19 +700,44 @@ def options(command: Callable) -> Callable:
     help="Target of profiles.yml; default: CLV_TARGET, else duckdb.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Ship so many rows at most.")
-@options
+@flag("--dry-run", help="Count, ship nothing, write nothing.")
+@flag("--check", help="Log in, compare the columns, and end.")
+@flag("--create", help="With --check: create what is missing.")
+@flag("--full", help="Ship the whole audience, not the changes.")
+@flag(
+    "--withdrawals", help="Only remove who refused, by the newest consents, unguarded."
+)
+@flag("--reconcile", help="First read what the destination holds, and mend the ledger.")
+@flag("--erase", help="Delete what export_deletions names, and forget it there.")
+@flag("--rotate-key", help="Move customers from keys of another secret or kind.")
+@flag("--retry-rejected", help="Ship quarantined rows too.")
+@flag(
+    "--accept-audience", help="Ship an old audience, another shop's, an earlier day's."
+)
+@flag("--accept-consents", help="Ship with fewer consents or statuses than before.")
+@flag("--accept-nobody", help="Ship though statements are about nobody who is known.")
+@flag("--break-lock", help="Take over from a run at work.")
+@flag("--json", help="End with a line of JSON.")
+@number("--max-remove-pct", default=20.0, help="Stop where more active ones would go.")
+@number("--max-add-pct", default=20.0, help="Stop where more come; not the first time.")
+@number(
+    "--max-reject-pct", default=5.0, help="Stop where more, and over 20, are refused."
+)
+@number("--pause", default=2.0, help="Seconds between tries.")
+@number("--timeout", default=60.0, help="Seconds for a call.")
+@number("--deadline", default=900.0, help="Seconds for a request to be worked off.")
 def main(warehouse: str, **chosen: Any) -> None:
     started = time.monotonic()
     settings = SimpleNamespace(**chosen, found=0)
     report: dict[str, Any] = {"target": settings.target}
-    code, opened = 0, None
+    code, opened, transport = 0, None, None
     try:
         modes = [name for name in MODES if chosen[name]]
         if len(modes) > 1 or (settings.create and not settings.check):
             raise ConfigError("one of them at a time, and --create with --check only")
         mode = (modes or ["delta"])[0].removesuffix("_key")
         is_trial = settings.dry_run or settings.check
-        opened, transport = open_warehouse(warehouse, is_trial), None
+        opened = DuckDb(is_trial) if warehouse == "duckdb" else BigQuery(warehouse)
         steps = {"reconcile": ["reconcile", "delta"], "erase": []}.get(mode, [mode])
         waiting = (
             f"select 1 from {opened.prefix}_state.export_deletions "
@@ -803,27 +749,27 @@ def main(warehouse: str, **chosen: Any) -> None:
             # Erasures first, in every mode: the ledger knows nothing of their rows.
             steps = ["erase", *steps]
         for step in steps:
-            sync = Sync(opened, settings, step)
+            sync = Sync(opened, settings, step, transport)
             try:
-                transport = sync.run(transport)
+                sync.run()
             finally:
                 report |= sync.report()
+            transport = sync.transport
             if (code := sync.exit_code) == INTERRUPTED:
                 break
     except ExportError as error:
-        say(f"{error}")
+        say(str(error))
         code = error.exit_code
     except duckdb.OutOfMemoryException:
         say("the delta needs more memory: set CLV_EXPORT_MEMORY, such as 500MB")
         code = ConfigError.exit_code
     except Exception as error:
         # Its message may hold a customer's value or a secret: only where it happened.
-        trace = error.__traceback__
-        while trace.tb_next:
-            trace = trace.tb_next
-        where = Path(trace.tb_frame.f_code.co_filename).name
-        name = type(error).__name__
-        say(f"failed with {name} at {where}:{trace.tb_lineno}")
+        where, name = (
+            traceback.extract_tb(error.__traceback__)[-1],
+            type(error).__name__,
+        )
+        say(f"failed with {name} at {Path(where.filename).name}:{where.lineno}")
         code = ExportError.exit_code
         if type(error).__module__.startswith(("google.", "_duckdb", "duckdb")):
             code = UnavailableError.exit_code

@@ -11,7 +11,6 @@ import csv
 import hashlib
 import io
 import json
-import math
 import os
 import re
 import time
@@ -23,7 +22,7 @@ from xml.sax.saxutils import escape
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util import Retry
 
 
@@ -69,17 +68,15 @@ class Column(NamedTuple):
 
     @property
     def sfmc(self) -> str:
-        """Its name in Marketing Cloud."""
         return "".join(word.capitalize() for word in self.name.split("_"))
 
     @property
     def crm(self) -> str:
-        """Its name in Salesforce."""
         return "_".join(word.capitalize() for word in self.name.split("_")) + "__c"
 
 
 # All that may leave: columns of the delta that are not here, or missing, stop the run.
-KEY = Column("customer_key", length=64)
+KEY, DAY = Column("customer_key", length=64), Column("as_of_date", length=10)
 COLUMNS = (
     KEY,
     Column("clv_segment"),
@@ -89,7 +86,7 @@ COLUMNS = (
     Column("probability_purchase_90d_pct", "Number"),
     Column("offer_cap", "Number"),
     Column("campaigns", length=255),
-    Column("as_of_date", length=10),
+    DAY,
     Column("is_active", "Boolean"),
 )
 
@@ -138,6 +135,13 @@ def word(text: object) -> str:
     return found.group() if found else "unknown"
 
 
+def trusted(pattern: str, host: str) -> str:
+    """Return a host that may be told a token: one of Salesforce's."""
+    if not re.fullmatch(pattern, host):
+        raise LoginError("the token's answer names a host not Salesforce's")
+    return host
+
+
 def content(row: dict[str, Any]) -> str:
     """Return the row_hash of a row as it was read back, however it is worded.
 
@@ -177,19 +181,16 @@ class Tries(Retry):
     pause: float
     beat: Callable[[], None]
 
-    def increment(self, *arguments: Any, response: Any = None, **options: Any) -> Retry:
+    def get_retry_after(self, response: Any) -> float | None:
         """Wait as long as the body says where no header does; else long, if blocked."""
-        is_busy = response is not None and response.status == 429
-        if is_busy and "Retry-After" not in response.headers:
-            try:
-                told = int(json.loads(response.data)["retryAfter"])
-            except (ValueError, KeyError, TypeError):
-                told = math.ceil(self.pause * LONG_PAUSES)
-            response.headers["Retry-After"] = str(told)
-        return super().increment(*arguments, response=response, **options)
+        told = super().get_retry_after(response)
+        if told is not None or response.status != 429:
+            return told
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            return min(abs(int(json.loads(response.data)["retryAfter"])), MAXIMUM_WAIT)
+        return self.pause * LONG_PAUSES
 
     def sleep(self, response: Any = None) -> None:
-        """Sleep, and show it."""
         super().sleep(response)
         self.beat()
 
@@ -254,9 +255,22 @@ class Transport:
             pause = min(pause * 2, 10)
         return found or None
 
-    def over(self, request: str, seconds: float) -> Any:
+    def settle(self, request: str, seconds: float) -> Any:
         """Return what is known of a request once it is over, or nothing in the end."""
         return self.wait(lambda: self.state(request), seconds)
+
+    def named(self, request: Any, note: Callable[[str], None]) -> str:
+        """Note what a request is called, if that is a name, and return it."""
+        if not re.fullmatch(r"[\w-]+", str(request)):
+            raise UnavailableError("a request was accepted under no valid id")
+        note(request)
+        return request
+
+    @staticmethod
+    def day(rows: list[dict[str, Any]]) -> str:
+        """Return the day that the first row is as of, if it is one."""
+        text = str(rows[0][DAY.name]) if rows else ""
+        return text if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else ""
 
     def misfits(self, fields: dict[str, dict]) -> Iterator[str]:
         """Say what does not fit of a table's columns, one sentence each."""
@@ -294,7 +308,7 @@ FLAGS += ("mustOverride",)
 class MarketingCloud(Transport):
     """Rows of a data extension, upserted by the asynchronous REST API."""
 
-    max_rows = 8_000  # at once, to save memory; the service takes 30,000
+    max_rows = 6_000  # at once, to save memory; the service takes 30,000
     max_bytes = 5_000_000
     is_keyed, key_flag = False, ("isPrimaryKey", "the primary key")
 
@@ -309,8 +323,6 @@ class MarketingCloud(Transport):
         if not re.fullmatch(r"[A-Za-z0-9-]+", self.subdomain):
             raise ConfigError("SFMC_SUBDOMAIN may hold letters, digits and - only")
 
-    # Calls.
-
     def login(self) -> None:
         """Get a token; its answer says where to go with it."""
         body = {"grant_type": "client_credentials"}
@@ -319,7 +331,6 @@ class MarketingCloud(Transport):
         if account := secret("SFMC_ACCOUNT_ID", required=False):
             body["account_id"] = account
         host = f"https://{self.subdomain}.auth.marketingcloudapis.com"
-        started = time.monotonic()
         answer = self.session.request("POST", f"{host}/v2/token", json=body)
         found = fields_of(answer)
         if answer.status_code >= 300:
@@ -328,19 +339,13 @@ class MarketingCloud(Transport):
         self.token = found.get("access_token")
         if not isinstance(self.token, str):
             raise UnavailableError("the login gave no token")
-        self.host = str(found.get("rest_instance_url")).rstrip("/")
-        if not re.fullmatch(
-            r"https://[\w-]+\.rest\.marketingcloudapis\.com", self.host
-        ):
-            raise LoginError("the token's answer names a host not Salesforce's")
-        told = found.get("expires_in")
-        lifetime = told if isinstance(told, int | float) else 1079
-        self.expires = started + lifetime - min(60.0, lifetime / 2)
+        pattern = r"https://[\w-]+\.rest\.marketingcloudapis\.com"
+        self.host = trusted(pattern, str(found.get("rest_instance_url")).rstrip("/"))
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
         """Make a call with a token that holds, renewed once when it does not."""
         for renewed in (False, True):
-            if renewed or time.monotonic() >= self.expires:
+            if renewed:
                 self.login()
             headers = {"Authorization": f"Bearer {self.token}"}
             headers["Content-Type"] = "application/json"
@@ -353,10 +358,7 @@ class MarketingCloud(Transport):
         raise LoginError(f"the call was refused: HTTP {status}, code {code}")
 
     def get(self, path: str) -> dict[str, Any]:
-        """Return the object that a call gets."""
         return fields_of(self.call("GET", path))
-
-    # The table.
 
     def find(self) -> dict[str, Any] | None:
         """Return the data extension as the search shows it."""
@@ -416,8 +418,6 @@ class MarketingCloud(Transport):
                 f"data extension {self.key} could not be created: code {code}"
             )
 
-    # Rows back.
-
     def pages(self, path: str) -> Iterator[tuple[int, list[dict[str, Any]]]]:
         """Yield how many objects there are, and those of a page, page by page."""
         number, read, count = 1, 0, 1
@@ -434,9 +434,11 @@ class MarketingCloud(Transport):
                 raise UnavailableError("what is there cannot be read in pages")
             yield count, items
 
-    def count(self) -> int:
-        """Return the number of rows."""
-        return next(self.pages(f"{self.rowset}?$pagesize=1"))[0]
+    def held(self) -> tuple[int, str]:
+        """Return the number of rows, and the latest day of one."""
+        latest = f"$pagesize=1&$orderBy={DAY.sfmc}%20desc"
+        count, _ = next(self.pages(f"{self.rowset}?{latest}"))
+        return count, self.day(next(self.read(latest)))
 
     def read(self, query: str = "$pagesize=2500") -> Iterator[list[dict[str, Any]]]:
         """Yield all rows by our names; the service's regard no case."""
@@ -469,11 +471,8 @@ class MarketingCloud(Transport):
             self.session.request("POST", url, headers=headers, data=body.encode())
         return [key for key in there if self.look(key)]
 
-    # Rows out.
-
     @staticmethod
     def encode(row: dict[str, Any]) -> bytes:
-        """Return a row as JSON."""
         body = {column.sfmc: row[column.name] for column in COLUMNS}
         return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -486,8 +485,8 @@ class MarketingCloud(Transport):
         except LoginError:
             note(REFUSED)
             raise
-        # Whether an earlier try may have been taken as well.
-        never = (NewConnectionError, ConnectTimeoutError, ProxyError)
+        # Whether an earlier try may have been taken too; of a proxy nobody knows.
+        never = (NewConnectionError, ConnectTimeoutError)
         if any(
             each.status != 429 and not isinstance(each.error, never)
             for each in answer.raw.retries.history
@@ -505,11 +504,8 @@ class MarketingCloud(Transport):
             if answer.status_code in (400, 413) and code != "CustomObjectNotFound":
                 raise RefusedError(code)
             raise ConfigError(f"the rows were refused: {code}")
-        request = str(found.get("requestId") or "")
-        if not re.fullmatch(r"[A-Za-z0-9-]+", request):
-            raise UnavailableError("the rows were accepted under no valid id")
-        note(request)
-        status = self.over(request, self.settings.deadline)
+        request = self.named(found.get("requestId"), note)
+        status = self.settle(request, self.settings.deadline)
         if status is None:
             raise UnavailableError("the rows were accepted and not worked off in time")
         is_done = str(status.get("requestStatus")).startswith("Complete")
@@ -529,25 +525,18 @@ class MarketingCloud(Transport):
         done = ("Complete", "Completed", "Error")
         return found if is_told and found.get("requestStatus") in done else None
 
-    def settle(self, request: str, seconds: float) -> bool:
-        """Return whether a request is over; it cannot be called back."""
-        return self.over(request, seconds) is not None
-
     @staticmethod
     def outcome(item: dict[str, Any]) -> Outcome:
         """Judge a result by its codes; its messages hold values."""
         if item.get("status") == "OK":
             return Outcome(True)
-        errors = listed(item.get("errors"))
-        texts = [str(each.get("errorMessage", "")) for each in errors]
-        texts.append(str(item.get("message", "")))
-        if any(text.rstrip().endswith("Rerun the transaction.") for text in texts):
+        if "Rerun the transaction." in str(item):
             return Outcome(False, "deadlock", transient=True)
         ours = {column.sfmc.lower(): column.sfmc for column in COLUMNS}
         codes = [
             f"{word(each.get('errorCode', 'unknown'))}:"
             f"{ours.get(str(each.get('name', '')).lower(), 'unknown')}"
-            for each in errors
+            for each in listed(item.get("errors"))
         ]
         code = word(item.get("errorCode", "unknown"))
         return Outcome(False, ";".join(dict.fromkeys(codes)) or code)
@@ -556,13 +545,14 @@ class MarketingCloud(Transport):
 class Crm(Transport):
     """Rows of a custom object, upserted by external id through Bulk API 2.0."""
 
-    max_rows = 50_000
+    max_rows = 20_000  # two batches of the service
     max_bytes = 20_000_000  # simple-salesforce holds them several times
     is_keyed, key_flag = True, ("externalId", "an external id")
 
     def __init__(self, settings: Any, key_length: int = KEY.length):
         super().__init__(settings, key_length)
         self.object = os.environ.get("SF_OBJECT", "Customer_Segment__c")
+        self.rows = f"FROM {self.object} WHERE {KEY.crm}"
         self.domain = secret("SF_DOMAIN")
         if not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", self.domain):
             raise ConfigError("SF_DOMAIN is a name such as acme.my, without https://")
@@ -593,9 +583,7 @@ class Crm(Transport):
                 raise
             except (OSError, ValueError, PyJWTError):
                 raise ConfigError("SF_PRIVATE_KEY_FILE cannot be read") from None
-        host = str(self.salesforce.sf_instance)
-        if not re.fullmatch(r"[\w.-]+\.salesforce\.com", host):
-            raise LoginError("the token's answer names a host not Salesforce's")
+        trusted(r"[\w.-]+\.salesforce\.com", str(self.salesforce.sf_instance))
         self.bulk = getattr(self.salesforce.bulk2, self.object)
         self.client = self.bulk._client
         self.client.DEFAULT_WAIT_TIMEOUT_SECONDS = self.settings.deadline
@@ -625,16 +613,19 @@ class Crm(Transport):
             fields = {field["name"].lower(): field for field in described["fields"]}
         return list(self.misfits(fields))
 
-    def count(self) -> int:
-        """Return the number of rows that have a key."""
-        query = f"SELECT COUNT() FROM {self.object} WHERE {KEY.crm} != null"
+    def held(self) -> tuple[int, str]:
+        """Return the number of rows, and the latest day of one."""
+        order = f"ORDER BY {DAY.crm} DESC NULLS LAST LIMIT 1"
         with self.translated():
-            return int(self.salesforce.query(query)["totalSize"])
+            ask, rows = self.salesforce.query, f"{self.rows} != null"
+            count = int(ask(f"SELECT COUNT() {rows}")["totalSize"])
+            latest = ask(f"SELECT {DAY.crm} {rows} {order}")["records"]
+        return count, self.day([{DAY.name: row[DAY.crm]} for row in latest])
 
     def read(self) -> Iterator[list[dict[str, Any]]]:
         """Yield all rows that have a key, through a query job."""
         names = ", ".join(column.crm for column in COLUMNS)
-        query = f"SELECT {names} FROM {self.object} WHERE {KEY.crm} != null"
+        query = f"SELECT {names} {self.rows} != null"
         with self.translated():
             for page in self.bulk.query(query, 10_000, wait=self.settings.pause):
                 yield [
@@ -644,7 +635,6 @@ class Crm(Transport):
 
     @staticmethod
     def encode(row: dict[str, Any]) -> bytes:
-        """Return a row as a line of CSV."""
         # An empty cell leaves a field as it is; this clears it.
         words = {"": "#N/A", True: "true", False: "false"}
         values = (row[column.name] for column in COLUMNS)
@@ -665,8 +655,12 @@ class Crm(Transport):
                     self.login()
                 if job and not self.settle(job, deadline):
                     raise UnavailableError("a job cannot be stopped")
-                job = self.upload(data, note)
-                info = self.over(job, deadline)
+                with self.translated():
+                    made = self.client.create_job("upsert", external_id_field=KEY.crm)
+                    job = self.named(made["id"], note)
+                    self.client.upload_job_data(job, data)
+                    self.client.close_job(job)
+                info = super().settle(job, deadline)
                 if info and info["state"] == "JobComplete":
                     return self.outcomes(job, [row[KEY.name] for row in rows])
             except UnavailableError as error:
@@ -679,18 +673,6 @@ class Crm(Transport):
             failure = UnavailableError(f"the job ended as {word(info['state'])}")
         raise failure
 
-    def upload(self, data: str, note: Callable[[str], None]) -> str:
-        """Hand rows over to a new job, whose id is noted before it has any."""
-        with self.translated():
-            job = self.client.create_job("upsert", external_id_field=KEY.crm)["id"]
-        if not re.fullmatch(r"\w+", str(job)):
-            raise UnavailableError("a job was made under no valid id")
-        note(job)
-        with self.translated():
-            self.client.upload_job_data(job, data)
-            self.client.close_job(job)
-        return job
-
     def state(self, job: str) -> dict[str, Any] | None:
         """Return what is known of a job that is over."""
         with self.translated():
@@ -698,13 +680,13 @@ class Crm(Transport):
             is_over = found["state"] in ("JobComplete", "Aborted", "Failed")
         return found if is_over else None
 
-    def settle(self, job: str, seconds: float) -> bool:
+    def settle(self, job: str, seconds: float) -> Any:
         """Abort a job that is not over, and wait until it is."""
         try:
             if self.state(job) is None:
                 with self.translated():
                     self.client.abort_job(job, False)
-            return self.over(job, seconds) is not None
+            return super().settle(job, seconds)
         except ConfigError:
             return True  # it is gone
 
@@ -722,7 +704,6 @@ class Crm(Transport):
 
     @staticmethod
     def parse(text: str) -> Iterator[dict[str, str]]:
-        """Yield the rows of a result."""
         # newline='': a line break within a value stays in it.
         return csv.DictReader(io.StringIO(text, newline=""))
 
@@ -738,8 +719,7 @@ class Crm(Transport):
         """Delete records for good, by their ids; return the keys still there."""
         from simple_salesforce import format_soql
 
-        query = f"SELECT Id, {KEY.crm} FROM {self.object} WHERE {KEY.crm} IN {{}}"
-        query = format_soql(query, keys)
+        query = format_soql(f"SELECT Id, {KEY.crm} {self.rows} IN {{}}", keys)
         with self.translated():
             if there := self.salesforce.query(query)["records"]:
                 rows = [{"Id": row["Id"]} for row in there]

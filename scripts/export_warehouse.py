@@ -3,12 +3,10 @@
 DuckDB: one connection is held for the whole run. The file admits one writer, so a
 second run or a build meanwhile is refused by DuckDB itself, and its lock vanishes with
 a process that dies. BigQuery: a large read is one query, whose stored result is paged
-as often as needed; rows are appended by load jobs whose names follow from run and
-number, so that one repeated appends nothing twice. Times are those of the warehouse.
+as often as needed; rows are appended by load jobs, of which the client's own repetition
+appends nothing twice. Times are those of the warehouse.
 """
 
-import io
-import json
 import os
 from argparse import Namespace
 from collections.abc import Callable, Iterator
@@ -16,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow
 from export_transports import BusyError, ConfigError, LoginError
 
 PROJECT = Path(__file__).resolve().parent.parent
 MEMORY = "64MB"
-SLICE, PAGE = 1_000, 5_000
+PAGE = 5_000
 LOAD_SECONDS = 600
 Pages = Iterator[list[dict[str, Any]]]
 
@@ -29,19 +28,11 @@ LABELS = {"node_id": "export_segments"}
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict]) -> None:
-    """Add rows to a table of DuckDB."""
-    described = connection.execute(f"describe {table}").fetchall()
-    kinds = {name: kind for name, kind, *_ in described}
-    if missing := ", ".join(rows[0].keys() - kinds.keys()):
-        raise ConfigError(f"{table} lacks columns, build first: {missing}")
-    # As one text: of a list DuckDB would take a hundred bytes and more for each value.
-    form = json.dumps([{name: kinds[name] for name in rows[0]}])
-    for first in range(0, len(rows), SLICE):
-        connection.execute(
-            f"insert into {table} by name "
-            f"select unnest(from_json(?, '{form}'), max_depth := 2)",
-            [json.dumps(rows[first : first + SLICE], default=str)],
-        )
+    # In slices, to save memory.
+    for first in range(0, len(rows), PAGE):
+        found = pyarrow.Table.from_pylist(rows[first : first + PAGE])
+        connection.register("found", found)
+        connection.execute(f"insert into {table} by name from found")
 
 
 class DuckDb:
@@ -50,10 +41,11 @@ class DuckDb:
     Attributes:
         is_exclusive: while it is open, no other run can be.
         now: the time in UTC, in its SQL.
+        skew: seconds by which `now` may differ between runs: it is their hosts'.
         prefix: what the names of its schemas begin with.
     """
 
-    is_exclusive = True
+    is_exclusive, skew = True, 3600
     now = "cast(now() at time zone 'UTC' as timestamp)"
 
     def __init__(self, read_only: bool):
@@ -61,19 +53,17 @@ class DuckDb:
         if not Path(path).is_file():
             raise ConfigError(f"there is no DuckDB file {path}: build first")
         try:
-            self.connection = duckdb.connect(str(path), read_only=read_only)
+            self.connection = duckdb.connect(str(path), read_only)
         except duckdb.IOException:
             raise BusyError(f"{path} is in use by another process") from None
-        database = self.connection.execute("select current_database()").fetchone()[0]
         # What does not fit goes to a file beside the database; millions of rows in the
         # ledger may need more.
         memory = os.environ.get("CLV_EXPORT_MEMORY", MEMORY)
-        self.connection.execute(f"set memory_limit = '{memory}'")
-        self.connection.execute("set threads = 1")
+        self.connection.execute(f"set threads = 1; set memory_limit = '{memory}'")
+        (database,) = self.connection.execute("select current_database()").fetchone()
         self.prefix, self.stored = f'"{database}".clv', 0
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
-        """Return all rows of a small query."""
         found = self.connection.execute(sql)
         names = [column[0] for column in found.description]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
@@ -84,34 +74,31 @@ class DuckDb:
         self.stored += 1
         name = f"stored_{self.stored}"
         self.connection.execute(f"create temp table {name} as {sql}")
-        number = self.connection.execute(f"select count(*) from {name}").fetchone()[0]
 
         def pages() -> Pages:
-            for first in range(0, number, PAGE):
-                yield self.rows(
-                    f"from {name} where rowid >= {first} and rowid < {first + PAGE}"
-                )
+            first = 0
+            while page := self.rows(
+                f"from {name} where rowid >= {first} and rowid < {first + PAGE}"
+            ):
+                yield page
+                first += PAGE
 
         return pages
 
-    def append(self, table: str, rows: list[dict[str, Any]], job: str) -> None:
-        """Add rows to a table of state."""
+    def append(self, table: str, rows: list[dict[str, Any]]) -> None:
         insert(self.connection, f"{self.prefix}_state.{table}", rows)
 
     def close(self) -> None:
-        """Let go of it."""
         self.connection.close()
 
 
 class BigQuery:
     """A dataset of BigQuery, named and entered as profiles.yml does.
 
-    Attributes:
-        is_exclusive: false: another machine may run at the same time.
-        now: the time, in its SQL.
+    Another machine may run at the same time.
     """
 
-    is_exclusive = False
+    is_exclusive, skew = False, 0
     now = "current_timestamp()"
 
     def __init__(self, target: str):
@@ -122,7 +109,6 @@ class BigQuery:
         from dbt_common.exceptions import DbtConfigError
         from google.cloud import bigquery
 
-        self.bigquery = bigquery
         folder = os.environ.get("DBT_PROFILES_DIR") or str(PROJECT)
         set_from_args(Namespace(profiles_dir=folder), {})
         set_invocation_context(os.environ)
@@ -134,6 +120,7 @@ class BigQuery:
                 location=profile.location,
                 client_options={"api_endpoint": profile.api_endpoint},
                 default_query_job_config=bigquery.QueryJobConfig(labels=LABELS),
+                default_load_job_config=bigquery.LoadJobConfig(labels=LABELS),
             )
         except (DbtConfigError, OSError) as error:
             raise LoginError(
@@ -143,11 +130,9 @@ class BigQuery:
         self.prefix = f"`{profile.database}`.{profile.schema}"
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
-        """Return all rows of a small query."""
         return [dict(row) for row in self.client.query(sql).result()]
 
     def store(self, sql: str) -> Callable[[], Pages]:
-        """Read once; return what pages the result, anew at every call."""
         job = self.client.query(sql)
         job.result()
 
@@ -158,32 +143,9 @@ class BigQuery:
 
         return pages
 
-    def append(self, table: str, rows: list[dict[str, Any]], job: str) -> None:
-        """Add rows to a table of state by one load job of this name."""
-        from google.api_core.exceptions import Conflict
-
-        lines = "\n".join(json.dumps(row, default=str) for row in rows)
-        config = self.bigquery.LoadJobConfig(
-            source_format="NEWLINE_DELIMITED_JSON",
-            write_disposition="WRITE_APPEND",
-            labels=LABELS,
-        )
+    def append(self, table: str, rows: list[dict[str, Any]]) -> None:
         name = f"{self.prefix}_state.{table}".replace("`", "")
-        try:
-            load = self.client.load_table_from_file(
-                io.BytesIO(lines.encode()), name, job_id=job, job_config=config
-            )
-        except Conflict:
-            load = self.client.get_job(job)
-        load.result(timeout=LOAD_SECONDS)
+        self.client.load_table_from_json(rows, name).result(timeout=LOAD_SECONDS)
 
     def close(self) -> None:
-        """Let go of it."""
         self.client.close()
-
-
-def open_warehouse(name: str, read_only: bool) -> DuckDb | BigQuery:
-    """Open what a target of profiles.yml names."""
-    if name == "duckdb":
-        return DuckDb(read_only)
-    return BigQuery(name)

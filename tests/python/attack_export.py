@@ -5,15 +5,17 @@ usage: attack_export.py --built FILE [--kills 200] [--target sfmc] [--seed 1]
 FILE is a built DuckDB file, of which the shapes and views of the export are taken. Each
 round changes the audience, starts scripts/export_segments.py (now and then for
 withdrawals, the whole audience, or another secret), kills it with signal 9 at a random
-moment, and runs it again until it ends well. Then, with nothing left in the queue, the
-active rows there must be the audience, and the rest blank. Now and then the state is
-lost: then the export must refuse, and mend it when told; or an old copy of it restored:
-that may show in no number of rows, so that it must be told.
+moment, and runs it again until it ends well. Every run is by one of two hosts, whose
+clocks are an hour apart. Then, with nothing left in the queue, the active rows there
+must be the audience, and the rest blank. A round is a day later than the one before.
+Now and then the state is lost, or an old copy of it restored: then the export must
+refuse, and mend it when told.
 """
 
 # ruff: noqa: D102
 
 import argparse
+import datetime
 import os
 import random
 import tempfile
@@ -35,6 +37,19 @@ LATE = (0.0, 1.5)
 PATIENCE = ("--pause", "0.05", "--timeout", "20", "--deadline", "4")
 ACCEPTED = ("--max-remove-pct", "100", "--max-add-pct", "9999")
 CUSTOMERS = 60
+CLOCKS = ("-30", "30")
+# The script on a host whose clock differs by so many minutes: a file's time is its own.
+HOST = """
+import runpy, sys
+minutes = sys.argv.pop(1)
+sys.path.insert(0, sys.argv[1].rpartition("/")[0])
+import export_warehouse
+export_warehouse.DuckDb.now = (
+    "cast(now() at time zone 'UTC' as timestamp) + interval (" + minutes + ") minute"
+)
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 class Campaign:
@@ -50,18 +65,22 @@ class Campaign:
         self.setenv, patch = setenv, SimpleNamespace(setenv=setenv)
         self.world = World(folder, built, self.stand_in, patch, None)
         self.tally = dict.fromkeys(("kills", "runs", "losses", "rotations"), 0)
-        self.copy = None
+        self.copy, self.date = None, datetime.date(2024, 7, 1)
 
     def start(self, *options):
         self.tally["runs"] += 1
-        return self.world.start(*PATIENCE, *ACCEPTED, *options, target=self.target)
+        host = ("-c", HOST, self.random.choice(CLOCKS))
+        options = (*PATIENCE, *ACCEPTED, *options)
+        return self.world.start(*options, target=self.target, host=host)
 
     def change(self):
-        """Take another audience, of which some have other values."""
+        """Take another audience, a day later, of which some have other values."""
         people = self.random.sample(range(CUSTOMERS), self.random.randint(20, 50))
         half = len(people) // 2
         self.world.audience(*people[:half], clv_segment=f"S{self.random.random()}")
         self.world.add(self.world.row(), people[half:])
+        self.date += datetime.timedelta(days=1)
+        self.world.day(self.date)
 
     def round(self):
         """Change, start, kill, and end well."""
@@ -81,16 +100,14 @@ class Campaign:
             self.tally["kills"] += 1
         process.kill()
         self.world.finish(process)
-        again = mode if mode == ("--rotate-key",) else ()
-        if self.random.random() < 0.2 and self.lose():
-            again = ("--reconcile",)
-        self.heal(*again)
+        if self.random.random() < 0.2:
+            self.lose()
+        self.heal(*(mode if mode == ("--rotate-key",) else ()))
 
     def lose(self):
-        """Lose the state, or have an old copy of it; return whether that."""
+        """Lose the state, or have an old copy of it."""
         self.tally["losses"] += 1
-        is_old = bool(self.copy) and self.random.random() < 0.5
-        if is_old:
+        if self.copy and self.random.random() < 0.5:
             tables = ("runs", "requests", "ledger")
             for table in tables:
                 self.world.sql(f"delete from clv_state.export_{table}")
@@ -103,7 +120,6 @@ class Campaign:
             forget(self.world)
         # Without the state nobody can know of what is under way.
         wait_until(lambda: not self.stand_in.queue)
-        return is_old
 
     def heal(self, *mode):
         """Run until it ends well, and compare."""

@@ -567,6 +567,12 @@ class StandIn:
                 refuse(400, 10003, "Parameter $filter is invalid.")
             name, text = found[1].lower(), found[2].replace("''", "'").lower()
             rows = [row for row in rows if str(row[name]).lower() == text]
+        if order := query.get("$orderBy"):
+            found = re.fullmatch(r"(\w+) desc", order)
+            if found is None or found[1].lower() not in extension.fields:
+                refuse(400, 10003, "Parameter $orderBy is invalid.")
+            name = found[1].lower()
+            rows.sort(key=lambda row: str(row[name] or ""), reverse=True)
         items = [
             {
                 "keys": {name: row[name] for name in extension.keys},
@@ -674,7 +680,9 @@ class StandIn:
     def selected(self, query):
         """Return names and rows of the few kinds of query that there are here."""
         found = re.fullmatch(
-            r"SELECT (.+) FROM (\w+) WHERE (\w+) (?:!= null|IN \('(.*)'\))", query
+            r"SELECT (.+) FROM (\w+) WHERE (\w+) (?:!= null|IN \('(.*)'\))"
+            r"(?: ORDER BY (\w+) DESC NULLS LAST LIMIT 1)?",
+            query,
         )
         if found is None:
             raise Answer(400, [{"errorCode": "MALFORMED_QUERY", "message": "?"}])
@@ -683,6 +691,8 @@ class StandIn:
         if found[4] is not None:
             keys = {key.replace("\\'", "'") for key in re.split("', ?'", found[4])}
             rows = [row for row in rows if row[found[3]] in keys]
+        if found[5]:
+            rows = sorted(rows, key=lambda row: row[found[5]] or "")[-1:]
         return found[1].split(", "), rows
 
     def query(self, query):

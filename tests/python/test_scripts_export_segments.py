@@ -2,11 +2,13 @@
 
 # ruff: noqa: D102
 
+import datetime
 import hashlib
 import hmac
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 import pytest
+from attack_inputs import sheet_of
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -39,6 +42,7 @@ sys.path.insert(0, str(SCRIPTS))
 import export_segments  # noqa: E402
 import export_transports  # noqa: E402
 import export_warehouse  # noqa: E402
+import load_input  # noqa: E402
 from build_emulator import LOCATION, NAME, emulator  # noqa: E402
 from export_transports import COLUMNS, KEY, Crm  # noqa: E402
 from load_bigquery import open_client  # noqa: E402
@@ -56,13 +60,35 @@ CANARY, CUSTOMER = "canary-value", "customer-canary-"
 SECRET = "secret-canary-of-more-than-32-characters"
 
 
+SAID = ("consents", "customer_status")
+LOAD = (sys.executable, str(SCRIPTS / "load_input.py"), "--input")
+PERSONS = ("jane@quillfeather.org", "+49 170 7654321", "Jané Quillfeather", SECRET)
+# A cell of each type that is no text.
+CELLS = dict.fromkeys(("timestamp", "date"), datetime.date(2024, 3, 31))
+CELLS |= {"decimal(18, 4)": 7.5, "double": 0.5, "bigint": 3, "boolean": "false"}
+
+
+def write_persons(folder, table):
+    """An input as a spreadsheet, with each person in every column of text."""
+    columns = {n: k for n, k in load_input.CONTRACT[table].items() if n != "currency"}
+    rows = [
+        [CELLS.get(kind, PERSONS[(number + place) % 4]) for place, kind in places]
+        for number, places in enumerate([list(enumerate(columns.values()))] * 4)
+    ]
+    (folder / f"{table}.xlsx").write_bytes(sheet_of(rows, columns))
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A real build of a few customers: tables and views of the export are its own."""
+    """A real build of a few customers: tables and views of the export are its own.
+
+    Four are called by a mail address, a number, a name and a secret, as are all things
+    in the optional inputs, but what is said of consent.
+    """
     days = pd.date_range("2024-01-01", "2024-06-30", freq="D")
     rows = [
         (
-            f"u{user}",
+            dict(enumerate(PERSONS)).get(user, f"u{user}"),
             days[(user * 7 + visit * (user % 40 + 5)) % len(days)],
             10.0 + user,
         )
@@ -71,9 +97,17 @@ def built(tmp_path_factory):
     ]
     log = pd.DataFrame(rows, columns=["user_id", "ts", "amount"])
     build = Build(tmp_path_factory.mktemp("export"))
-    build.load(transactions=log)
+    source = build.folder / "input"
+    source.mkdir()
+    log.to_csv(source / "transactions.csv", index=False)
+    for table in {*load_input.CONTRACT} - {"transactions", *SAID}:
+        write_persons(source, table)
     chosen = {"clv_backtest_days": [], "clv_consent": "managed_at_destination"}
-    build.build("--select", "+models/export", **chosen)
+    build.said = build.call(*LOAD, str(source)) + build.call(
+        *("dbt", "--no-use-colors", "--log-level-file", "debug", "build"),
+        *("--select", "+models/export", "--exclude-resource-type=unit_test"),
+        *("--exclude-resource-type=test", "--vars", json.dumps(chosen)),
+    )
     build.views = views_of(build)
     # The delta reads otherwise where keys are the tenant's own.
     chosen["clv_export_key"] = "subscriber_key"
@@ -240,6 +274,12 @@ class World:
         self.add(self.row(**changes), customers)
         return self
 
+    def day(self, day):
+        """Have it built as of a day."""
+        self.sql(f"update {EXPORT}exclusions set as_of_date = '{day}'")
+        self.sql(f"update {EXPORT}candidates set as_of_date = '{day}'")
+        self.sql(f"update {EXPORT}audience set as_of_date = '{day}'")
+
     def row(self, **changes):
         row = {
             "clv_segment": "Loyal",
@@ -297,11 +337,11 @@ class World:
         self.printed += printed.out + printed.err
         return ended.value.code
 
-    def start(self, *options, target="sfmc"):
-        """Start the script as a process of its own."""
+    def start(self, *options, target="sfmc", host=()):
+        """Start the script as a process of its own, on a host that is like this one."""
         return subprocess.Popen(
             [
-                *(sys.executable, str(SCRIPTS / "export_segments.py")),
+                *(sys.executable, *host, str(SCRIPTS / "export_segments.py")),
                 *("--target", target, *FAST, *options),
             ],
             stdout=subprocess.PIPE,
@@ -352,10 +392,10 @@ class World:
         return active == wanted
 
     def time_passes(self):
-        """Let an hour go by for what is recorded."""
+        """Let hours go by for what is recorded."""
         for table in ("runs", "requests", "ledger"):
             name = f"clv_state.export_{table}"
-            self.sql(f"update {name} set recorded_at = recorded_at - interval 1 hour")
+            self.sql(f"update {name} set recorded_at = recorded_at - interval 3 hour")
 
     def shipped(self):
         return self.sql(
@@ -515,6 +555,7 @@ def test_another_shop_and_an_earlier_day_are_shipped_only_when_asked(world, targ
             assert world.run("--accept-audience", "--reconcile", target=target) == 0
             assert world.is_in_step(target)
             return
+        assert world.run("--reconcile", target=target) == 5
         assert world.run("--accept-audience", target=target) == 0
         # What was shipped last is what is there now.
         world.audience(*range(2, 26))
@@ -916,9 +957,7 @@ OPEN = (
 @pytest.fixture
 def shared(world, monkeypatch):
     def use(kind=Shared):
-        monkeypatch.setattr(
-            export_segments, "open_warehouse", lambda _, read_only: kind(read_only)
-        )
+        monkeypatch.setattr(export_segments, "DuckDb", kind)
 
     use()
     return use
@@ -954,8 +993,8 @@ def test_an_open_run_counts_while_its_lease_holds(world, shared, opened, code):
 
 def test_two_runs_that_start_at_once_both_give_way(world, shared):
     class Raced(Shared):
-        def append(self, table, rows, job):
-            super().append(table, rows, job)
+        def append(self, table, rows):
+            super().append(table, rows)
             if rows[0].get("event") == "started":
                 self.connection.execute(OPEN.format(99, UTC))
 
@@ -977,8 +1016,8 @@ def test_a_run_renews_its_lease_and_stops_when_it_was_taken_over(
     assert renewed > [(1,)]
 
     class Overtaken(Shared):
-        def append(self, table, rows, job):
-            super().append(table, rows, job)
+        def append(self, table, rows):
+            super().append(table, rows)
             if rows[0].get("code") == "ok":
                 self.connection.execute(OPEN.format(99, UTC))
 
@@ -996,10 +1035,10 @@ def test_a_ledger_that_cannot_be_written_ends_the_run(world, monkeypatch):
     world.audience(*range(5))
     append = export_warehouse.DuckDb.append
 
-    def failing(self, table, rows, job):
+    def failing(self, table, rows):
         if rows[0].get("code") == "ok":
             raise duckdb.IOException(CANARY)
-        append(self, table, rows, job)
+        append(self, table, rows)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export_warehouse.DuckDb, "append", failing)
@@ -1261,6 +1300,46 @@ def test_an_old_copy_of_the_state_is_noticed(world, tmp_path):
     assert world.is_in_step()
 
 
+def test_an_old_copy_of_as_many_rows_is_noticed_by_the_day(world, target):
+    def ship(day, *options, segment=None):
+        world.audience(*range(10), clv_segment=segment or day)
+        world.day(day)
+        return world.run(*options, target=target)
+
+    assert ship("2024-07-01") == 0
+    copy = world.database.read_bytes()
+    # Withdrawals, too, are of a day.
+    world.sql(f"insert into {EXPORT}permissions values ('{CUSTOMER}0', true, false)")
+    world.audience(*range(1, 10))
+    world.day("2024-07-02")
+    assert world.run("--withdrawals", target=target) == 0
+    world.sql(f"delete from {EXPORT}permissions")
+    assert ship("2024-07-02") == 0
+    for day in ("2024-07-01", "2024-07-03"):
+        world.database.write_bytes(copy)
+        # To the copy, all is as it was; and then something has changed.
+        assert ship(day) == 5
+        assert "2024-07-02" in world.out
+        assert "--reconcile" in world.out
+    assert ship("2024-07-03", "--reconcile") == 0
+    assert world.is_in_step(target)
+    world.database.write_bytes(copy)
+    assert ship("2024-07-01", "--reconcile") == 0
+    # What was found is known, though of a later day.
+    assert ship("2024-07-01", segment="At Risk") == 0
+    assert world.is_in_step(target)
+
+
+def test_a_job_whose_answers_were_lost_is_stopped_before_the_next(world):
+    world.audience(*range(5))
+    world.stand_in.late = (0.5, 1)
+    world.stand_in.fault("PATCH .*ingest", drop="after", times=5)
+    assert world.run(target="crm") == 0
+    states = [job["state"] for job in world.stand_in.jobs.values() if "data" in job]
+    assert states == ["Aborted", "JobComplete"]
+    assert world.is_in_step("crm")
+
+
 def test_a_late_job_does_not_undo_a_removal(world, target):
     world.audience(*range(5))
     world.stand_in.late = (4, 4)
@@ -1276,13 +1355,19 @@ def test_a_late_job_does_not_undo_a_removal(world, target):
         assert world.is_in_step(target)
 
 
-def test_a_request_whose_answer_was_lost_is_waited_for(world):
+def test_a_request_whose_answer_was_lost_is_waited_for(world, monkeypatch):
     world.audience(*range(5))
-    world.stand_in.late = (0.3, 2)
+    # The one whose answer is lost comes last.
+    delays = iter((3, 0.1))
+    monkeypatch.setattr("salesforce_stand_in.random.uniform", lambda *_: next(delays))
+    world.stand_in.late = (0.1, 3)
     world.stand_in.fault(ASYNC, drop="after")
     assert world.run("--deadline", "5") == 0
     world.stand_in.late = (0, 0)
     world.audience(*range(1, 5))
+    # By another host, whose clock is an hour ahead.
+    ahead = UTC.replace("now()", "(now() + interval 1 hour)")
+    monkeypatch.setattr(export_warehouse.DuckDb, "now", ahead)
     assert world.run("--deadline", "5") == 0
     assert world.is_in_step()
     wait_until(lambda: not world.stand_in.queue)
@@ -1524,6 +1609,38 @@ def test_chunks_are_cut_by_rows_and_bytes(texts, room, sizes):
 def test_a_row_larger_than_a_request_is_refused():
     with pytest.raises(export_transports.ConfigError):
         list(export_segments.chunks(iter([{"text": "x" * 10}]), Plain(10)))
+
+
+def test_nobody_is_named_by_loader_build_or_export(
+    built, stand_in, tmp_path, monkeypatch
+):
+    """Needs a build, of whose inputs somebody is in every column of text."""
+    for file in built.folder.glob("warehouse.duckdb*"):  # with what is not yet in it
+        shutil.copy(file, tmp_path)
+    for table in SAID:
+        write_persons(tmp_path, table)
+    monkeypatch.setenv("CLV_DUCKDB_PATH", str(tmp_path / "warehouse.duckdb"))
+    monkeypatch.setenv("CLV_EXPORT_SECRET", SECRET)
+    export = (sys.executable, str(SCRIPTS / "export_segments.py"), "--target", "sfmc")
+    said = [built.said.encode()]
+    for code, command in (
+        (0, (*export, *FAST, "--dry-run")),
+        (0, (*export, *FAST)),
+        (0, (*LOAD, str(tmp_path), "--withdrawals")),
+        (5, (*export, *FAST)),
+        (5, (*export, *FAST, "--withdrawals")),
+    ):
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == code, done.stdout
+        said.append(done.stdout)
+    assert len(stand_in.requests) > 5
+    said += [part for r in stand_in.requests for part in (r.path.encode(), r.body)]
+    for folder in ("logs", "target"):
+        files = (built.folder / folder).rglob("*")
+        said += [path.read_bytes() for path in files if path.is_file()]
+    for text in said:
+        found = re.search(rb"quillfeather|7654321|secret-canary-of", text.lower())
+        assert not found, text[max(0, found.start() - 80) : found.end()]
 
 
 def test_what_is_read_back_is_hashed_as_it_was_built(built):

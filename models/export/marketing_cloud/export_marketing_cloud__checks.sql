@@ -29,6 +29,7 @@ built as (
 
 ),
 
+-- Runs that shipped an audience; others take out who withdraws, or read what is there.
 last_runs as (
 
     select
@@ -36,7 +37,9 @@ last_runs as (
         log_id,
         as_of_date
     from {{ ref('export_marketing_cloud__runs') }}
-    where as_of_date is not null
+    where
+        as_of_date is not null
+        and coalesce(mode, 'delta') in ('delta', 'full', 'rotate')
     qualify row_number() over (
         partition by target order by run_number desc, last_seen_at desc, run_id desc
     ) = 1

@@ -52,24 +52,40 @@ known as (
     from noted
     group by 1, 2, 3
 
+),
+
+-- Of crm every request is known by its id before it holds rows.
+judged as (
+
+    select
+        intents.target,
+        intents.run_id,
+        intents.run_number,
+        intents.chunk,
+        intents.outcomes,
+        case when intents.outcomes = 0 then known.request_ids end as request_ids,
+        case
+            when intents.target = 'crm' then 0 else 1 + coalesce(known.surplus, 0)
+        end as unknown_requests,
+        greatest(intents.intended_at, coalesce(known.noted_at, intents.intended_at))
+            as last_seen_at
+    from intents
+    left join known
+        on
+            intents.target = known.target
+            and intents.run_id = known.run_id
+            and intents.chunk = known.chunk
+    where coalesce(known.settlements, 0) = 0
+
 )
 
 select
-    intents.target,
-    intents.run_id,
-    intents.run_number,
-    intents.chunk,
-    intents.outcomes = 1 as has_outcome,
-    known.request_ids,
-    cast(1 + coalesce(known.surplus, 0) as {{ type_integer() }}) as unknown_requests,
-    greatest(intents.intended_at, coalesce(known.noted_at, intents.intended_at))
-        as last_seen_at
-from intents
-left join known
-    on
-        intents.target = known.target
-        and intents.run_id = known.run_id
-        and intents.chunk = known.chunk
-where
-    coalesce(known.settlements, 0) = 0
-    and (intents.outcomes = 0 or 1 + coalesce(known.surplus, 0) > 0)
+    target,
+    run_id,
+    run_number,
+    chunk,
+    request_ids,
+    cast(unknown_requests as {{ type_integer() }}) as unknown_requests,
+    last_seen_at
+from judged
+where outcomes = 0 or unknown_requests > 0

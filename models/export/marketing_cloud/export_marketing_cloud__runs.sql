@@ -8,6 +8,16 @@ select
     max(as_of_date) as as_of_date,
     max(recorded_at) as last_seen_at,
     max(case when event = 'ended' then 1 else 0 end) = 1 as has_ended,
-    max(case when event = 'ended' then exit_code end) as exit_code
+    max(case when event = 'ended' then exit_code end) as exit_code,
+    max(
+        case
+            when
+                event = 'ended'
+                and exit_code in (0, 1)
+                and mode in ('delta', 'full', 'rotate')
+                then 1
+            else 0
+        end
+    ) = 1 as has_shipped
 from {{ source('clv_state', 'export_runs') }}
 group by 1, 2
