@@ -93,15 +93,22 @@ class Sizes:
 
     @functools.cache  # noqa: B019
     def width(self, table: str, column: str, kind: str) -> float:
-        """Return the bytes of a column's average value."""
-        if kind != "STRING" and not kind.startswith("ARRAY"):
-            return WIDTHS.get(kind, 8)
-        length = f"2 + strlen({column})" if kind == "STRING" else f"8 * len({column})"
+        """Return the bytes of a column's average value; a null has none.
+
+        A column that no row fills is taken to be filled: the log of a shop would.
+        """
+        if kind == "STRING":
+            length, usual = f"2 + strlen({column})", 20  # a key
+        elif kind.startswith("ARRAY"):
+            length, usual = f"8 * len({column})", 20
+        else:
+            usual = WIDTHS.get(kind, 8)
+            length = f"case when {column} is not null then {usual} end"
         try:
             found = one(self.larger, f"select avg(coalesce({length}, 0)) from {table}")
         except duckdb.Error:
             found = None
-        return found or 20  # a key, where no row says
+        return found or usual
 
     def condition(self, table: str, bounds: list[Bound]) -> str | None:
         """Return what the partitions that are read have in common; None: nothing."""

@@ -142,7 +142,12 @@ def check_keys(manifest: dict) -> Iterator[Violation]:
     for test in nodes(manifest, "test"):
         if test.get("test_metadata"):
             kind, column = test["test_metadata"]["name"], test.get("column_name") or ""
-            tested.setdefault(test["attached_node"], set()).add((kind, column.lower()))
+            of = {test["attached_node"]}
+            # It judges further relations in the same statement.
+            if kind == "unique_combination":
+                of |= set(test["depends_on"]["nodes"])
+            for each in of:
+                tested.setdefault(each, set()).add((kind, column.lower()))
     for node in nodes(manifest, "model"):
         # What is delivered may come twice; it gets its key where it is counted.
         if node["original_file_path"].startswith("models/staging/"):

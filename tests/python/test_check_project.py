@@ -48,6 +48,7 @@ def generic_test(name, of, column=None):
         "test_metadata": {"name": name},
         "column_name": column,
         "attached_node": f"model.clv.{of}",
+        "depends_on": {"nodes": [f"model.clv.{of}"]},
     }
 
 
@@ -130,6 +131,14 @@ def test_a_fault_of_a_model_is_found(manifest, change, report):
     found = [str(violation) for violation in check_project.check_manifest(manifest)]
     assert len(found) == 1
     assert found[0].startswith(report)
+
+
+def test_a_key_may_be_tested_beside_that_of_another(manifest):
+    del manifest["nodes"]["test.clv.unique_orders"]
+    assert [each.rule for each in check_project.check_manifest(manifest)] == ["key"]
+    other = manifest["nodes"]["test.clv.unique_combination_stg_orders"]
+    other["depends_on"]["nodes"].append("model.clv.orders")
+    assert check_project.check_manifest(manifest) == []
 
 
 def test_a_key_needs_both_tests_on_one_column(manifest):
