@@ -58,6 +58,7 @@ TOP_LEVEL = {
     "CHANGELOG.md",
 }
 
+COMBINES = re.compile(r"\b(?:join|union|group|distinct|unnest)\b", re.IGNORECASE)
 MACHINE_PATH = re.compile(r"(?<!\w)(?:\.\.)?/(?:home|root|Users|work|shared)/")
 GRAIN = re.compile(
     r"\s*(\{\{\s*config\(.*?\)\s*\}\}\s*)?-- grain: one row per \w", re.DOTALL
@@ -137,29 +138,36 @@ def check_grain(manifest: dict) -> Iterator[Violation]:
             yield Violation("grain", node["original_file_path"], sentence)
 
 
+def is_excerpt(node: dict) -> bool:
+    """Whether a model is a view that only leaves out rows and columns of another."""
+    return (
+        node["config"].get("materialized") == "view"
+        and len(node["depends_on"]["nodes"]) == 1
+        and node["depends_on"]["nodes"][0].startswith("model.")
+        and not re.search(COMBINES, NOISE.sub("", node["raw_code"]))
+    )
+
+
 def check_keys(manifest: dict) -> Iterator[Violation]:
-    tested: dict[str, set[tuple[str, str]]] = {}
+    tested: dict[str, set[str]] = {}
     for test in nodes(manifest, "test"):
         if test.get("test_metadata"):
-            kind, column = test["test_metadata"]["name"], test.get("column_name") or ""
-            of = {test["attached_node"]}
+            kind, of = test["test_metadata"]["name"], {test["attached_node"]}
             # It judges further relations in the same statement.
             if kind == "unique_combination":
                 of |= set(test["depends_on"]["nodes"])
             for each in of:
-                tested.setdefault(each, set()).add((kind, column.lower()))
+                tested.setdefault(each, set()).add(kind)
     for node in nodes(manifest, "model"):
         # What is delivered may come twice; it gets its key where it is counted.
         if node["original_file_path"].startswith("models/staging/"):
             continue
-        tests = tested.get(node["unique_id"], set())
-        unique = {column for kind, column in tests if kind == "unique"}
-        filled = {column for kind, column in tests if kind == "not_null"}
-        if not unique & filled and ("unique_combination", "") not in tests:
-            sentence = (
-                f"{node['name']} has no tested key: unique and not_null on one column, "
-                "or unique_combination"
-            )
+        of = node
+        # A view that only leaves out rows and columns has the key of what it reads.
+        while is_excerpt(of):
+            of = manifest["nodes"][of["depends_on"]["nodes"][0]]
+        if not {"key", "unique_combination"} & tested.get(of["unique_id"], set()):
+            sentence = f"{node['name']} has no test key, nor unique_combination"
             yield Violation("key", node["original_file_path"], sentence)
 
 

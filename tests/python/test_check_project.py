@@ -74,8 +74,7 @@ def manifest():
         ),
         model("orders", "models/marts/orders.sql"),
         generic_test("unique_combination", "stg_orders"),
-        generic_test("unique", "orders", "order_id"),
-        generic_test("not_null", "orders", "order_id"),
+        generic_test("key", "orders", "order_id"),
         singular_test("assert_orders_add_up"),
     ]
     return {
@@ -134,17 +133,25 @@ def test_a_fault_of_a_model_is_found(manifest, change, report):
 
 
 def test_a_key_may_be_tested_beside_that_of_another(manifest):
-    del manifest["nodes"]["test.clv.unique_orders"]
+    del manifest["nodes"]["test.clv.key_orders"]
     assert [each.rule for each in check_project.check_manifest(manifest)] == ["key"]
     other = manifest["nodes"]["test.clv.unique_combination_stg_orders"]
     other["depends_on"]["nodes"].append("model.clv.orders")
     assert check_project.check_manifest(manifest) == []
 
 
-def test_a_key_needs_both_tests_on_one_column(manifest):
-    del manifest["nodes"]["test.clv.not_null_orders"]
-    other = generic_test("not_null", "orders", "amount")
-    manifest["nodes"][other["unique_id"]] = other
+def test_a_view_that_only_filters_has_the_key_of_what_it_reads(manifest):
+    code = CODE.replace("stg_orders", "orders") + "where is_counted\n"
+    view = model(
+        "returns",
+        "models/marts/returns.sql",
+        raw_code=code,
+        config={"contract": {"enforced": True}, "materialized": "view"},
+        depends_on={"nodes": ["model.clv.orders"]},
+    )
+    manifest["nodes"][view["unique_id"]] = view
+    assert check_project.check_manifest(manifest) == []
+    view["raw_code"] += "group by 1\n"
     assert [each.rule for each in check_project.check_manifest(manifest)] == ["key"]
 
 
