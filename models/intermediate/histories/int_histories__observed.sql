@@ -43,7 +43,11 @@ at_backtests as (
     from {{ ref('int_purchase_days__known') }} as known
     left join caps
         on known.cutoff_date = caps.cutoff_date
-    where not known.is_production
+    where
+        not known.is_production
+        and {{ before_as_of(
+            'known.purchase_date', shaped('clv_backtest_days') | min | default(1, true)
+        ) }}
     group by 1, 2
 
 ),

@@ -50,6 +50,7 @@ predictions as (
         is_suppressed
     from {{ ref('customer_lifetime_value') }}
     where frequency is not null
+    {%- if not is_daily() %}
 
     union all
 
@@ -63,7 +64,11 @@ predictions as (
     from {{ ref('int_predictions__scored') }} as scored
     inner join cutoffs
         on scored.cutoff_date = cutoffs.cutoff_date
-    where scored.is_recipe and not cutoffs.is_production
+    where
+        scored.is_recipe
+        and not cutoffs.is_production
+        and {{ before_as_of('scored.cutoff_date') }}
+    {%- endif %}
 
 ),
 
