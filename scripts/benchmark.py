@@ -326,7 +326,7 @@ def leg_pymc(folder):
 
 def python_model(name):
     """A Python model as a module, without dbt."""
-    path = PROJECT / "python_models" / f"{name}.py"
+    path = next((PROJECT / "python_models").glob(f"*/{name}.py"))
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -6,14 +6,17 @@
 #}
 {% macro check_daily() %}
     {%- set declared, logs = ref('int_settled_until'), ref('int_logs') -%}
+    {%- set looked_up = [
+        declared, ref('int_orders__settled'), ref('int_purchases__settled'), ref('int_first_touches__settled')
+    ] -%}
     {%- if execute and is_daily() and flags.WHICH in ['build', 'run'] -%}
         {%- set full_run = 'Run a full build first (var clv_run: full).' -%}
-        {%- if load_relation(declared) is none -%}
+        {%- for table in looked_up if load_relation(table) is none -%}
             {%- do exceptions.raise_compiler_error(
-                'clv: a daily run adds to a full one, and there is none: table ' ~ declared
+                'clv: a daily run adds to a full one of all models, and there is none: table ' ~ table
                 ~ ' does not exist. ' ~ full_run
             ) -%}
-        {%- endif -%}
+        {%- endfor -%}
         {%- if 'settings' not in adapter.get_columns_in_relation(declared) | map(attribute='name') | map('lower') -%}
             {%- do exceptions.raise_compiler_error(
                 'clv: the last full run is of an earlier release, which kept no settings. ' ~ full_run

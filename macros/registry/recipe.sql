@@ -41,12 +41,7 @@
     {%- do return(['r', 'alpha', 'a', 'b', 's', 'beta', 'p', 'q', 'gamma']) -%}
 {% endmacro %}
 
-{# What is registered of a recipe's backtest over var clv_gate_horizon_days: name → sum of int_backtest__binned. #}
+{# What is registered of a recipe's backtest: columns of int_backtest__recipe. #}
 {% macro backtest_metrics() %}
-    {%- do return({
-        'backtest_cutoffs': 'count(distinct binned.cutoff_date)',
-        'backtest_mae': 'sum(binned.absolute_error) / sum(binned.customers)',
-        'backtest_rmse': 'sqrt(sum(binned.squared_error) / sum(binned.customers))',
-        'backtest_bias': 'sum(binned.predicted) / nullif(sum(binned.realised), 0) - 1',
-    }) -%}
+    {%- do return(['backtest_cutoffs', 'backtest_mae', 'backtest_rmse', 'backtest_bias']) -%}
 {% endmacro %}

@@ -5,7 +5,7 @@
 {% macro register_candidate() -%}
     {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
     {%- set columns = state_tables()['registry_parameters'].keys() | list -%}
-    {%- set added = backtest_metrics() | list + ['log_id', 'recorded_at'] -%}
+    {%- set added = backtest_metrics() + ['log_id', 'recorded_at'] -%}
     insert into {{ source('clv_state', 'registry_parameters') }} ({{ columns | join(', ') }})
     select
         {%- for column in columns if column not in added %}
@@ -17,14 +17,7 @@
         {{ current_log() | indent(8) }} as log_id,
         {{ now() }} as recorded_at
     from {{ ref('int_candidate') }} as candidate
-    cross join (
-        select
-            {%- for metric, expression in backtest_metrics().items() %}
-            {{ expression }} as {{ metric }}{{ ',' if not loop.last }}
-            {%- endfor %}
-        from {{ ref('int_backtest__binned') }} as binned
-        where binned.is_recipe and binned.horizon_days = {{ var('clv_gate_horizon_days') }}
-    ) as backtest
+    cross join {{ ref('int_backtest__recipe') }} as backtest
     where
         candidate.model_version in (select decided.model_version from {{ this }} as decided)
         and candidate.model_version not in (

@@ -12,4 +12,5 @@
         {{ current_log() | indent(8) }},
         {{ run_started() }}
     from {{ this }}
+    where period = 'current'
 {% endmacro %}

@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items):
 
 def load(name):
     """A Python model as a module, without dbt."""
-    path = ROOT / "python_models" / f"{name}.py"
+    path = next((ROOT / "python_models").glob(f"*/{name}.py"))
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -47,7 +47,9 @@ WANTED = (
     *("customer_lifetime_value", "customer_rfm", "customer_segments", "customers"),
     *("transactions", "customer_equity", "customer_equity_daily", "cohort_clv"),
     *("segment_summary", "segment_transitions", "segment_stability", "score_coverage"),
-    *("model_registry", "scoring_runs", "int_scores__profiled"),
+    *("model_registry", "scoring_runs", "score_distribution"),
+    # What daily runs look up, and full runs do not wait for.
+    *("int_orders__settled", "int_purchases__settled", "int_first_touches__settled"),
 )
 # Tables of state that a run of the same day replaces rows of, and the day of a row.
 REPLACED = {

@@ -22,10 +22,10 @@ with (ROOT / "seeds" / "reference" / "alert_rules.csv").open(newline="") as line
 
 # What lies between a fault and an alert, in the order in which it is made.
 CHAIN = (
-    *("int_purchases__regularity", "int_loads__checked", "int_scores__profiled"),
+    *("int_purchases__regularity", "int_loads__checked", "score_distribution"),
     *("int_drift__histograms", "feature_drift", "model_calibration"),
     *("model_parameters", "score_coverage", "segment_stability", "data_freshness"),
-    *("int_monitoring__measures", "alerts"),
+    *("alert_measures", "alerts"),
 )
 FAILS_THE_BUILD = "assert_no_alert_is_loud_enough_to_fail_the_build"
 AS_OF, FULL_RUN, BEFORE = "1998-06-30", "1998-06-28", "1998-06-29"

@@ -1,5 +1,6 @@
 """Whole builds on DuckDB: published numbers, every optional input, leakage, faults."""
 
+import functools
 import io
 import json
 import os
@@ -29,6 +30,25 @@ BIN = Path(sys.executable).parent
 CUTOFF = pd.Timestamp("1997-09-30")
 
 
+@functools.cache
+def descriptions(with_tests):
+    """Path → text of every yml file of models, as it is or without its tests."""
+    found = {}
+    for path in (
+        p for top in ("models", "python_models") for p in ROOT.glob(f"{top}/**/*.yml")
+    ):
+        text = path.read_text(encoding="utf-8")
+        if not with_tests:
+            content = yaml.load(text, yaml.CSafeLoader)
+            content.pop("unit_tests", None)
+            for each in content.get("models", []):
+                for part in (each, *each.get("columns", [])):
+                    part.pop("data_tests", None)
+            text = yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False)
+        found[path.relative_to(ROOT)] = text
+    return found
+
+
 class Warehouse:
     """A warehouse file, to look into."""
 
@@ -56,6 +76,18 @@ class Build(Warehouse):
             shutil.copy(ROOT / name, folder / name)
         for name, text in dict(seeds).items():
             (folder / "seeds" / "reference" / f"{name}.csv").write_text(text)
+        self.is_tested = True
+
+    def declare_tests(self, wanted):
+        """Have the project with its tests, or without, which dbt reads faster."""
+        if wanted == self.is_tested:
+            return
+        self.is_tested = wanted
+        for path in sorted((ROOT / "tests").glob("[im]*/*.sql")):
+            copy = self.folder / path.relative_to(ROOT)
+            shutil.copy(path, copy) if wanted else copy.unlink()
+        for name, text in descriptions(wanted).items():
+            (self.folder / name).write_text(text, encoding="utf-8")
 
     def load(self, **inputs):
         """Load frames as the input tables."""
@@ -69,6 +101,7 @@ class Build(Warehouse):
 
     def build(self, *options, tests=False, may_fail=False, **variables):
         """Run `dbt build`, with data tests or without; return what it printed."""
+        self.declare_tests(tests)
         skipped = ["unit_test"] + ([] if tests else ["test"])
         return self.call(
             "dbt",

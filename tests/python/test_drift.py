@@ -45,17 +45,8 @@ def shop(compiled):
         "as windows (period, cutoff_date)"
     )
     connection.execute(
-        "create table int_scores__profiled as "
-        "select 1 as score_bin, 1 as customers, date '2024-12-31' as as_of_date limit 0"
-    )
-    connection.execute(
-        "create table int_logs as "
-        "select 'ours' as log_id, true as is_current, date '2024-12-31' as seen_until"
-    )
-    connection.execute(
-        "create table score_profiles as select 1 as score_bin, 1 as customers, "
-        "'ours' as log_id, "
-        "date '2024-12-31' as as_of_date, timestamp '2024-12-31' as recorded_at limit 0"
+        "create table score_distribution as select '' as period, 1 as score_bin, "
+        "1 as customers, date '2024-12-31' as as_of_date limit 0"
     )
     measures = """
         select
@@ -92,9 +83,7 @@ def shop(compiled):
         for name in MODELS[:2]:
             sql = compiled[name]
             connection.execute(f"create or replace temp table {name} as {sql}")
-        connection.execute(
-            f"create or replace temp table int_monitoring__measures as {measures}"
-        )
+        connection.execute(f"create or replace temp table alert_measures as {measures}")
         return connection.sql(compiled["alerts"]).df()
 
     yield compare
@@ -175,7 +164,7 @@ def test_what_old_data_cannot_cause_is_loud_though_they_are_old(compiled):
         rules = ROOT / "seeds" / "reference" / "alert_rules.csv"
         connection.execute(f"create table alert_rules as from '{rules}'")
         connection.execute(
-            "create table int_monitoring__measures as "
+            "create table alert_measures as "
             "select distinct measure, 'all' as subject, "
             "case when is_breached_below then -1e9 else 1e9 end as measured, "
             "date '2024-12-31' as as_of_date "

@@ -94,7 +94,7 @@ def judge(log, purchases_module, outlook_module, tmp_path_factory):
         connection.register("versions", versions)
         connection.execute(
             f"""
-            create or replace table clv_intermediate.int_predictions__scored as
+            create or replace table clv_intermediate.int_predictions__expected as
             from scored;
             create or replace table clv_intermediate.int_parameters as from versions;
             create or replace table clv_intermediate.int_registry__statuses as

@@ -1,6 +1,7 @@
 """The cohort forecast: published numbers, other implementations, what must add up."""
 
 import datetime as dt
+import sys
 
 import numpy as np
 import pandas as pd
@@ -199,50 +200,16 @@ def test_each_method_forecasts_what_it_says(forecast):
 
 # -- Reconciliation
 
-SUMS = np.vstack([np.ones(4), [1, 1, 0, 0], [0, 0, 1, 1], np.eye(4)])
 
-
-@pytest.fixture(scope="module")
-def base():
-    """Base forecasts of a hierarchy that do not agree, and residuals that correlate."""
-    rng = np.random.default_rng(5)
-    bottom = rng.normal(size=(4, 60)) @ np.diag(rng.gamma(2, size=60))
-    bottom[1] += 0.7 * bottom[0]
-    residuals = SUMS @ bottom + 0.3 * rng.normal(size=(7, 60))
-    forecasts = SUMS @ rng.gamma(50, 2, (4, 6)) + rng.normal(0, 9, (7, 6))
-    return forecasts, residuals
-
-
-def test_mint_leaves_alone_what_agrees_and_weighs_what_does_not(forecast, base):
-    _, residuals = base
-    bottom = np.arange(8.0).reshape(4, 2)
-    agreed = forecast.mint(SUMS @ bottom, residuals, SUMS)
-    assert agreed == pytest.approx(bottom, abs=1e-9)
-    # two series of known error and their sum: weights by least squares, by hand
-    sums = np.array([[1.0, 1], [1, 0], [0, 1]])
-    rng = np.random.default_rng(2)
-    noise = rng.normal(size=(3, 4000)) * [[1], [2], [1]]
-    adjusted = forecast.mint(np.array([[12.0], [4], [6]]), noise, sums)
-    # the gap of 2 is shared 4 : 1 : 1 by the variances 4, 1 and 1
-    assert adjusted[:, 0] == pytest.approx([4 + 2 * 4 / 6, 6 + 2 * 1 / 6], abs=0.05)
-
-
-def test_mint_is_that_of_nixtla(forecast, base):
-    methods = pytest.importorskip(
-        "hierarchicalforecast.methods", reason="pip install '.[forecast]' to compare"
-    )
-    forecasts, residuals = base
-    theirs = methods.MinTrace(method="mint_shrink").fit_predict(
-        S=SUMS,
-        y_hat=forecasts,
-        y_insample=residuals,
-        y_hat_insample=np.zeros_like(residuals),
-    )["mean"]
-    ours = SUMS @ forecast.mint(forecasts, residuals, SUMS)
-    assert ours == pytest.approx(theirs, rel=1e-8)
+def test_reconciliation_says_what_it_needs(forecast, monkeypatch):
+    monkeypatch.setitem(sys.modules, "hierarchicalforecast.methods", None)
+    weekly = {(number, "DE"): decay(40 + number) for number in (1, 2)}
+    with pytest.raises(ImportError, match="clv_forecast_reconciliation mint needs"):
+        forecast.forecasts(tables(weekly), HORIZONS, reconciliation="mint")
 
 
 def test_reconciled_cohorts_still_add_up_and_young_ones_stay(forecast):
+    pytest.importorskip("hierarchicalforecast", reason="pip install '.[forecast]'")
     weekly = {
         (number, country): decay(40 + number, 1000.0 + 100 * seed, seed)
         for seed, (number, country) in enumerate(

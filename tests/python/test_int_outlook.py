@@ -436,8 +436,6 @@ def inputs():
     )  # fmt: skip
     parameters["purchase_model"] = parameters["model_version"]
     parameters["cutoff_date"] = CUTOFF
-    versions = parameters[["model_version", "stratum"]]
-    pairs = pairs.merge(versions, on="stratum")
     pairs["cutoff_date"] = pd.Timestamp(CUTOFF)
     season = pd.DataFrame(
         columns=["model_version", "cutoff_date", "days_ago", "time_ago"]
@@ -529,12 +527,6 @@ def test_without_any_value_model(outlook, inputs, fake_dbt):
     assert len(frame) == 13 * 4
     assert frame[outlook.SPEND].isna().all(axis=None)
     assert frame["expected_purchases"].notna().all()
-
-
-def test_a_pair_without_parameters_is_refused(outlook, inputs):
-    inputs["int_parameters"] = inputs["int_parameters"].query("stratum == 'DE'")
-    with pytest.raises(KeyError, match="FR"):
-        outlook.outlooks(*inputs.values(), [30], 0.1)
 
 
 def test_a_shop_of_one_price_has_an_outlook_too(outlook):

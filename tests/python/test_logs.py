@@ -22,7 +22,7 @@ VARIABLES = {
 }
 SELECTED = (
     *("+customer_segments", "+segment_transitions", "+customer_equity_daily"),
-    *("+model_registry", "+int_scores__profiled", "+export_marketing_cloud__delta"),
+    *("+model_registry", "+score_distribution", "+export_marketing_cloud__delta"),
 )
 # What a run remembers, and the tables that only grow.
 STATE = {

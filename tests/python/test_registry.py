@@ -20,6 +20,7 @@ class Registry(Build):
     def __init__(self, folder):
         Warehouse.__init__(self, folder / "warehouse.duckdb")
         self.folder = make_project(folder)
+        self.is_tested = False
 
     def full(self, as_of, **variables):
         """Run everything that serves customers, as of a day."""
@@ -298,4 +299,4 @@ def test_a_daily_run_needs_a_full_one_that_is_not_too_old(story, tmp_path):
     fresh = Registry(tmp_path)
     demo = pd.DataFrame({"user_id": ["1"], "ts": ["1998-01-01"], "amount": [1.0]})
     printed = fresh.load(transactions=demo).daily("1998-01-02", may_fail=True)
-    assert "a daily run adds to a full one, and there is none" in printed
+    assert "a daily run adds to a full one of all models, and there is none" in printed

@@ -19,8 +19,8 @@ SHARD, FITTED = ("3", "7"), 4000
 
 # The models that are run, in order, by the schema they live in.
 HISTORIES = (
-    *("int_purchase_days__known", "int_value_caps", "int_settled_until"),
-    *("int_purchases__settled", "int_purchases__to_date", "int_histories__observed"),
+    *("int_purchase_days__known", "int_value_caps", "int_histories__observed"),
+    "int_customers__current",
 )
 MEASURES = (
     *("int_segments__measured", "int_segments__inactivity"),
@@ -30,7 +30,7 @@ CUT, RULED = "int_segments__cut_points", "int_segments__ruled"
 FROZEN, MEMORY = "int_segments__frozen_cut_points", "int_segments__remembered"
 
 STATE = f"""
-create schema clv; create schema clv_state; create schema clv_intermediate;
+create schema clv_state; create schema clv_intermediate;
 create table clv_state.{FROZEN} (
     settings varchar, vip_clv double, notable_clv double, valuable_clv double,
     historic_value double, outlier_value_365d double, outlier_purchases_365d double,
@@ -44,9 +44,12 @@ create table clv_state.{MEMORY} (
 );
 create table clv_intermediate.int_logs as
 select 'ours' as log_id, true as is_current, date '9999-12-31' as seen_until;
-create table clv_intermediate.int_predictions__scored (
+create table clv_intermediate.int_predictions__expected (
     customer_id varchar, cutoff_date date, is_recipe boolean, probability_alive double,
     expected_purchases_365d double, clv_365d double
+);
+create table clv_intermediate.int_customers__status (
+    customer_id varchar, is_suppressed boolean
 );
 """
 
@@ -127,9 +130,8 @@ class Refreshes:
         """Cut-points from what is predicted."""
         self.connection.register("predictions", predictions)
         self.connection.execute(
-            "create or replace table clv.customer_lifetime_value as "
-            "select predictions.*, as_of_date, false as is_suppressed "
-            "from predictions cross join clv_intermediate.int_as_of"
+            "create or replace table clv_intermediate.int_scores__served as "
+            "from predictions"
         )
         for name in MEASURES:
             self.create(name)

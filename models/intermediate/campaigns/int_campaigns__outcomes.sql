@@ -61,7 +61,7 @@ scores as (
         scored_on.campaign_id,
         predictions.customer_id,
         predictions.clv_{{ horizon }}d as clv
-    from {{ ref('int_predictions__scored') }} as predictions
+    from {{ ref('int_predictions__expected') }} as predictions
     inner join scored_on
         on predictions.cutoff_date = scored_on.cutoff_date
     where

@@ -1,5 +1,7 @@
 -- grain: one row per customer and cutoff: what they had bought by then
-with to_date as (
+with {% if is_daily() -%}
+-- Days that the last full run summed are not read again.
+summed as (
 
     select
         purchases.customer_id,
@@ -16,59 +18,17 @@ with to_date as (
     where purchases.purchase_days > 0
 
 ),
-
-{%- if is_daily() %}
-
+{%- else -%}
 summed as (
-
-    select *
-    from to_date
-
-),
-{%- else %}
-
-caps as (
-
-    select *
-    from {{ ref('int_value_caps') }}
-
-),
-
-at_backtests as (
 
     select
         known.customer_id,
         known.cutoff_date,
         {{ purchase_sums('known', 'caps.value_cap') | indent(4) }}
     from {{ ref('int_purchase_days__known') }} as known
-    left join caps
+    left join {{ ref('int_value_caps') }} as caps
         on known.cutoff_date = caps.cutoff_date
-    where
-        not known.is_production
-        and {{ before_as_of(
-            'known.purchase_date', shaped('clv_backtest_days') | min | default(1, true)
-        ) }}
     group by 1, 2
-
-),
-
-summed as (
-
-    select *
-    from to_date
-
-    union all
-
-    select
-        customer_id,
-        cutoff_date,
-        purchase_days,
-        order_count,
-        value_amount,
-        capped_value_amount,
-        first_purchase_date,
-        last_purchase_date
-    from at_backtests
 
 ),
 {%- endif %}

@@ -1,21 +1,10 @@
 -- grain: one row per customer and cutoff that the fits read
 -- Parameters need no more than some millions of customers, and a fit has one worker: beyond that
--- many a stable hash picks them, the same ones at every run. Where a forecast would be withheld
--- nothing is fitted.
-with cutoffs as (
+-- many a stable hash picks them, the same ones at every run.
+with histories as (
 
-    select distinct cutoff_date
-    from {{ ref('int_readiness') }}
-    where is_forecast
-
-),
-
-histories as (
-
-    select histories.*
-    from {{ ref('int_histories__observed') }} as histories
-    inner join cutoffs
-        on histories.cutoff_date = cutoffs.cutoff_date
+    select *
+    from {{ ref('int_histories__observed') }}
 
 ),
 

@@ -3,11 +3,13 @@
 with histogram as (
 
     select
-        cutoff_date,
-        value_amount,
+        cutoffs.cutoff_date,
+        purchase_days.value_amount,
         count(*) as purchase_days
-    from {{ ref('int_purchase_days__known') }}
-    where value_amount > 0
+    from {{ ref('int_purchase_days') }} as purchase_days
+    inner join {{ ref('int_cutoffs') }} as cutoffs
+        on {{ known_at('cutoffs.cutoff_date') }}
+    where purchase_days.is_purchase and purchase_days.value_amount > 0
     group by 1, 2
 
 ),

@@ -11,5 +11,11 @@ select
     avg(capped_mean_value) as mean_value,
     var_pop(capped_mean_value) as variance_value
 from {{ ref('int_histories__sampled') }}
-where capped_mean_value > 0
+where
+    capped_mean_value > 0
+    and cutoff_date in (
+        select readiness.cutoff_date
+        from {{ ref('int_readiness') }} as readiness
+        where readiness.is_forecast
+    )
 group by 1, 2, 3, 4

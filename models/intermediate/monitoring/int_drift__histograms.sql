@@ -1,8 +1,7 @@
 -- grain: one row per period, feature and value: what is compared, counted
 -- Money in logs, in steps of 2 %: relative changes count, and the number of rows stays small. A daily
--- run counts the scores anew, and leaves the features as the last full run counted them.
-with {% if not is_daily() -%}
-observed as (
+-- run leaves it as the last full run counted it.
+with observed as (
 
     select *
     from {{ ref('int_drift__observed') }}
@@ -26,32 +25,6 @@ histories as (
 
 ),
 
-{% endif -%}
-scores as (
-
-    select *
-    from {{ ref('int_scores__profiled') }}
-
-),
-
--- What was scored last, before this as-of date.
-scored_before as (
-
-    select
-        profiles.score_bin,
-        profiles.customers,
-        profiles.as_of_date
-    from {{ source('clv_state', 'score_profiles') }} as profiles
-    {{ seen('profiles', 'as_of_date') | indent(4) }}
-    inner join {{ ref('int_as_of') }} as as_of
-        on profiles.as_of_date < as_of.as_of_date
-    qualify dense_rank() over (
-        partition by as_of.as_of_date
-        order by profiles.as_of_date desc, profiles.recorded_at desc
-    ) = 1
-
-),
-
 counted as (
 
     {%- set money %}round(50 * ln(greatest(cast({} as {{ type_double() }}), 0.01))) / 50{% endset %}
@@ -66,7 +39,7 @@ counted as (
         ('histories', 'recency_days', true, 'recency_days', none),
         ('histories', 'age_days', true, 'age_days', none),
         ('histories', 'days_since_last_purchase', true, 'days_since_last_purchase', none),
-    ] if not is_daily() %}
+    ] %}
     select
         period,
         '{{ feature }}' as feature,
@@ -75,22 +48,6 @@ counted as (
         cast({{ label or 'null' }} as {{ type_text() }}) as label,
         count(*) as customers,
         max(cutoff_date) as cutoff_date
-    from {{ source }}
-    group by 1, 2, 3, 4, 5
-
-    union all
-    {% endfor %}
-    {%- for period, source in {
-        'current': 'scores', 'last_scored': 'scored_before'
-    }.items() %}
-    select
-        '{{ period }}' as period,
-        'score' as feature,
-        false as is_clock,
-        cast(score_bin as {{ type_double() }}) as number,
-        cast(null as {{ type_text() }}) as label,
-        sum(customers) as customers,
-        max(as_of_date) as cutoff_date
     from {{ source }}
     group by 1, 2, 3, 4, 5
     {{- '\n\n    union all\n' if not loop.last }}
@@ -110,19 +67,3 @@ select
     cast(customers as {{ type_integer() }}) as customers,
     cutoff_date
 from counted
-{%- if is_daily() %}
-
-union all
-
-select
-    histogram_id,
-    period,
-    feature,
-    is_clock,
-    number,
-    label,
-    customers,
-    cutoff_date
-from {{ this }}
-where feature != 'score'
-{%- endif %}

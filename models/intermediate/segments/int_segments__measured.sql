@@ -38,18 +38,35 @@ purchase_days as (
 
 ),
 
--- The value that is published now, and what each backtest would have published.
-predictions as (
+statuses as (
 
     select
         customer_id,
-        as_of_date as cutoff_date,
-        probability_alive,
-        expected_purchases_365d,
-        clv_365d,
         is_suppressed
-    from {{ ref('customer_lifetime_value') }}
-    where frequency is not null
+    from {{ ref('int_customers__status') }}
+
+),
+
+-- The value that is served now, nothing where it is suppressed; what each backtest would have served.
+predictions as (
+
+    select
+        current_customers.customer_id,
+        current_customers.as_of_date as cutoff_date,
+        {%- for column in [
+            'probability_alive', 'expected_purchases_365d', 'clv_365d',
+        ] %}
+        case
+            when statuses.is_suppressed then 0.0 * served.{{ column }}
+            else served.{{ column }}
+        end as {{ column }},
+        {%- endfor %}
+        coalesce(statuses.is_suppressed, false) as is_suppressed
+    from {{ ref('int_customers__current') }} as current_customers
+    left join {{ ref('int_scores__served') }} as served
+        on current_customers.customer_id = served.customer_id
+    left join statuses
+        on current_customers.customer_id = statuses.customer_id
     {%- if not is_daily() %}
 
     union all
@@ -61,7 +78,7 @@ predictions as (
         scored.expected_purchases_365d,
         scored.clv_365d,
         false as is_suppressed
-    from {{ ref('int_predictions__scored') }} as scored
+    from {{ ref('int_predictions__expected') }} as scored
     inner join cutoffs
         on scored.cutoff_date = cutoffs.cutoff_date
     where

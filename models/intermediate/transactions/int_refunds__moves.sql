@@ -1,6 +1,5 @@
 -- grain: one row per customer with a refund, order and day: what was sold, and what was taken back
 -- Lines without an order id are one order. Who took nothing back is left out early.
--- depends_on: {{ ref('int_orders__settled') }}
 {#- What is compared: revenue, or lines where nothing has an amount. #}
 {%- set sold, taken = (
     ('coalesce(lines.revenue_amount, 0)', 'coalesce(-lines.revenue_amount, 0)')
@@ -72,7 +71,7 @@ judged as (
         on
             bought.customer_id = settled.customer_id
             and bought.order_id = settled.order_id
-    {%- else -%}
+    {%- else %}
     select
         *,
         order_id is not null and bought_of_order is not null as is_known

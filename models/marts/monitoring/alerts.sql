@@ -26,7 +26,7 @@ judged as (
         -- NaN is no number of which all is well; it differs from itself when subtracted.
         measures.measured - measures.measured != 0 as is_no_number,
         measures.as_of_date
-    from {{ ref('int_monitoring__measures') }} as measures
+    from {{ ref('alert_measures') }} as measures
     inner join rules
         on measures.measure = rules.measure
 

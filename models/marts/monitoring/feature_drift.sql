@@ -3,8 +3,27 @@
 -- and so has every label that at least 1 % had. Half a customer is added to each bin.
 with histograms as (
 
-    select *
+    select
+        period,
+        feature,
+        is_clock,
+        number,
+        label,
+        customers,
+        cutoff_date
     from {{ ref('int_drift__histograms') }}
+
+    union all
+
+    select
+        period,
+        'score' as feature,
+        false as is_clock,
+        cast(score_bin as {{ type_double() }}) as number,
+        cast(null as {{ type_text() }}) as label,
+        customers,
+        as_of_date as cutoff_date
+    from {{ ref('score_distribution') }}
 
 ),
 

@@ -381,10 +381,10 @@ def outlook(
 
 
 def outlooks(pairs, parameters, season, horizons, annual_rate):
-    """The outlook of every pair at every horizon.
+    """The outlook of every pair and horizon, by each parameter set of its stratum.
 
     Args:
-        pairs: frame with the columns of `KEYS`.
+        pairs: frame with stratum, cutoff_date, frequency and age_days.
         parameters: frame with model_version, stratum, cutoff_date, purchase_model, r,
             alpha, a, b, s, beta, p and q; p and q are null without a value model.
         season: frame with model_version, cutoff_date, days_ago and time_ago, for the
@@ -394,14 +394,14 @@ def outlooks(pairs, parameters, season, horizons, annual_rate):
 
     Returns:
         DataFrame: `KEYS`, horizon_days and `MEASURES`, sorted by the first six.
-
-    Raises:
-        KeyError: for a pair whose stratum and cutoff have no parameters.
     """
     horizons = np.unique(np.asarray(horizons, dtype="int64"))
     types = {key: kind for key, kind in KEYS.items() if kind != "date"}
+    pairs = pairs.assign(cutoff_date=dates(pairs["cutoff_date"]))
+    scored = parameters[["model_version", "stratum", "cutoff_date"]]
+    scored = scored.assign(cutoff_date=dates(scored["cutoff_date"]))
+    pairs = pairs.merge(scored, on=["stratum", "cutoff_date"])
     pairs = pairs[list(KEYS)].astype(types)
-    pairs["cutoff_date"] = dates(pairs["cutoff_date"])
     pairs = pairs.sort_values(list(KEYS), ignore_index=True)
     sets = parameter_sets(parameters)
     calendars = warped_times(season)

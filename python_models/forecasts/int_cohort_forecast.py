@@ -182,38 +182,6 @@ def recent_mean(series, weeks):
     return np.full(weeks, mean), series - mean
 
 
-def mint(forecasts, residuals, sums):
-    """Bottom forecasts of least error variance that every sum agrees with.
-
-    Args:
-        forecasts: of every series, shape (n, weeks).
-        residuals: of every series over the same weeks, shape (n, m).
-        sums: which of the b bottom series each one sums, shape (n, b).
-
-    Returns:
-        Array of shape (b, weeks).
-    """
-    precision = np.linalg.inv(shrunken_covariance(residuals))
-    weighted = sums.T @ precision
-    return np.linalg.solve(weighted @ sums, weighted @ forecasts)
-
-
-def shrunken_covariance(residuals):
-    """Covariance of residuals, its correlations shrunken (Schaefer & Strimmer 2005)."""
-    weeks = residuals.shape[1]
-    centred = residuals - residuals.mean(axis=1, keepdims=True)
-    spread = np.maximum(centred.std(axis=1, keepdims=True), 1e-9)
-    scaled = centred / spread
-    correlation = scaled @ scaled.T / weeks
-    noise = (scaled**2) @ (scaled**2).T / weeks - correlation**2
-    outside = ~np.eye(len(residuals), dtype=bool)
-    signal = (correlation[outside] ** 2).sum()
-    noise = noise[outside].sum() / (weeks - 1)
-    kept = 1 - min(noise / signal, 1) if signal > 0 else 0
-    shrunken = np.where(outside, kept * correlation, 1.0)
-    return shrunken * (spread @ spread.T) * weeks / (weeks - 1)
-
-
 def reconciled(series, keys, weeks, regions):
     """Holt-Winters of established cohorts, reconciled with their totals.
 
@@ -236,10 +204,31 @@ def reconciled(series, keys, weeks, regions):
     sums += [region == name for name in np.unique(region)]
     sums += [countries == name for name in np.unique(countries)]
     # one country is its region, one cohort its country: the same series counts once
-    sums = np.unique(np.vstack([*sums, np.eye(len(keys))]).astype(float), axis=0)
+    sums = np.unique(np.vstack(sums).astype(float), axis=0)
+    sums = np.vstack([sums[sums.sum(axis=1) > 1], np.eye(len(keys))])
     every = [holt_winters(y, weeks) or recent_mean(y, weeks) for y in sums @ bottom]
     forecasts, residuals = (np.array(part) for part in zip(*every, strict=True))
-    return dict(zip(keys, np.maximum(mint(forecasts, residuals, sums), 0), strict=True))
+    adjusted = min_trace()(method="mint_shrink").fit_predict(
+        S=sums,
+        y_hat=forecasts,
+        y_insample=residuals,
+        y_hat_insample=np.zeros_like(residuals),
+    )["mean"][-len(keys) :]
+    return dict(zip(keys, np.maximum(adjusted, 0), strict=True))
+
+
+def min_trace():
+    """Nixtla's reconciliation, an extra of the project.
+
+    Raises:
+        ImportError: where it is not installed.
+    """
+    try:
+        from hierarchicalforecast.methods import MinTrace
+    except ImportError:
+        text = "clv: clv_forecast_reconciliation mint needs pip install '.[forecast]'"
+        raise ImportError(text) from None
+    return MinTrace
 
 
 # -- Together

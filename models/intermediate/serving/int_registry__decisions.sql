@@ -1,7 +1,7 @@
 -- grain: one row per change of a model version's status that this run decides, in order
 -- The first case that holds says who serves after the run; whoever else stood as champion or canary
 -- goes. Written to the registry by the post-hooks; the same data decide nothing twice.
--- depends_on: {{ ref('int_backtest__binned') }}
+-- depends_on: {{ ref('int_backtest__recipe') }}
 {{ config(
     post_hook=[
         "{{ register_candidate() }}" if not is_daily() else "select 1",

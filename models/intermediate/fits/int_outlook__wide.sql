@@ -1,18 +1,13 @@
 -- grain: one row per model version, stratum, cutoff, frequency and age: every horizon, given alive
 {%- set grid = outlook_grid() %}
+{%- set horizons = shaped('clv_horizons') %}
+{%- set shortest = 'in_' ~ horizons[0] ~ '_days' %}
 {#- Probability that a node stands for: half way to its neighbours, and the tails for the ends. #}
 {%- set bounds = [] %}
 {%- for node in range(grid.nodes - 1) %}
 {%- do bounds.append(1 / (1 + 2.718281828459045 ** -(grid.first + grid.step * (node + 0.5)))) %}
 {%- endfor %}
-with pairs as (
-
-    select *
-    from {{ ref('int_outlook__pairs') }}
-
-),
-
-outlook as (
+with outlook as (
 
     select
         model_version,
@@ -41,26 +36,27 @@ outlook as (
 )
 
 select
-    pairs.model_version,
-    pairs.stratum,
-    pairs.frequency,
-    pairs.age_days,
-    {%- for horizon in shaped('clv_horizons') %}
+    {{ shortest }}.model_version,
+    {{ shortest }}.stratum,
+    {{ shortest }}.frequency,
+    {{ shortest }}.age_days,
+    {%- for horizon in horizons %}
     in_{{ horizon }}_days.expected_purchases as expected_purchases_{{ horizon }}d,
     in_{{ horizon }}_days.discounted_purchases as discounted_purchases_{{ horizon }}d,
     in_{{ horizon }}_days.probability_purchase as probability_purchase_{{ horizon }}d,
     in_{{ horizon }}_days.ln_spend_quantiles as ln_spend_quantiles_{{ horizon }}d,
     in_{{ horizon }}_days.squared_spend as squared_spend_{{ horizon }}d,
     {%- endfor %}
-    pairs.cutoff_date
-from pairs
-{% for horizon in shaped('clv_horizons') %}
+    {{ shortest }}.cutoff_date
+from outlook as {{ shortest }}
+{% for horizon in horizons[1:] %}
 inner join outlook as in_{{ horizon }}_days
     on
-        pairs.model_version = in_{{ horizon }}_days.model_version
-        and pairs.stratum = in_{{ horizon }}_days.stratum
-        and pairs.cutoff_date = in_{{ horizon }}_days.cutoff_date
-        and pairs.frequency = in_{{ horizon }}_days.frequency
-        and pairs.age_days = in_{{ horizon }}_days.age_days
+        {{ shortest }}.model_version = in_{{ horizon }}_days.model_version
+        and {{ shortest }}.stratum = in_{{ horizon }}_days.stratum
+        and {{ shortest }}.cutoff_date = in_{{ horizon }}_days.cutoff_date
+        and {{ shortest }}.frequency = in_{{ horizon }}_days.frequency
+        and {{ shortest }}.age_days = in_{{ horizon }}_days.age_days
         and in_{{ horizon }}_days.horizon_days = {{ horizon }}
 {%- endfor %}
+where {{ shortest }}.horizon_days = {{ horizons[0] }}

@@ -66,7 +66,7 @@ predictions as (
         -- Deviance and ratio need an expectation above zero.
         greatest(scored.{{ expected }}, 1e-12) as expected_purchases,
         scored.{{ expected }} * scored.expected_value as expected_value
-    from {{ ref('int_predictions__scored') }} as scored
+    from {{ ref('int_predictions__expected') }} as scored
     inner join gate
         on scored.cutoff_date = gate.cutoff_date
     where {{ before_as_of('scored.cutoff_date') }}

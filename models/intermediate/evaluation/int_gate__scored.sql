@@ -31,7 +31,7 @@ scores as (
         cast(
             floor(ln(greatest(scored.{{ score }}, 1e-9)) / 0.05) as {{ type_integer() }}
         ) as score_bin
-    from {{ ref('int_predictions__scored') }} as scored
+    from {{ ref('int_predictions__expected') }} as scored
     inner join cutoffs
         on scored.cutoff_date = cutoffs.cutoff_date
     where {{ at_as_of('scored.cutoff_date') }}

@@ -1,0 +1,7 @@
+-- grain: one row per stratum, cutoff, frequency and age that occur
+select distinct
+    stratum,
+    cutoff_date,
+    frequency,
+    age_days
+from {{ ref('int_histories__observed') }}
