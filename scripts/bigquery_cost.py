@@ -16,7 +16,7 @@ partitioned by the month of ts, as load_bigquery.py does it (--unpartitioned: no
 A column of a table is billed once per statement, and every table at least 10 MB. Views
 cost nothing to make, nor do the probes of contracts, which ask for no row. What writes
 is billed by what it reads. `--shipments` says how often an average customer has been
-shipped by the export: two rows of its ledger each.
+shipped by the export, evenly over a year until now: two rows of its ledger each.
 
 Prints a table of runs and kinds of statements, then the statements that read most.
 """
@@ -40,7 +40,8 @@ from check_bigquery import (
     build,
 )
 from googlesql import GoogleSql
-from query_plans import Bound, Plan, Read
+from merge_vars import defaults
+from query_plans import ALL, Bound, Plan, Read
 
 LEAST = 10 * 1024**2  # bytes of a table that are billed
 PRICE = 6.25 / 1024**4  # dollars a byte, on demand in the US and the EU
@@ -48,7 +49,12 @@ PRICE = 6.25 / 1024**4  # dollars a byte, on demand in the US and the EU
 WIDTHS = {"NUMERIC": 16, "BOOL": 1}
 KINDS = {"model": "models", "seed": "models", "test": "tests", "operation": "hooks"}
 PROBE = re.compile(r"where false and current_timestamp\(\) = current_timestamp\(\)")
+TEMPORARY = re.compile(r"__dbt_tmp\d*$")  # what dbt writes before it merges it
 SHIPPED = ("export_ledger",)  # what has rows by shipment
+PIT = "clv_intermediate.int_predictions__pit"
+# Table → variable that bounds the customers in it, for each of what.
+SAMPLED = {PIT: ("clv_calibration_max_customers", "cutoff_date, horizon_days")}
+STATE = ("clv_state.export_ledger",)  # as macro state_layout partitions it
 
 
 class Sizes:
@@ -68,6 +74,7 @@ class Sizes:
             self.larger, "select as_of_date from clv_intermediate.int_as_of"
         )
         self.partitions: dict[str, tuple[str, str]] = {}
+        self.variables = defaults()
 
     @functools.cache  # noqa: B019 -- lives as long as the script
     def growth(self, table: str) -> float:
@@ -82,26 +89,40 @@ class Sizes:
     @functools.cache  # noqa: B019
     def rows(self, table: str, conditions: frozenset[str]) -> float:
         """Return how many rows of a table, such as clv.customers, meet one of them."""
-        if table.partition(".")[2] in SHIPPED:
-            return self.customers * self.shipments * 2
         where = " or ".join(sorted(conditions)) or "true"
+        if table.partition(".")[2] in SHIPPED:
+            months = "select current_date - to_days(30 * i) as recorded_at"
+            months = f"({months} from range(12) as months (i))"
+            share = one(self.larger, f"select avg(({where})::int) from {months}")
+            return self.customers * self.shipments * 2 * share
         try:
             found = one(self.larger, f"select count(*) from {table} where {where}")
-            return found * self.growth(table)
+            most, of = SAMPLED.get(table, (None, ""))
+            if most:
+                samples = f"select count(distinct ({of})) from {table} where {where}"
+                most = self.variables[most] * one(self.larger, samples)
+            return min(found * self.growth(table), most or math.inf)
         except duckdb.CatalogException:
             return 0.0
 
     @functools.cache  # noqa: B019
     def width(self, table: str, column: str, kind: str) -> float:
-        """Return the bytes of a column's average value."""
-        if kind != "STRING" and not kind.startswith("ARRAY"):
-            return WIDTHS.get(kind, 8)
-        length = f"2 + strlen({column})" if kind == "STRING" else f"8 * len({column})"
+        """Return the bytes of a column's average value; a null has none.
+
+        A column that no row fills is taken to be filled: the log of a shop would.
+        """
+        if kind == "STRING":
+            length, usual = f"2 + strlen({column})", 20  # a key
+        elif kind.startswith("ARRAY"):
+            length, usual = f"8 * len({column})", 20
+        else:
+            usual = WIDTHS.get(kind, 8)
+            length = f"case when {column} is not null then {usual} end"
         try:
             found = one(self.larger, f"select avg(coalesce({length}, 0)) from {table}")
         except duckdb.Error:
             found = None
-        return found or 20  # a key, where no row says
+        return found or usual
 
     def condition(self, table: str, bounds: list[Bound]) -> str | None:
         """Return what the partitions that are read have in common; None: nothing."""
@@ -120,13 +141,14 @@ class Sizes:
 
     def bill(self, table: str, reads: list[Read], columns: dict[str, str]) -> float:
         """Return the bytes that a statement's scans of a table are billed."""
-        short = table.partition(".")[2]
+        short = TEMPORARY.sub("", table.partition(".")[2])
         total = 0.0
-        for column in set().union(*(read.columns for read in reads)):
+        named = set().union(*(read.columns for read in reads))
+        for column in columns if ALL in named else named:
             conditions = {
                 self.condition(short, read.bounds)
                 for read in reads
-                if column in read.columns
+                if {column, ALL} & read.columns
             }
             wanted = frozenset() if None in conditions else frozenset(conditions)
             total += self.rows(short, wanted) * self.width(
@@ -203,6 +225,7 @@ def main(arguments: list[str] | None = None) -> int:
         meter = Meter(google, PROJECT, Path(folder))
         for run, databases in runs.items():
             sizes = Sizes(databases, options.customers, options.shipments)
+            sizes.partitions |= dict.fromkeys(STATE, ("recorded_at", "month"))
             if not options.unpartitioned:
                 sizes.partitions["clv_raw.transactions"] = ("ts", "month")
             if run == "full":

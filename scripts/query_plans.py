@@ -22,6 +22,7 @@ COMPARISONS = {
 }
 TURNED = {">=": "<=", ">": "<", "<=": ">=", "<": ">", "=": "="}
 DAY = 86_400  # seconds
+ALL = "*"  # every column of a table
 
 
 class Bound(NamedTuple):
@@ -34,6 +35,10 @@ class Bound(NamedTuple):
 
 def is_scan(node: Node) -> bool:
     return node.name.endswith("Scan")
+
+
+def table_name(scan: Node) -> str:
+    return scan.get("table")[0].get("full_name")[0].decode()
 
 
 def column_id(column: Node) -> int:
@@ -156,6 +161,7 @@ class Plan:
         } or set(columns_of(query[0]))
         self.ctes: dict[str, Node] = {}
         self.wanted: dict[str, set[int]] = {}
+        self.limits: dict[str, list[list[Bound]]] = {}
         self.need(query[0], needed, [])
         self.counts: dict[str, int] = {}
         self.sizes: dict[str, list[int]] = {}
@@ -165,20 +171,30 @@ class Plan:
         return self.count(query[0])
 
     def change(self, statement: Node) -> int:
-        """Note what a merge or delete reads: whole rows of the partitions it names."""
-        target = {id(scan) for scan in statement.get("table_scan")}
-        named = [
-            bound
-            for field in ("when_clause_list", "where_expr")
-            for node in statement.get(field)
-            for each in node.walk()
-            for bound in bounds(each)
-        ]
-        tables = [node for node in statement.walk() if node.name == "TableScan"]
-        for table in tables:
-            limits = named if id(table) in target else []
-            self.table(table, set(columns_of(table)), limits)
-        return len(tables)
+        """Note what a merge or delete reads: whole rows of the partitions it names.
+
+        A merge that only inserts is billed none of them.
+        """
+        target = statement.get("table_scan")[0] if statement.get("table_scan") else None
+        clauses, where = statement.get("when_clause_list"), statement.get("where_expr")
+        named = list(where)
+        for clause in clauses:
+            named += clause.get("match_expr")
+        named = [bound for condition in named for bound in bounds(condition)]
+        self.ctes, self.wanted, self.limits = {}, {}, {}
+        wanted = set()
+        for each in [*clauses, *where, *statement.get("merge_expr")]:
+            wanted |= self.expression(each)
+        for source in statement.get("from_scan"):
+            self.need(source, wanted, [])
+        changes = any(any(clause.get("action_type")) for clause in clauses)
+        if target is not None and (changes or where):
+            name = table_name(target)
+            given = {column_id(c): column_name(c) for c in target.get("column_list")}
+            limits = [bound._replace(column=given.get(bound.column)) for bound in named]
+            limits = [bound for bound in limits if bound.column]
+            self.reads[name].append(Read({ALL}, limits))
+        return sum(node.name == "TableScan" for node in statement.walk())
 
     # What is read.
 
@@ -196,7 +212,7 @@ class Plan:
 
     def table(self, scan: Node, ids: set[int], limits: list[Bound]) -> None:
         """Note a scan of a table; that of a view is its query's."""
-        name = scan.get("table")[0].get("full_name")[0].decode()
+        name = table_name(scan)
         given = {column_id(c): column_name(c) for c in scan.get("column_list")}
         names = {given[each] for each in ids if each in given}
         own = [limit._replace(column=given.get(limit.column)) for limit in limits]
@@ -206,7 +222,7 @@ class Plan:
             return
         plan = Plan.__new__(Plan)
         plan.views, plan.grows, plan.reads = self.views, self.grows, self.reads
-        plan.nodes, plan.ctes, plan.wanted = 0, {}, {}
+        plan.nodes, plan.ctes, plan.wanted, plan.limits = 0, {}, {}, {}
         view = self.views[name].statement
         outputs = {
             column.get("name")[0].decode(): column_id(column.get("column")[0])
@@ -235,13 +251,18 @@ class Plan:
             self.need(scan.get("query")[0], ids, limits)
             for name, query in reversed(entries):
                 if name in self.wanted:
-                    self.need(query, self.wanted[name], [])
+                    # It is written out where it is used, and then with what limits it.
+                    once = self.limits[name] if len(self.limits[name]) == 1 else [[]]
+                    self.need(query, self.wanted[name], once[0])
         elif kind == "WithRefScan":
             name = scan.get("with_query_name")[0].decode()
             theirs = columns_of(self.ctes[name])
-            pairs = zip(columns_of(scan), theirs, strict=True)
+            of = dict(zip(columns_of(scan), theirs, strict=True))
             self.wanted.setdefault(name, set()).update(
-                other for own, other in pairs if own in ids
+                of[each] for each in ids & of.keys()
+            )
+            self.limits.setdefault(name, []).append(
+                [b._replace(column=of[b.column]) for b in limits if b.column in of]
             )
         elif kind == "FilterScan":
             condition = scan.get("filter_expr")[0]

@@ -8,6 +8,21 @@
     }) -%}
 {% endmacro %}
 
+{#
+    BigQuery merges the statement itself. To have dbt compare columns, it would write the rows to a table first
+    and read them again from there: they are compared here.
+#}
 {% macro bigquery__replace_months_strategy(column, months) %}
-    {%- do return({'incremental_strategy': 'insert_overwrite', 'partitions': months}) -%}
+    {%- if execute and model.resource_type == 'model' and load_relation(this) -%}
+        {%- set there = columns_there(this) -%}
+        {%- set made = model.columns.values() | map(attribute='name') | map('lower') | list -%}
+        {%- if there | sort != made | sort -%}
+            {%- do exceptions.raise_compiler_error(
+                'clv: ' ~ this ~ ' is out of sync with this release. Run a full build first (var clv_run: full).'
+            ) -%}
+        {%- endif -%}
+    {%- endif -%}
+    {%- do return({
+        'incremental_strategy': 'insert_overwrite', 'partitions': months, 'on_schema_change': 'ignore',
+    }) -%}
 {% endmacro %}

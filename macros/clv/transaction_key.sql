@@ -1,7 +1,6 @@
 {#
     The key of a line of int_transactions__resolved: a hash of everything delivered in it, in forms
-    that every warehouse writes alike. Made where it is read: to hash every line takes a third of
-    the work of resolving them.
+    that every warehouse writes alike.
 #}
 {% macro transaction_key(lines) -%}
     {%- set columns = [

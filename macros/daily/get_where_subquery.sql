@@ -7,18 +7,22 @@
     {%- if is_daily() and relation.identifier in days -%}
         {%- do return(
             '(select * from ' ~ relation ~ ' where '
-            ~ since(days[relation.identifier], daily_window().days_from) ~ ') as recent'
+            ~ since(days[relation.identifier][0], daily_window()[days[relation.identifier][1]])
+            ~ ') as recent'
         ) -%}
     {%- endif -%}
     {%- do return(adapter.dispatch('get_where_subquery', 'dbt')(relation)) -%}
 {%- endmacro %}
 
-{# The tables that grow with the log, and the day each is partitioned by. #}
+{#
+    The tables that grow with the log → the day each is partitioned by, and of daily_window() from which on
+    a daily run replaces them.
+#}
 {% macro history_days() %}
     {%- do return({
-        'int_transactions__resolved': 'transaction_date',
-        'int_refunds__matched': 'refund_date',
-        'int_purchase_days': 'purchase_date',
-        'transactions': 'transaction_date',
+        'int_transactions__resolved': ['transaction_date', 'lines_from'],
+        'int_refunds__matched': ['refund_date', 'lines_from'],
+        'int_purchase_days': ['purchase_date', 'days_from'],
+        'transactions': ['transaction_date', 'lines_from'],
     }) -%}
 {% endmacro %}

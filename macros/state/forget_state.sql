@@ -6,9 +6,12 @@
 {% macro forget_ledger(results) %}
     {%- if is_time_to_forget(results) -%}
         {%- set ledger = source('clv_state', 'export_ledger') -%}
+        {#- Partitions by a literal; the clock of the warehouse decides. -#}
+        {%- set day = run_started_at.date() - modules.datetime.timedelta(var('clv_retention_days') - 2) %}
         delete from {{ ledger }} as steps
         where
-            cast(steps.recorded_at as date)
+            steps.recorded_at < timestamp '{{ day }}'
+            and cast(steps.recorded_at as date)
             < {{ add_days('cast(' ~ now() ~ ' as date)', -var('clv_retention_days')) }}
             and exists (
                 select 1

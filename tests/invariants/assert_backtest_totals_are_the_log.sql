@@ -6,7 +6,11 @@ with days as (
 
     select *
     from {{ ref('int_purchase_days') }}
-    where is_purchase
+    where
+        is_purchase
+        and {{
+            within_days('purchase_date', ([0] + shaped('clv_backtest_days')) | max)
+        }}
 
 ),
 

@@ -1,7 +1,6 @@
 -- Histories end at their cutoff, transactions at the as-of date.
 select
     'int_histories__observed' as relation,
-    customer_id,
     last_purchase_date as late_date,
     cutoff_date
 from {{ ref('int_histories__observed') }}
@@ -11,7 +10,6 @@ union all
 
 select
     'transactions' as relation,
-    transactions.customer_id,
     transactions.transaction_date as late_date,
     as_of.as_of_date as cutoff_date
 from {{ ref('transactions') }} as transactions

@@ -1,14 +1,28 @@
--- p10 <= p50 <= p90; a longer horizon never brings less; nobody buys at all more often than they
+-- Nothing is below 0, infinite or NaN, no probability above 1; p10 <= p50 <= p90; a longer horizon never brings less; nobody buys at all more often than they
 -- buys (Markov's inequality). For buyers also, by the same: one in ten spends more than p90, so
 -- the expectation is at least a tenth of it; a shrunken prior need not obey that, nor does a
 -- calibrated p90.
 {%- set slack = '(1 + 1e-9)' %}
+{%- set amounts, probabilities = [], ['probability_alive'] %}
+{%- for horizon in [30, 90, 180, 365] %}
+{%- do probabilities.append('probability_purchase_' ~ horizon ~ 'd') %}
+{%- do amounts.append('expected_purchases_' ~ horizon ~ 'd') %}
+{%- for level in ['', '_p10', '_p50', '_p90'] %}
+{%- do amounts.append('clv_' ~ horizon ~ 'd' ~ level) %}
+{%- endfor %}
+{%- endfor %}
 select
     customer_id,
     clv_source
 from {{ ref('customer_lifetime_value') }}
 where
     false
+    {%- for column in amounts + probabilities %}
+    or not coalesce(
+        {{ column }} - {{ column }} = 0 and {{ column }} >= 0
+        {{- ' and ' ~ column ~ ' <= 1' if column in probabilities }}, true
+    )
+    {%- endfor %}
     {% for horizon in [30, 90, 180, 365] %}
     or clv_{{ horizon }}d_p10 > clv_{{ horizon }}d_p50
     or clv_{{ horizon }}d_p50 > clv_{{ horizon }}d_p90

@@ -1,10 +1,12 @@
 """What a first day on BigQuery would stumble over, with clients that forbid it."""
 
+import datetime
 import re
 import sys
 from copy import deepcopy
 from types import SimpleNamespace
 
+import duckdb
 import jinja2
 import pytest
 import yaml
@@ -341,6 +343,60 @@ def test_state_is_kept_whatever_the_dataset_says():
     layout = " ".join(module.bigquery__state_layout("export_ledger").split())
     options = ", ".join(f"{name} = {value}" for name, value in KEPT.items())
     assert f"options ({options})" in layout
+
+
+def test_the_ledger_forgets_what_is_old_and_no_longer_needed():
+    module = macros(
+        "state/forget_state.sql",
+        is_time_to_forget=lambda _: True,
+        source=lambda *_: "ledger",
+        var=lambda _: 30,
+        now=lambda: "timestamp '2026-03-31 23:00:00'",
+        add_days=lambda day, days: f"({day} + {days})",
+        run_started_at=datetime.datetime(2026, 3, 31, 22),
+        modules=SimpleNamespace(datetime=datetime),
+    )
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create table ledger as select 'sfmc' as target, * from (values "
+            # Superseded, older than 30 days or not; then what nothing supersedes.
+            "('a', 1, true, timestamp '2026-02-28 23:59:00'), "
+            "('a', 2, true, timestamp '2026-03-01 00:00:00'), "
+            "('a', 3, true, timestamp '2026-03-30 00:00:00'), "
+            "('b', 1, true, timestamp '2026-01-01 00:00:00'), "
+            "('b', 2, false, timestamp '2026-01-02 00:00:00')"
+            ") as steps (customer_key, run_number, is_shipped, recorded_at)"
+        )
+        connection.execute(module.forget_ledger([]))
+        kept = connection.execute(
+            "select customer_key, run_number from ledger order by all"
+        ).fetchall()
+    assert kept == [("a", 2), ("a", 3), ("b", 1), ("b", 2)]
+
+
+def test_months_of_other_columns_are_not_replaced():
+    """As an upgrade leaves them: dbt does not look where it merges by itself."""
+    there = ["line_count", "transaction_date"]
+    module = macros(
+        "adapters/replace_months_strategy.sql",
+        execute=True,
+        this="history",
+        load_relation=lambda _: True,
+        columns_there=lambda _: there,
+        model=SimpleNamespace(
+            resource_type="model",
+            columns={
+                n: SimpleNamespace(name=n) for n in ("transaction_date", "line_count")
+            },
+        ),
+    )
+    replace = module.bigquery__replace_months_strategy
+    with pytest.raises(ReturnedError) as told:
+        replace("transaction_date", ["date '2024-01-01'"])
+    assert told.value.args[0]["incremental_strategy"] == "insert_overwrite"
+    there.append("disposition")
+    with pytest.raises(RefusedError, match="history is out of sync"):
+        replace("transaction_date", ["date '2024-01-01'"])
 
 
 def test_a_dataset_that_deletes_stops_the_run_in_one_sentence():

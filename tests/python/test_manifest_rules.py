@@ -7,7 +7,8 @@ from dbt_bouncer import run_bouncer
 
 RAW, STATE = "source.clv.clv_raw.orders", "source.clv.clv_state.versions"
 MARTS, INTERMEDIATE = "models/marts/core", "models/intermediate"
-ONE_KEY = {"unique": "order_id", "not_null": "order_id"}
+ONE_KEY = {"key": "order_id"}
+VIEW, NO_KEY = {"materialized": "view"}, {"not_null": "order_id"}
 TWO_HALVES = {"unique": "order_id", "not_null": "user_id"}
 MUTE = {"order_id": {"description": " "}}
 
@@ -51,6 +52,7 @@ SOUND = [
     node(f"{INTERMEDIATE}/fits/int_parameters.sql", "model.clv.int_fit", STATE),
     node(f"{MARTS}/orders.sql", "model.clv.int_parameters", "seed.clv.rates"),
     node(f"{MARTS}/customers.sql", "model.clv.orders", keys=ONE_KEY),
+    node(f"{MARTS}/returns.sql", "model.clv.orders", keys=NO_KEY, config=VIEW),
     node("models/export/marketing_cloud/export_orders.sql", "model.clv.orders"),
     node("seeds/rates.csv"),
     node("tests/invariants/assert_orders_add_up.sql"),
@@ -87,7 +89,12 @@ FAULTS = {
     "check_seed_columns_described": [node("seeds/mute_rates.csv", columns=MUTE)],
     "check_model_has_contracts_enforced": [node(f"{MARTS}/loose.sql", contract={})],
     "check_model_has_tested_key": [
-        node(f"{MARTS}/keyless.sql", keys={"not_null": "order_id"}),
+        node(f"{MARTS}/keyless.sql", keys=NO_KEY),
+        node(
+            *(f"{MARTS}/grouped.sql", "model.clv.orders"),
+            **{"keys": NO_KEY, "config": VIEW},
+            raw_code="-- grain: one row per order\nselect 1 group by 1",
+        ),
         node(f"{MARTS}/half_a_key_twice.sql", keys=TWO_HALVES),
     ],
 }

@@ -21,6 +21,7 @@ OBSERVED = "int_histories__observed"
 DAYS = "int_purchase_days"
 COHORTS = "cohorts"
 RESOLVED = "int_transactions__resolved"
+ORDERS = "int_orders__settled"
 WIDE = "int_outlook__wide"
 MART = "customer_lifetime_value"
 STAGED = "stg_transactions"
@@ -440,6 +441,47 @@ def test_what_bigquery_computes_anew_is_counted(warehouse, sound, planted, sente
     assert sentence in str(fault)
 
 
+T, DAY = "`p.d.t`", "d >= date '2024-05-01'"
+WITH = f"with few as (select * from {T})"
+INTO = (
+    f"merge into {T} as t using (select k, v, d from `p.d.u` where {DAY}) as s on false"
+)
+
+
+@pytest.mark.parametrize(
+    ("sql", "read"),
+    [
+        # A CTE is written out where it is used, and a filter on it where it is read.
+        (f"{WITH} select v from few where {DAY}", {"t": ("d v", 1)}),
+        (
+            f"{WITH} select v from few where {DAY} union all select k from few",
+            {"t": ("d k v", 0)},
+        ),
+        # What only inserts reads nothing of what it inserts into.
+        (f"{INTO} when not matched then insert row", {"u": ("d k v", 1)}),
+        (
+            f"{INTO} when not matched by source and t.{DAY} then delete "
+            "when not matched then insert row",
+            {"t": ("*", 1), "u": ("d k v", 1)},
+        ),
+        (f"delete from {T} where k = 1 and {DAY}", {"t": ("*", 1)}),
+    ],
+)
+def test_a_plan_knows_what_a_statement_is_billed(warehouse, sql, read):
+    google = warehouse.google
+    columns = {"k": "INT64", "v": "INT64", "d": "DATE"}
+    google.tables |= {"p.d.t": columns, "p.d.u": columns}
+    plan = check_bigquery.Plan(google.analyze(sql).statement, {})
+    found = {
+        name[-1]: (
+            " ".join(sorted(set().union(*(one.columns for one in reads)))),
+            min(len(one.bounds) for one in reads),
+        )
+        for name, reads in plan.reads.items()
+    }
+    assert found == read
+
+
 @pytest.fixture
 def daily(warehouse):
     """Return the warehouse, as if its statements were those of a daily run."""
@@ -456,7 +498,7 @@ def daily(warehouse):
         (DAYS, "clv_intermediate.int_transactions__resolved"),
         (DAYS, "clv_intermediate.int_refunds__matched"),
         ("int_purchases__to_date", "clv_intermediate.int_purchase_days"),
-        ("transactions", "clv_intermediate.int_transactions__resolved"),
+        (ORDERS, "clv_intermediate.int_transactions__resolved"),
         (COHORTS, "clv_intermediate.int_purchase_days"),
     ],
 )
@@ -466,12 +508,12 @@ def test_a_daily_run_may_not_read_all_of_the_history(daily, model, table):
 
 
 def test_a_daily_run_may_read_the_history_from_a_date_on(daily):
-    sql = statement(daily, "transactions").replace(
+    sql = statement(daily, ORDERS).replace(
         "is_counted", "is_counted and transaction_date >= date '2024-01-01'"
     )
-    assert faults_of(daily, "transactions", sql) == []
+    assert faults_of(daily, ORDERS, sql) == []
     other_column = sql.replace("transaction_date >=", "cast(transacted_at as date) >=")
-    assert faults_of(daily, "transactions", other_column)
+    assert faults_of(daily, ORDERS, other_column)
 
 
 def test_every_statement_of_a_script_is_analysed(warehouse):

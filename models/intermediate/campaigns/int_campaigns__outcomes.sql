@@ -64,7 +64,9 @@ scores as (
     from {{ ref('int_predictions__expected') }} as predictions
     inner join scored_on
         on predictions.cutoff_date = scored_on.cutoff_date
-    where predictions.is_recipe
+    where
+        predictions.is_recipe
+        and {{ before_as_of('predictions.cutoff_date') }}
 
 ),
 

@@ -75,7 +75,9 @@ touches as (
     from {{ ref('int_transactions__resolved') }} as transactions
     inner join {{ ref('int_settled_until') }} as settled
         on transactions.transaction_date >= settled.settled_until
-    where transactions.is_counted
+    where
+        transactions.is_counted
+        and {{ at_settled('transactions.transaction_date', '>=') }}
     {%- if is_daily() %}
         and {{ since('transactions.transaction_date', daily_window().settled_from) }}
     {%- endif %}

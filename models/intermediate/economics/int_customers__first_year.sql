@@ -76,6 +76,7 @@ expected as (
             served.customer_id = predictions.customer_id
             and served.model_version = predictions.model_version
             and served.cutoff_date = predictions.cutoff_date
+    where {{ at_as_of('predictions.cutoff_date') }}
 
 ),
 

@@ -28,6 +28,7 @@ predictions as (
         on
             scored.cutoff_date = recipes.cutoff_date
             and scored.model_version = recipes.model_version
+    where {{ before_as_of('scored.cutoff_date') }}
 
 ),
 
@@ -114,7 +115,9 @@ joined as (
             and matured.cutoff_date = overlay.cutoff_date
             and matured.horizon_days = {{ var('clv_overlay_horizon_days') }}
     {%- endif %}
-    where matured.realised is not null
+    where
+        matured.realised is not null
+        and {{ before_as_of('rfm.cutoff_date') }}
 
 ),
 

@@ -10,7 +10,11 @@ with known as (
     from {{ ref('int_purchase_days__known') }} as known
     inner join {{ ref('int_cutoffs') }} as cutoffs
         on known.cutoff_date = cutoffs.cutoff_date
-    where not cutoffs.is_production
+    where
+        not cutoffs.is_production
+        and {{ before_as_of(
+            'known.purchase_date', shaped('clv_backtest_days') | min | default(1, true)
+        ) }}
 
 ),
 

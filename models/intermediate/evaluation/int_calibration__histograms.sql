@@ -3,7 +3,7 @@ with predictions as (
 
     select *
     from {{ ref('int_predictions__expected') }}
-    where is_recipe
+    where is_recipe and {{ before_as_of('cutoff_date') }}
 
 ),
 

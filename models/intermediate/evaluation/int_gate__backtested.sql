@@ -69,6 +69,7 @@ predictions as (
     from {{ ref('int_predictions__expected') }} as scored
     inner join gate
         on scored.cutoff_date = gate.cutoff_date
+    where {{ before_as_of('scored.cutoff_date') }}
 
 ),
 

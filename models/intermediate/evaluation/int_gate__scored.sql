@@ -34,6 +34,7 @@ scores as (
     from {{ ref('int_predictions__expected') }} as scored
     inner join cutoffs
         on scored.cutoff_date = cutoffs.cutoff_date
+    where {{ at_as_of('scored.cutoff_date') }}
 
 ),
 
@@ -53,6 +54,7 @@ histories as (
     from {{ ref('int_histories__observed') }} as histories
     inner join cutoffs
         on histories.cutoff_date = cutoffs.cutoff_date
+    where {{ at_as_of('histories.cutoff_date') }}
 
 ),
 
@@ -71,9 +73,8 @@ lately as (
             and cutoffs.cutoff_date = histories.cutoff_date
     where
         purchase_days.is_purchase
-        {%- if is_daily() %}
-        and {{ since('purchase_days.purchase_date', daily_window().settled_from) }}
-        {%- endif %}
+        and {{ at_as_of('histories.cutoff_date') }}
+        and {{ within_days('purchase_days.purchase_date', 30) }}
         and histories.first_purchase_date
         <= {{ add_days('cutoffs.cutoff_date', -30) }}
 

@@ -6,6 +6,7 @@ with observed as (
         customer_id,
         cutoff_date
     from {{ ref('int_histories__observed') }}
+    where {{ before_as_of('cutoff_date') }}
 
 ),
 
@@ -23,7 +24,11 @@ purchase_days as (
 
     select *
     from {{ ref('int_purchase_days') }}
-    where is_purchase
+    where
+        is_purchase
+        and {{
+            within_days('purchase_date', ([0] + shaped('clv_backtest_days')) | max)
+        }}
 
 ),
 

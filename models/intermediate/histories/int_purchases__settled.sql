@@ -17,5 +17,7 @@ from {{ ref('int_purchase_days') }} as purchase_days
 inner join {{ ref('int_settled_until') }} as settled
     on purchase_days.purchase_date < settled.settled_until
 cross join caps
-where purchase_days.known_until is null
+where
+    purchase_days.known_until is null
+    and {{ at_settled('purchase_days.purchase_date', '<') }}
 group by 1

@@ -20,7 +20,9 @@ recent as (
     inner join {{ ref('int_settled_until') }} as settled
         on purchase_days.purchase_date >= settled.settled_until
     cross join caps
-    where purchase_days.known_until is null
+    where
+        purchase_days.known_until is null
+        and {{ at_settled('purchase_days.purchase_date', '>=') }}
     {%- if is_daily() %}
         and {{ since('purchase_days.purchase_date', daily_window().settled_from) }}
     {%- endif %}

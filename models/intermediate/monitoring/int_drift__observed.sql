@@ -76,7 +76,13 @@ lines as (
         on
             latest.customer_id = transactions.customer_id
             and latest.purchase_date = transactions.transaction_date
-    where transactions.is_counted and not transactions.is_refund
+    where
+        transactions.is_counted
+        and not transactions.is_refund
+        and {{ within_days(
+            'transactions.transaction_date',
+            ([0] + shaped('clv_backtest_days')) | max + var('clv_drift_days')
+        ) }}
     qualify row_number() over (
         partition by latest.period, latest.customer_id
         order by

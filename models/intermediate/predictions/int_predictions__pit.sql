@@ -7,7 +7,7 @@ with expected as (
 
     select *
     from {{ ref('int_predictions__expected') }}
-    where is_recipe
+    where is_recipe and {{ before_as_of('cutoff_date') }}
 
 ),
 

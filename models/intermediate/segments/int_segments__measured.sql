@@ -67,6 +67,7 @@ predictions as (
         on current_customers.customer_id = served.customer_id
     left join statuses
         on current_customers.customer_id = statuses.customer_id
+    {%- if not is_daily() %}
 
     union all
 
@@ -80,7 +81,11 @@ predictions as (
     from {{ ref('int_predictions__expected') }} as scored
     inner join cutoffs
         on scored.cutoff_date = cutoffs.cutoff_date
-    where scored.is_recipe and not cutoffs.is_production
+    where
+        scored.is_recipe
+        and not cutoffs.is_production
+        and {{ before_as_of('scored.cutoff_date') }}
+    {%- endif %}
 
 ),
 

@@ -25,7 +25,7 @@ customers as (
 
     select *
     from {{ ref('int_segments__ruled') }}
-    where is_production
+    where is_production and {{ at_as_of('cutoff_date') }}
 
 ),
 

@@ -171,6 +171,7 @@ valued as (
 )
 
 select
+    {{ transaction_key('valued') }} as transaction_id,
     customer_id,
     merged_user_id,
     order_id,

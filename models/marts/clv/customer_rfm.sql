@@ -15,3 +15,4 @@ inner join {{ ref('int_customers__rfm_scored') }} as scores
     on
         customers.customer_id = scores.customer_id
         and customers.as_of_date = scores.cutoff_date
+where {{ at_as_of('scores.cutoff_date') }}

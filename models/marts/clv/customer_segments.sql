@@ -44,7 +44,7 @@ ruled as (
         customer_id,
         segment
     from {{ ref('int_segments__ruled') }}
-    where is_production
+    where is_production and {{ at_as_of('cutoff_date') }}
 
 ),
 

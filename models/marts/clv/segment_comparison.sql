@@ -4,7 +4,7 @@ with ruled as (
 
     select *
     from {{ ref('int_segments__ruled') }}
-    where not is_production
+    where not is_production and {{ before_as_of('cutoff_date') }}
 
 ),
 
@@ -12,6 +12,7 @@ scores as (
 
     select *
     from {{ ref('int_customers__rfm_scored') }}
+    where {{ before_as_of('cutoff_date') }}
 
 ),
 

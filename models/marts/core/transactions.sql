@@ -1,7 +1,7 @@
 -- grain: one row per distinct transaction line of a known customer, sale or refund
-{{ config(**replace_months('transaction_date', daily_window().lines_from)) }}
+-- A view: nothing is added to the lines that are there, and to copy them would read them once more.
 select
-    {{ transaction_key('lines') }} as transaction_id,
+    transaction_id,
     customer_id,
     order_id,
     sku,
@@ -17,8 +17,5 @@ select
     is_refund,
     transaction_date,
     transacted_at
-from {{ ref('int_transactions__resolved') }} as lines
+from {{ ref('int_transactions__resolved') }}
 where is_counted
-{%- if is_daily() %}
-    and {{ since('transaction_date', daily_window().lines_from) }}
-{%- endif %}

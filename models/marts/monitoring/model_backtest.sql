@@ -255,6 +255,7 @@ placed as (
             pit.customer_id = rfm.customer_id
             and pit.cutoff_date = rfm.cutoff_date
     cross join group_types
+    where {{ before_as_of('rfm.cutoff_date') }}
 
 ),
 

@@ -25,14 +25,37 @@ def check_model_reads_rooms_above(model, ctx, *, rooms: list[str]):
             fail(f"`{model.name}` of {room} reads {read}, a room below it.")
 
 
+COMBINES = re.compile(r"\b(?:join|union|group|distinct|unnest)\b", re.IGNORECASE)
+NOISE = re.compile(r"\{#.*?#\}|--[^\n]*", re.DOTALL)
+
+
+def is_excerpt(model, models) -> bool:
+    """Whether a view only leaves out rows and columns of one other model."""
+    parents = model.depends_on.nodes
+    return (
+        getattr(model.config, "materialized", "") == "view"
+        and len(parents) == 1
+        and parents[0] in models
+        and not COMBINES.search(NOISE.sub("", model.raw_code))
+    )
+
+
 @check
 def check_model_has_tested_key(model, ctx):
-    """A column is tested to be unique and not_null, or several a unique_combination."""
-    tested: dict[str, set[str | None]] = {}
-    for test in ctx.tests_by_attached_node.get(model.unique_id, []):
-        tested.setdefault(test.test_metadata.name, set()).add(test.column_name)
-    one_column = tested.get("unique", set()) & tested.get("not_null", set())
-    if not one_column and None not in tested.get("unique_combination", set()):
+    """A model has test key or unique_combination, or has the key of what it reads."""
+    of = model
+    while is_excerpt(of, ctx.models_by_unique_id):
+        of = ctx.models_by_unique_id[of.depends_on.nodes[0]]
+    own = ctx.tests_by_attached_node.get(of.unique_id, [])
+    tested = {test.test_metadata.name for test in own}
+    # One test judges the keys of several relations in a statement.
+    for tests in ctx.tests_by_attached_node.values():
+        for test in tests:
+            if test.test_metadata.name == "unique_combination" and of.unique_id in (
+                test.depends_on.nodes
+            ):
+                tested.add("unique_combination")
+    if not tested & {"key", "unique_combination"}:
         fail(f"`{model.name}` has no tested key.")
 
 
