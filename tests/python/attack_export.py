@@ -119,6 +119,7 @@ class Campaign:
         else:
             forget(self.world)
         # Without the state nobody can know of what is under way.
+        wait_until(lambda: not self.stand_in.connections)
         wait_until(lambda: not self.stand_in.queue)
 
     def heal(self, *mode):

@@ -212,7 +212,7 @@ class StandIn:
         self.late, self.is_shuffled, self.search_lag = (0.0, 0.0), False, 0.0
         self.poison, self.row_faults = None, []
         self.csv_charset, self.truncate_results = False, 0
-        self.jobs, self.tokens = {}, {}
+        self.jobs, self.tokens, self.connections = {}, {}, set()
         self.lock = threading.RLock()
         self.queue, self.numbers = [], itertools.count()
         self.queued, self.is_stopped = threading.Condition(self.lock), False
@@ -888,10 +888,12 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile = self.connection.makefile("rb", -1)
         self.wfile = self.connection.makefile("wb", 0)
         self.close_connection = False
+        self.stand_in.connections.add(self)
         with contextlib.suppress(OSError):
             while not self.close_connection:
                 self.handle_one_request()
             self.connection.close()
+        self.stand_in.connections.discard(self)
 
     def handle_tunnelled(self):
         length = int(self.headers.get("Content-Length") or 0)
