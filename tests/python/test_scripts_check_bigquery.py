@@ -266,20 +266,22 @@ PLANTED = {
     # What the analyzer allows and the project does not.
     "a cross join of customers": (
         OBSERVED,
-        "left join caps\n        on known.cutoff_date = caps.cutoff_date",
-        "cross join to_date as other cross join caps",
+        "on known.cutoff_date = caps.cutoff_date",
+        "on known.cutoff_date = caps.cutoff_date cross join (select customer_id from "
+        "`example-project`.`clv_intermediate`.`int_purchase_days`) as other",
         "cross join",
     ),
     "an outer join on one side's flag": (
         OBSERVED,
-        "left join caps\n        on known.cutoff_date = caps.cutoff_date",
-        "left join caps\n        on known.is_purchase",
+        "on known.cutoff_date = caps.cutoff_date",
+        "on known.is_purchase",
         "an outer join without an equality of both sides",
     ),
     "a comma that joins customers": (
         OBSERVED,
-        "left join caps\n        on known.cutoff_date = caps.cutoff_date",
-        ", to_date as other, caps",
+        "on known.cutoff_date = caps.cutoff_date",
+        "on known.cutoff_date = caps.cutoff_date, "
+        "`example-project`.`clv_intermediate`.`int_purchase_days` as other",
         "cross join",
     ),
     "a window over all customers": (
