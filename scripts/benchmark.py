@@ -51,25 +51,19 @@ TRUTH = {
 LINES_A_PURCHASE = 2.6
 CHUNK = 250_000  # customers made at once
 
-# Stage by folder or name of what dbt ran, in the order of the table.
+# Stage by name of what dbt ran, else by folder, in the order of the table.
 STAGES = {
-    "staging": ("staging", "loads", "seed", "operation"),
-    "lines and customers": ("transactions", "identity"),
-    "histories": ("histories", "season"),
-    "fit": ("int_purchases__parameters", "int_gamma_gamma__parameters"),
+    "staging": ("staging", "loads", "calendar", "seed", "operation"),
+    "lines and customers": ("transactions", "identity", "customers"),
+    "histories": ("histories", "rfm"),
+    "fit": ("fits",),
     "outlook": ("int_outlook", "int_outlook__wide", "int_outlook__pairs"),
-    "score": ("predictions", "customer_lifetime_value"),
-    "versions": ("registry",),
+    "score": ("predictions", "serving", "customer_lifetime_value"),
+    "evaluation": ("evaluation",),
     "segments": ("segments",),
     "marts": (
-        "int_tracking_curve",
-        "int_cohort_forecast",
-        "marts",
-        "export",
-        "monitoring",
-        "economics",
-        "campaigns",
-        "overlay",
+        *("forecasts", "int_tracking_curve", "marts", "export"),
+        *("monitoring", "economics", "campaigns", "overlay"),
     ),
     "tests": ("test",),
 }
@@ -469,8 +463,9 @@ def stages_of(target):
         node = nodes.get(result["unique_id"])
         if node is None:  # an exposure, which is noted and not run
             continue
-        path = {node["resource_type"], node["name"], *node["fqn"]}
-        stage = next((s for s, names in STAGES.items() if path & set(names)), "other")
+        path = (node["resource_type"], node["name"], *node["fqn"])
+        found = {name: s for s, names in STAGES.items() for name in names}
+        stage = next((found[part] for part in path if part in found), "other")
         seconds[stage] += result["execution_time"]
         moments += [
             datetime.fromisoformat(moment.replace("Z", "+00:00"))

@@ -3,6 +3,7 @@
     same. All are true where the as-of date is found in the log, and in unit tests, whose rows have days of their own.
 #}
 {% macro given_as_of() %}
+    {%- do check_date_config() -%}
     {%- set is_given = var('clv_as_of_date') is not none and model.resource_type != 'unit_test' -%}
     {%- do return(
         modules.datetime.date.fromisoformat(var('clv_as_of_date') | string) if is_given else none

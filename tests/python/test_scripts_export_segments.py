@@ -1711,4 +1711,4 @@ def test_100_000_rows_are_shipped_within_a_memory_limit(world):
     peak = peak_memory(process)
     assert world.finish(process) == 0
     assert len(world.destination()) == 100_000
-    assert peak < 300
+    assert peak < 300, peak
