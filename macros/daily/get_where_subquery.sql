@@ -23,6 +23,5 @@
         'int_transactions__resolved': ['transaction_date', 'lines_from'],
         'int_refunds__matched': ['refund_date', 'lines_from'],
         'int_purchase_days': ['purchase_date', 'days_from'],
-        'transactions': ['transaction_date', 'lines_from'],
     }) -%}
 {% endmacro %}
