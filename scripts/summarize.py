@@ -182,7 +182,36 @@ def describe_fit(connection, schema: str) -> list[str]:
     if fit["flagged"]:
         text = f"{fit['flagged']} flagged: from {schema}.model_parameters"
         lines.append(line("fits", text))
-    return lines
+    return lines + describe_corrections(connection)
+
+
+def describe_corrections(connection) -> list[str]:
+    """What completed windows have proven against the purchase model, if anything."""
+    said = {
+        "forgetting": "older purchases count less",
+        "alive_floor": "P(alive) has a floor",
+        "own_purchases": "blend with own purchases",
+        "own_value": "blend with own value",
+    }
+    found = connection.execute(
+        """
+        select
+            correction,
+            string_agg(cast(horizon_days as varchar), ', ' order by horizon_days)
+        from forecast_corrections
+        where is_production and is_served
+        group by 1
+        """
+    ).fetchall()
+    served = dict(found)
+    lines = [
+        f"{text}, {served[correction]} days"
+        for correction, text in said.items()
+        if correction in served
+    ]
+    return [
+        line("" if number else "corrected", text) for number, text in enumerate(lines)
+    ]
 
 
 def describe_future(connection) -> list[str]:

@@ -1,6 +1,7 @@
 {#
     Creates table function score_history(frequency, recency, age, mean_value) beside the marts: what
-    the champion expects of a history, also of one that nobody has. One row per stratum and horizon.
+    the champion's purchase model expects of a history, also of one that nobody has, without what
+    int_corrections makes of that. One row per stratum and horizon.
     frequency: repeat purchase days; recency and age: days from the first purchase to the last one
     and to the cutoff; mean_value: value per purchase day, as capped (null leaves value out). A history
     that cannot be is answered with nulls.

@@ -12,7 +12,7 @@
                     and what these could reach; all that the last full run had not settled, too
     days_from       purchase days that such a refund can change; replaced as well
     settled_from    the earliest that purchase days can have been settled by the last full run
-    year_from       the year before the as-of date
+    year_from       the year before the as-of date, or the longest horizon
     until           the day after the last month that is written
 #}
 {% macro daily_window() %}
@@ -30,7 +30,7 @@
         'reach_from': [lines_from - refund_days - refund_days, settled_from] | min,
         'days_from': days_from,
         'settled_from': settled_from,
-        'year_from': as_of - days(366),
+        'year_from': as_of - days(([365] + shaped('clv_horizons')) | max + 1),
         'until': (as_of.replace(day=1) + days(32)).replace(day=1),
     }) -%}
 {% endmacro %}

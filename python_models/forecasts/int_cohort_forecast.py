@@ -5,7 +5,9 @@ value of everybody in it from the cutoff to a day ahead, undiscounted:
 
 * purchase_model: the sum over customers of P(alive) E[N(t) | alive] E[value per day].
   Given alive N depends on frequency and age alone, so that customers of one history are
-  one row here (int_cohorts__compressed); parameters and season are the published ones;
+  one row here (int_cohorts__compressed); parameters and season are the published ones.
+  At the horizons it is the sum of what serves, corrections included, between them the
+  curve of the model is stretched to it;
 * holt_winters: damped trend (Gardner & McKenzie 1985) on weeks, without a season and
   not below zero; as recent_mean where there are few weeks, or most are empty;
 * recent_mean: the last 13 weeks go on, or as many as there are;
@@ -262,6 +264,10 @@ def forecasts(tables, horizons, reconciliation="bottom_up"):
         for row in cutoffs.itertuples()
     }
     values = modelled(histories, parameters, season, days)
+    served = histories.groupby(COHORT)[[f"expected_value_{h}d" for h in horizons]].sum()
+    for key, curve in values.items():
+        at_horizons = curve[np.isin(days[key[0]], horizons)]
+        values[key] = np.interp(curve, [0, *at_horizons], [0, *served.loc[key]])
 
     weeks = -(-horizons[-1] // 7)
     weekly = weekly[weekly["is_settled"].astype(bool)].sort_values("weeks_ago")

@@ -1,6 +1,8 @@
 -- grain: one row per cutoff, horizon, method, stratum, frequency class, RFM segment, and 1 % wide bin
 -- of what was predicted and of what came: all that the metrics of model_backtest need
--- Method overlay is the overlay everywhere, overlay_gated what the gate would have published then.
+-- What is predicted is value, or where there is none purchases. The recipe is what serves, purchase_model
+-- the same without corrections; overlay is the overlay everywhere, overlay_gated what the gate would have
+-- published then.
 -- Bins bound the rows, and whatever is ranked is ranked by them: no worker sorts customers.
 {%- set naive_methods = ['last_horizon', 'mean', 'rfm_cell_mean'] %}
 {%- set overlay_methods = {
@@ -8,7 +10,9 @@
     'overlay_gated': 'case when overlay.is_overlay then overlay.overlay_value '
         ~ 'else overlay.baseline_value end',
 } if var('clv_overlay') else {} %}
-{%- set other_methods = naive_methods + overlay_methods | list %}
+{%- set other_methods = ['purchase_model'] + naive_methods + overlay_methods | list %}
+{%- set is_valued = var('clv_value') != 'none' %}
+{%- set measure = 'value' if is_valued else 'purchases' %}
 {%- set pinball_levels = {'p10': 0.1, 'p50': 0.5, 'p90': 0.9} %}
 -- The recipe and its challengers, not the champion, whom the gate compares.
 with recipes as (
@@ -62,10 +66,11 @@ matured as (
         predictions.frequency_class,
         horizons.horizon_days,
         cast(
-            {{ of_horizon('outcomes.value') | indent(12) }} as {{ type_double() }}
+            {{ of_horizon('outcomes.' ~ measure) | indent(12) }} as {{ type_double() }}
         ) as realised,
-        {{ of_horizon('predictions.expected_purchases') | indent(8) }}
-        * predictions.expected_value as expected,
+        {{ of_horizon('expected.expected_' ~ measure) | indent(8) }} as expected,
+        {{ of_horizon('expected.model_purchases') | indent(8) }}
+        {{- ' * expected.expected_value' if is_valued }} as purchase_model,
         {{ of_horizon('predictions.clv') | indent(8) }} as clv,
         {%- for level in pinball_levels %}
         {{ of_horizon('predictions.clv', '_' ~ level) | indent(8) }} as clv_{{ level }},
@@ -76,6 +81,11 @@ matured as (
         on
             outcomes.customer_id = predictions.customer_id
             and outcomes.cutoff_date = predictions.cutoff_date
+    inner join {{ ref('int_predictions__expected') }} as expected
+        on
+            predictions.customer_id = expected.customer_id
+            and predictions.cutoff_date = expected.cutoff_date
+            and predictions.model_version = expected.model_version
     cross join horizons
 
 ),

@@ -1,11 +1,20 @@
 -- grain: one row per customer, backtest cutoff and matured horizon: what a reader of averages expects
 -- Everything is known at the cutoff: averages are those of the last horizon before it, of customers
 -- as they were when it began, by RFM cell. They need a hundred such customers, a cell needs twenty.
+-- Value is that of repeat purchases, or where there is none their number. Without a log as long as the
+-- horizon the last one is not known.
 {%- set horizons = shaped('clv_horizons') %}
+{%- set value = '1' if var('clv_value') == 'none' else 'known.value_amount' %}
 with known as (
 
     select
-        known.*,
+        known.customer_id,
+        known.cutoff_date,
+        known.purchase_date,
+        {{ value }} as value_amount,
+        min(known.purchase_date) over (
+            partition by known.customer_id, known.cutoff_date
+        ) as first_purchase_date,
         cutoffs.as_of_date
     from {{ ref('int_purchase_days__known') }} as known
     inner join {{ ref('int_cutoffs') }} as cutoffs
@@ -30,9 +39,14 @@ summed as (
         sum(case when {{ before }} then 1 else 0 end) as purchase_days_{{ horizon }}d,
         sum(case when {{ before }} then value_amount else 0 end)
             as value_before_{{ horizon }}d,
-        sum(case when {{ before }} then 0 else value_amount end)
-            as value_last_{{ horizon }}d,
+        sum(
+            case
+                when {{ before }} or purchase_date = first_purchase_date then 0
+                else value_amount
+            end
+        ) as value_last_{{ horizon }}d,
         {%- endfor %}
+        min(purchase_date) as first_date,
         max(purchase_date) as last_date,
         count(*) as purchase_days,
         sum(value_amount) as value_amount
@@ -51,6 +65,7 @@ averages as (
         avg(case when {{ then }} > 0 then value_before_{{ horizon }}d end)
             as value_before_{{ horizon }}d,
         {%- endfor %}
+        min(first_date) as first_date,
         avg(purchase_days) as purchase_days,
         avg(value_amount) as value_amount
     from summed
@@ -66,7 +81,12 @@ matured as (
         summed.customer_id,
         summed.cutoff_date,
         {{ horizon }} as horizon_days,
-        cast(summed.value_last_{{ horizon }}d as {{ type_double() }}) as value_last,
+        case
+            when
+                {{ days_between('averages.first_date', 'summed.cutoff_date') }}
+                >= {{ horizon }}
+                then cast(summed.value_last_{{ horizon }}d as {{ type_double() }})
+        end as value_last,
         {{ rfm_cell(
             days_between('summed.last_date', 'summed.cutoff_date'),
             'purchase_days', 'value_amount'

@@ -6,8 +6,7 @@ with errors as (
 
     select
         predictions.cutoff_date,
-        predictions.expected_purchases_{{ horizon }}d * predictions.expected_value
-            as predicted,
+        predictions.expected_value_{{ horizon }}d as predicted,
         cast(outcomes.value_{{ horizon }}d as {{ type_double() }}) as realised
     from {{ ref('int_predictions__expected') }} as predictions
     inner join {{ ref('int_histories__held_out') }} as outcomes

@@ -24,8 +24,7 @@ predicted as (
         case when outcomes.purchases_{{ horizon }}d > 0 then 1 else 0 end as bought,
         predictions.expected_purchases_{{ horizon }}d as expected_purchases,
         outcomes.purchases_{{ horizon }}d as realised_purchases,
-        predictions.expected_purchases_{{ horizon }}d * predictions.expected_value
-            as expected_value,
+        predictions.expected_value_{{ horizon }}d as expected_value,
         cast(outcomes.value_{{ horizon }}d as {{ type_double() }}) as realised_value
     from predictions
     inner join outcomes

@@ -65,7 +65,7 @@ predictions as (
         scored.is_recipe,
         -- Deviance and ratio need an expectation above zero.
         greatest(scored.{{ expected }}, 1e-12) as expected_purchases,
-        scored.{{ expected }} * scored.expected_value as expected_value
+        scored.expected_value_{{ var('clv_gate_horizon_days') }}d as expected_value
     from {{ ref('int_predictions__expected') }} as scored
     inner join gate
         on scored.cutoff_date = gate.cutoff_date

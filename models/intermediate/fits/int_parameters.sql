@@ -81,6 +81,7 @@ select
     registered.model_version,
     registered.stratum,
     false as is_recipe,
+    false as is_challenger,
     registered.purchase_model,
     {%- for name in parameters %}
     registered.{{ name }},
@@ -103,6 +104,7 @@ select
     registered.model_version,
     registered.stratum,
     false as is_recipe,
+    false as is_challenger,
     registered.purchase_model,
     {%- for name in parameters %}
     registered.{{ name }},
@@ -120,6 +122,7 @@ select
     candidate.model_version,
     candidate.stratum,
     true as is_recipe,
+    false as is_challenger,
     candidate.purchase_model,
     {%- for name in parameters %}
     candidate.{{ name }},
@@ -136,6 +139,7 @@ select
     timing.model_version,
     timing.stratum,
     timing.is_recipe,
+    not timing.is_recipe as is_challenger,
     timing.purchase_model,
     {%- for name in parameters %}
     {{ 'money' if name in ['p', 'q', 'gamma'] else 'timing' }}.{{ name }},

@@ -64,8 +64,7 @@ select
     {%- for horizon in horizons %}
     sum(predictions.expected_purchases_{{ horizon }}d)
         as expected_purchases_{{ horizon }}d,
-    sum(predictions.expected_purchases_{{ horizon }}d * predictions.expected_value)
-        as expected_value_{{ horizon }}d,
+    sum(predictions.expected_value_{{ horizon }}d) as expected_value_{{ horizon }}d,
     sum(predictions.value_variance_{{ horizon }}d) as value_variance_{{ horizon }}d,
     sum(predictions.clv_{{ horizon }}d) as clv_{{ horizon }}d,
     sum(outcomes.purchases_{{ horizon }}d) as realised_purchases_{{ horizon }}d,

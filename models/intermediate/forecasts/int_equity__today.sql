@@ -22,8 +22,7 @@ paired as (
     select
         {%- for horizon in horizons %}
         expected.expected_purchases_{{ horizon }}d,
-        expected.expected_purchases_{{ horizon }}d * expected.expected_value
-            as expected_value_{{ horizon }}d,
+        expected.expected_value_{{ horizon }}d,
         expected.value_variance_{{ horizon }}d,
         served.clv_{{ horizon }}d,
         -- What the overlay makes of their value, and so of its spread.

@@ -349,7 +349,7 @@ expected as (
 
     select
         *,
-        expected_purchases_{{ horizon }}d * expected_value as baseline_value
+        expected_value_{{ horizon }}d as baseline_value
     from {{ ref('int_predictions__expected') }}
     where is_recipe
 

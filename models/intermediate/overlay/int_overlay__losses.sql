@@ -7,7 +7,7 @@ with expected as (
     select
         customer_id,
         {%- for horizon in horizons %}
-        expected_purchases_{{ horizon }}d * expected_value as value_{{ horizon }}d,
+        expected_value_{{ horizon }}d as value_{{ horizon }}d,
         {%- endfor %}
         cutoff_date
     from {{ ref('int_predictions__expected') }}

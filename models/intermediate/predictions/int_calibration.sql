@@ -1,4 +1,4 @@
--- grain: one row per stratum, frequency class, cutoff and horizon: which levels to read for a range
+-- grain: one row per stratum, range class, cutoff and horizon: which levels to read for a range
 -- Where outcomes fell in earlier windows (int_predictions__pit) says what share the model's ranges
 -- hold. Only windows that had ended by the cutoff count. Folded: a range keeps its middle, because
 -- where the middle of the last window lay was that season's, how wide it was is the model's.
@@ -11,13 +11,32 @@ with cutoffs as (
 
 ),
 
-cells as (
+strata as (
 
     select distinct
         stratum,
-        {{ frequency_class('frequency') | indent(8) }} as frequency_class,
         cutoff_date
     from {{ ref('int_outlook__pairs') }}
+
+),
+
+classes as (
+
+    {% for range_class in range_classes() -%}
+    select '{{ range_class }}' as range_class
+    {{- '\n    union all\n    ' if not loop.last }}
+    {%- endfor %}
+
+),
+
+cells as (
+
+    select
+        strata.stratum,
+        classes.range_class,
+        strata.cutoff_date
+    from strata
+    cross join classes
 
 ),
 
@@ -32,7 +51,7 @@ histogram as (
 
     select
         stratum,
-        frequency_class,
+        range_class,
         horizon_days,
         cutoff_date,
         cast(
@@ -52,7 +71,7 @@ known as (
         cutoffs.cutoff_date,
         histogram.cutoff_date as window_date,
         histogram.stratum,
-        histogram.frequency_class,
+        histogram.range_class,
         histogram.horizon_days as learned_horizon_days,
         histogram.number,
         histogram.customers
@@ -99,7 +118,7 @@ curves as (
 
     select
         cells.stratum,
-        cells.frequency_class,
+        cells.range_class,
         cells.cutoff_date,
         sources.horizon_days,
         sources.learned_horizon_days,
@@ -122,7 +141,7 @@ own as (
         cutoff_date,
         learned_horizon_days,
         stratum,
-        frequency_class,
+        range_class,
         number,
         sum(customers) as customers
     from known
@@ -156,7 +175,7 @@ counted as (
             curves.cutoff_date = own.cutoff_date
             and curves.learned_horizon_days = own.learned_horizon_days
             and curves.stratum = own.stratum
-            and curves.frequency_class = own.frequency_class
+            and curves.range_class = own.range_class
             and curves.number = own.number
     left join everyone
         on
@@ -167,7 +186,7 @@ counted as (
         whole as (
             partition by
                 curves.stratum,
-                curves.frequency_class,
+                curves.range_class,
                 curves.cutoff_date,
                 curves.horizon_days
         ),
@@ -181,7 +200,7 @@ counted as (
 
 -- The share of outcomes in both tails up to a node: of the class, shrunk towards everyone by
 -- customers.
-classes as (
+class_shares as (
 
     select
         *,
@@ -202,7 +221,7 @@ shares as (
         *,
         (windows * share_seen + {{ var('clv_calibration_prior_windows') }} * tails)
         / (windows + {{ var('clv_calibration_prior_windows') }}) as share_read
-    from classes
+    from class_shares
 
 ),
 
@@ -215,7 +234,7 @@ stepped as (
     from shares
     window
         in_order as (
-            partition by stratum, frequency_class, cutoff_date, horizon_days
+            partition by stratum, range_class, cutoff_date, horizon_days
             order by number
         )
 
@@ -225,7 +244,7 @@ learned as (
 
     select
         stratum,
-        frequency_class,
+        range_class,
         cutoff_date,
         horizon_days,
         learned_horizon_days,
@@ -294,14 +313,14 @@ trends as (
             neighbours.cutoff_date = shorter.cutoff_date
             and neighbours.shorter_horizon_days = shorter.horizon_days
             and longer.stratum = shorter.stratum
-            and longer.frequency_class = shorter.frequency_class
+            and longer.range_class = shorter.range_class
     group by 1, {{ levels | length + 2 }}
 
 )
 
 select
     cells.stratum,
-    cells.frequency_class,
+    cells.range_class,
     horizons.horizon_days,
     learned.learned_horizon_days,
     coalesce(learned.windows, 0) as windows,
@@ -330,7 +349,7 @@ cross join horizons
 left join learned
     on
         cells.stratum = learned.stratum
-        and cells.frequency_class = learned.frequency_class
+        and cells.range_class = learned.range_class
         and cells.cutoff_date = learned.cutoff_date
         and horizons.horizon_days = learned.horizon_days
 left join trends

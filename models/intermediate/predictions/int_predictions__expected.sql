@@ -1,18 +1,13 @@
--- grain: one row per customer, cutoff and model version: what it expects of them, without ranges
--- Given that they are alive the future depends on frequency and age only, so it is looked up; when
--- they last bought moves P(alive) alone, which is closed form (models/overview.md).
+-- grain: one row per customer, cutoff and model version: what is expected of them, without ranges
+-- The purchase model's expectation given alive is looked up by frequency and age, and times P(alive) it
+-- is the model's forecast; what completed windows have proven against it (int_corrections) makes of
+-- that the forecast that serves. Challengers are left as they are.
 {%- set horizons = shaped('clv_horizons') %}
-with histories as (
+{%- set gate_horizon = var('clv_gate_horizon_days') %}
+with alive as (
 
     select *
-    from {{ ref('int_histories__observed') }}
-
-),
-
-parameters as (
-
-    select *
-    from {{ ref('int_parameters') }}
+    from {{ ref('int_predictions__alive') }}
 
 ),
 
@@ -23,118 +18,245 @@ outlook as (
 
 ),
 
-season as (
+corrections as (
+
+    select
+        cutoff_date,
+        {%- for horizon in horizons %}
+        {%- for column in [
+            'forgetting_days', 'forgetting_share', 'alive_floor', 'purchases_weight',
+            'value_weight',
+        ] %}
+        max(case when horizon_days = {{ horizon }} then {{ column }} end)
+            as {{ column }}_{{ horizon }}d,
+        {%- endfor %}
+        {%- endfor %}
+        max(
+            case when horizon_days = {{ gate_horizon }} then alive_floor end
+        ) as alive_floor
+    from {{ ref('int_corrections') }}
+    {%- if is_daily() %}
+    -- A daily run learns nothing: what the last full run learned holds.
+    where cutoff_date = (select max(learned.cutoff_date) from {{ ref('int_corrections') }} as learned)
+    {%- endif %}
+    group by 1
+
+),
+
+bounds as (
+
+    select *
+    from {{ ref('int_calibration__bounds') }}
+    {%- if is_daily() %}
+    where cutoff_date = (select max(learned.cutoff_date) from {{ ref('int_calibration__bounds') }} as learned)
+    {%- endif %}
+
+),
+
+-- Forgetting moves purchases between customers and leaves their sum.
+totals as (
 
     select
         model_version,
         cutoff_date,
-        days_ago,
-        time_ago
-    from {{ ref('int_season') }}
-
-),
-
--- Days are as long as the season of the model version says, if it has one.
-timed as (
-
-    select
-        histories.customer_id,
-        histories.frequency,
-        histories.age_days,
-        histories.purchase_days,
-        case
-            when parameters.season is null then histories.recency_days
-            else first_day.time_ago - last_day.time_ago
-        end as recency_time,
-        case
-            when parameters.season is null then histories.age_days
-            else first_day.time_ago
-        end as age_time,
-        -- Spend of k purchases is this scale times BetaPrime(p k, q + p n); n = purchase days.
-        parameters.gamma + histories.purchase_days * histories.capped_mean_value
-            as spend_scale,
-        parameters.*
-    from histories
-    inner join parameters
-        on
-            histories.stratum = parameters.stratum
-            and histories.cutoff_date = parameters.cutoff_date
-    left join season as first_day
-        on
-            parameters.model_version = first_day.model_version
-            and parameters.cutoff_date = first_day.cutoff_date
-            and histories.age_days = first_day.days_ago
-    left join season as last_day
-        on
-            parameters.model_version = last_day.model_version
-            and parameters.cutoff_date = last_day.cutoff_date
-            and histories.age_days - histories.recency_days = last_day.days_ago
+        {%- for days in forgetting_days() %}
+        sum(probability_alive * purchase_rate)
+        / nullif(sum(probability_alive * purchase_rate_{{ days }}d), 0)
+            as total_{{ days }}d,
+        {%- endfor %}
+        count(*) as customers
+    from alive
+    where not is_challenger
+    group by 1, 2
 
 ),
 
 modelled as (
 
     select
-        *,
-        {{ leaving_from() }} as leaving_from,
-        {{ leaving_span() | indent(8) }} as leaving_span
-    from timed
+        alive.*,
+        {%- for horizon in horizons %}
+        outlook.probability_purchase_{{ horizon }}d as chance_if_alive_{{ horizon }}d,
+        outlook.squared_spend_{{ horizon }}d,
+        outlook.discounted_purchases_{{ horizon }}d
+        / outlook.expected_purchases_{{ horizon }}d as discount_{{ horizon }}d,
+        {%- for base, given_alive in {
+            'purchases': 'alive.purchases_if_alive', 'chance': 'outlook.probability_purchase',
+        }.items() %}
+        {{ given_alive }}_{{ horizon }}d * (
+            alive.probability_alive
+            + coalesce(corrections.alive_floor_{{ horizon }}d, 0.0)
+            * (1 - alive.probability_alive)
+        ) as base_{{ base }}_{{ horizon }}d,
+        {%- endfor %}
+        1 + coalesce(corrections.forgetting_share_{{ horizon }}d, 0.0) * (
+            case corrections.forgetting_days_{{ horizon }}d
+                {%- for days in forgetting_days() %}
+                when {{ days }}
+                    then
+                        totals.total_{{ days }}d * alive.purchase_rate_{{ days }}d
+                        / alive.purchase_rate
+                {%- endfor %}
+                else 1.0
+            end - 1
+        ) as forgetting_{{ horizon }}d,
+        {%- for own in ['purchases', 'value'] %}
+        -- Nothing where the customer is not known for long enough to have a sum of their own.
+        case
+            when alive.own_{{ own }}_{{ horizon }}d is not null
+                then coalesce(corrections.{{ own }}_weight_{{ horizon }}d, 0.0)
+            else 0.0
+        end as {{ own }}_weight_{{ horizon }}d,
+        {%- endfor %}
+        {%- endfor %}
+        coalesce(corrections.alive_floor, 0.0) as alive_floor,
+        {{ range_class('alive', 'bounds') | indent(8) }} as range_class
+    from alive
+    inner join outlook
+        on
+            alive.model_version = outlook.model_version
+            and alive.stratum = outlook.stratum
+            and alive.cutoff_date = outlook.cutoff_date
+            and alive.frequency = outlook.frequency
+            and alive.age_days = outlook.age_days
+    left join totals
+        on
+            alive.model_version = totals.model_version
+            and alive.cutoff_date = totals.cutoff_date
+    {%- if is_daily() %}
+    cross join corrections
+    cross join bounds
+    {%- else %}
+    left join corrections
+        on
+            alive.cutoff_date = corrections.cutoff_date
+            and not alive.is_challenger
+    left join bounds
+        on alive.cutoff_date = bounds.cutoff_date
+    {%- endif %}
 
 ),
 
-alive as (
+blended as (
 
     select
-        customer_id,
-        model_version,
-        is_recipe,
-        purchase_model,
-        stratum,
-        frequency,
-        age_days,
-        cutoff_date,
-        {{ probability_alive(with_paretonbd=has_paretonbd()) | indent(8) }}
-            as probability_alive,
-        spend_scale,
-        -- Posterior mean of the value of one purchase day (Fader & Hardie 2013, note 025).
-        p * spend_scale / (p * purchase_days + q - 1) as expected_value
+        *,
+        {%- for horizon in horizons %}
+        (1 - purchases_weight_{{ horizon }}d)
+        * base_purchases_{{ horizon }}d * forgetting_{{ horizon }}d
+        + purchases_weight_{{ horizon }}d * coalesce(own_purchases_{{ horizon }}d, 0.0)
+            as blended_purchases_{{ horizon }}d,
+        (1 - value_weight_{{ horizon }}d) * expected_value
+        * base_purchases_{{ horizon }}d * forgetting_{{ horizon }}d
+        + value_weight_{{ horizon }}d
+        * greatest(coalesce(own_value_{{ horizon }}d, 0.0), 0.0)
+            as blended_value_{{ horizon }}d,
+        {%- endfor %}
+        {{ frequency_class('frequency') }} as frequency_class
     from modelled
+
+),
+
+-- Who buys within a horizon buys within a longer one, whatever each has learned.
+ordered as (
+
+    select
+        *,
+        {%- for number in ['purchases', 'value'] %}
+        {%- for horizon in horizons %}
+        greatest(
+            {%- for shorter in horizons[:loop.index] %}
+            blended_{{ number }}_{{ shorter }}d{{ ',' if not loop.last }}
+            {%- endfor %}
+        ) as expected_{{ number }}_{{ horizon }}d,
+        {%- endfor %}
+        {%- endfor %}
+        probability_alive + alive_floor * (1 - probability_alive)
+            as served_probability_alive
+    from blended
+
+),
+
+-- More purchases than the model expects are as many times its log-probability of none.
+likely as (
+
+    select
+        {%- for horizon in horizons %}
+        case
+            when expected_purchases_{{ horizon }}d = base_purchases_{{ horizon }}d
+                then base_chance_{{ horizon }}d
+            when base_purchases_{{ horizon }}d < 1e-9
+                then 1 - exp(-expected_purchases_{{ horizon }}d)
+            else
+                1 - power(
+                    greatest(1 - base_chance_{{ horizon }}d, 1e-300),
+                    expected_purchases_{{ horizon }}d / base_purchases_{{ horizon }}d
+                )
+        end as likely_{{ horizon }}d,
+        {%- endfor %}
+        *
+    from ordered
+
+),
+
+consistent as (
+
+    select
+        {%- for horizon in horizons %}
+        greatest(
+            {%- for shorter in horizons[:loop.index] %}
+            likely_{{ shorter }}d{{ ',' if not loop.last }}
+            {%- endfor %}
+        ) as probability_purchase_{{ horizon }}d,
+        {%- endfor %}
+        *
+    from likely
+
+),
+
+-- The spread of spend given a purchase is the model's, around the mean that the forecast says.
+scaled as (
+
+    select
+        {%- for horizon in horizons %}
+        coalesce(
+            expected_value_{{ horizon }}d * chance_if_alive_{{ horizon }}d
+            / nullif(
+                purchases_if_alive_{{ horizon }}d * expected_value
+                * probability_purchase_{{ horizon }}d, 0
+            ), 1.0
+        ) * spend_scale as spend_scale_{{ horizon }}d,
+        {%- endfor %}
+        *
+    from consistent
 
 )
 
 select
-    alive.customer_id,
-    alive.model_version,
-    alive.is_recipe,
-    alive.purchase_model,
-    alive.stratum,
-    alive.frequency,
-    alive.age_days,
-    {{ frequency_class('alive.frequency') }} as frequency_class,
-    alive.probability_alive,
-    alive.expected_value,
-    alive.spend_scale,
+    customer_id,
+    model_version,
+    is_recipe,
+    purchase_model,
+    stratum,
+    frequency,
+    age_days,
+    frequency_class,
+    range_class,
+    served_probability_alive as probability_alive,
+    expected_value,
     {%- for horizon in horizons %}
-    alive.probability_alive * outlook.probability_purchase_{{ horizon }}d
-        as probability_purchase_{{ horizon }}d,
-    alive.probability_alive * outlook.expected_purchases_{{ horizon }}d
-        as expected_purchases_{{ horizon }}d,
-    alive.probability_alive * outlook.discounted_purchases_{{ horizon }}d
-    * alive.expected_value as clv_{{ horizon }}d,
+    probability_purchase_{{ horizon }}d,
+    expected_purchases_{{ horizon }}d,
+    expected_value_{{ horizon }}d,
+    expected_value_{{ horizon }}d * discount_{{ horizon }}d as clv_{{ horizon }}d,
+    spend_scale_{{ horizon }}d,
     -- Second moment less the square of the first, undiscounted.
-    alive.probability_alive * outlook.probability_purchase_{{ horizon }}d
-    * outlook.squared_spend_{{ horizon }}d * alive.spend_scale * alive.spend_scale
-    - power(
-        alive.probability_alive * outlook.expected_purchases_{{ horizon }}d
-        * alive.expected_value, 2
-    ) as value_variance_{{ horizon }}d,
+    probability_purchase_{{ horizon }}d * squared_spend_{{ horizon }}d
+    * spend_scale_{{ horizon }}d * spend_scale_{{ horizon }}d
+    - power(expected_value_{{ horizon }}d, 2) as value_variance_{{ horizon }}d,
+    -- What the purchase model says alone.
+    probability_alive * purchases_if_alive_{{ horizon }}d
+        as model_purchases_{{ horizon }}d,
     {%- endfor %}
-    alive.cutoff_date
-from alive
-inner join outlook
-    on
-        alive.model_version = outlook.model_version
-        and alive.stratum = outlook.stratum
-        and alive.cutoff_date = outlook.cutoff_date
-        and alive.frequency = outlook.frequency
-        and alive.age_days = outlook.age_days
+    cutoff_date
+from scaled

@@ -55,11 +55,12 @@ matured as (
         sampled.model_version,
         sampled.stratum,
         sampled.frequency_class,
+        sampled.range_class,
         sampled.frequency,
         sampled.age_days,
         {{ horizon }} as horizon_days,
         sampled.probability_purchase_{{ horizon }}d as probability_purchase,
-        sampled.spend_scale,
+        sampled.spend_scale_{{ horizon }}d as spend_scale,
         cast(outcomes.value_{{ horizon }}d as {{ type_double() }}) as spend,
         outcomes.purchases_{{ horizon }}d as purchases,
         sampled.cutoff_date
@@ -132,6 +133,7 @@ select
     model_version,
     stratum,
     frequency_class,
+    range_class,
     horizon_days,
     1 - probability_purchase / (1 + exp(least(logit_level, 700.0))) as pit,
     cutoff_date
@@ -144,6 +146,7 @@ select
     model_version,
     stratum,
     frequency_class,
+    range_class,
     horizon_days,
     -- Purchases that brought nothing are the least that can be spent.
     (1 - probability_purchase) * case

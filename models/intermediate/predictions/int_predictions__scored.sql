@@ -21,7 +21,7 @@ calibration as (
 
     select
         stratum,
-        frequency_class,
+        range_class,
         cutoff_date,
         {%- for horizon in horizons %}
         max(case when horizon_days = {{ horizon }} then p10_read end)
@@ -74,7 +74,7 @@ located as (
     left join calibration
         on
             expected.stratum = calibration.stratum
-            and expected.frequency_class = calibration.frequency_class
+            and expected.range_class = calibration.range_class
             {%- if not is_daily() %}
             and expected.cutoff_date = calibration.cutoff_date
             {%- endif %}
@@ -122,8 +122,8 @@ select
     {%- set left = array_at(quantiles, node) %}
     {%- set right = array_at(quantiles, node ~ ' + 1') %}
     case
-        when {{ position }} is null then 0.0 * spend_scale
-        else spend_scale * discount_{{ horizon }}d * exp(
+        when {{ position }} is null then 0.0 * spend_scale_{{ horizon }}d
+        else spend_scale_{{ horizon }}d * discount_{{ horizon }}d * exp(
             {{ left }} + ({{ position }} - {{ node }}) * ({{ right }} - {{ left }})
         )
     end as clv_{{ horizon }}d_{{ level }},

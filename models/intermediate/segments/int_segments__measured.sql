@@ -4,8 +4,7 @@ with cutoffs as (
 
     select
         is_production,
-        cutoff_date,
-        {{ add_days('cutoff_date', -365) }} as year_start
+        cutoff_date
     from {{ ref('int_cutoffs') }}
 
 ),
@@ -14,27 +13,6 @@ histories as (
 
     select *
     from {{ ref('int_histories__observed') }}
-
-),
-
-purchase_days as (
-
-    {% if is_daily() -%}
-    select
-        purchase_days.customer_id,
-        cutoffs.cutoff_date,
-        purchase_days.purchase_date,
-        purchase_days.value_amount
-    from {{ ref('int_purchase_days') }} as purchase_days
-    cross join cutoffs
-    where
-        purchase_days.is_purchase
-        and purchase_days.known_until is null
-        and {{ since('purchase_days.purchase_date', daily_window().year_from) }}
-    {%- else -%}
-    select *
-    from {{ ref('int_purchase_days__known') }}
-    {%- endif %}
 
 ),
 
@@ -87,21 +65,6 @@ predictions as (
         and {{ before_as_of('scored.cutoff_date') }}
     {%- endif %}
 
-),
-
-last_year as (
-
-    select
-        purchase_days.customer_id,
-        purchase_days.cutoff_date,
-        count(*) as purchase_days,
-        sum(purchase_days.value_amount) as value_amount
-    from purchase_days
-    inner join cutoffs
-        on purchase_days.cutoff_date = cutoffs.cutoff_date
-    where purchase_days.purchase_date > cutoffs.year_start
-    group by 1, 2
-
 )
 
 select
@@ -121,8 +84,8 @@ select
     cast(histories.purchase_days as {{ type_double() }}) as historic_value,
     {%- endif %}
     histories.mean_value,
-    cast(last_year.value_amount as {{ type_double() }}) as value_365d,
-    cast(coalesce(last_year.purchase_days, 0) as {{ type_double() }})
+    case when last_year.purchases_365d > 0 then last_year.value_365d end as value_365d,
+    cast(coalesce(last_year.purchases_365d, 0) as {{ type_double() }})
         as purchases_365d
 from histories
 inner join cutoffs
@@ -131,7 +94,7 @@ inner join predictions
     on
         histories.customer_id = predictions.customer_id
         and histories.cutoff_date = predictions.cutoff_date
-left join last_year
+left join {{ ref('int_purchases__last') }} as last_year
     on
         histories.customer_id = last_year.customer_id
         and histories.cutoff_date = last_year.cutoff_date

@@ -249,7 +249,7 @@ placed as (
             pit.cutoff_date = calibration.cutoff_date
             and pit.horizon_days = calibration.horizon_days
             and pit.stratum = calibration.stratum
-            and pit.frequency_class = calibration.frequency_class
+            and pit.range_class = calibration.range_class
     inner join {{ ref('int_customers__rfm_scored') }} as rfm
         on
             pit.customer_id = rfm.customer_id
