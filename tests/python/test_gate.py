@@ -79,7 +79,7 @@ def judge(log, purchases_module, outlook_module, tmp_path_factory):
                     "model_version": version,
                     "is_recipe": is_recipe,
                     "expected_purchases_90d": numbers.to_numpy(),
-                    "expected_value": 38.0,
+                    "expected_value_90d": 38.0 * numbers.to_numpy(),
                 }
             )
             for version, is_recipe, numbers in [

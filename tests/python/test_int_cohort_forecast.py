@@ -43,6 +43,7 @@ def tables(weekly, regions=(), fit=BGNBD):
             "age_days": 40 + 10 * frequency,
             "value_per_purchase": 10.0 * (place + 1),
         }
+        | {f"expected_value_{days}d": days**0.5 * (place + 1) for days in HORIZONS}
         for cutoff in (EARLIER, CUTOFF)
         for place, cohort in enumerate(cohorts)
         for frequency in (0, 3)
@@ -166,6 +167,21 @@ def test_no_trend_is_sought_in_few_weeks_or_in_mostly_empty_ones(forecast):
     assert forecast.holt_winters(np.array(decay(12)), 4) is None
     assert forecast.holt_winters(np.array([0.0, 0, 1] * 10), 4) is None
     assert forecast.holt_winters(np.zeros(30), 4) is None
+
+
+def test_the_curve_of_the_model_is_stretched_to_what_serves_at_the_horizons(forecast):
+    given = tables({(1, "DE"): decay(40)})
+    frame = forecast.forecasts(given, HORIZONS)
+    curve = frame[frame["cutoff_date"] == CUTOFF].set_index("day")["purchase_model"]
+    served = [2 * days**0.5 for days in HORIZONS]
+    assert curve[HORIZONS].tolist() == pytest.approx(served)
+    assert (np.diff(curve) > 0).all()
+    model = forecast.modelled(
+        *(given[name] for name in ("histories", "parameters", "season")),
+        {EARLIER: HORIZONS, CUTOFF: [30, 63, 90]},
+    )[CUTOFF, month(1), "DE"]
+    share = (model[1] - model[0]) / (model[2] - model[0])
+    assert curve[63] == pytest.approx(curve[30] + share * (curve[90] - curve[30]))
 
 
 def test_each_method_forecasts_what_it_says(forecast):
