@@ -1,6 +1,6 @@
 -- grain: one row per customer, cutoff and model version: what it expects of them, without ranges
 -- Given that they are alive the future depends on frequency and age only, so it is looked up; when
--- they last bought moves P(alive) alone, which is closed form (models/overview.md).
+-- they last bought moves P(alive) alone, which is closed form (models/docs/concepts.md).
 {%- set horizons = shaped('clv_horizons') %}
 with histories as (
 
