@@ -106,9 +106,12 @@ side_by_side() {
     if "$failed"; then exit 1; fi
 }
 
-# One page about every table and column, for those who have no dbt.
+# One page about every table and column, for those who have no dbt. It shows the pages of models/docs
+# under #!/overview/NAME, where their links shall lead, too.
 write_docs() {
     dbt --quiet docs generate --static --no-compile \
+        && sed -i -E 's=\]\(([a-z_]+)\.md(#[a-z0-9_-]+)?\)=](#!/overview/\1)=g' \
+            "$DBT_TARGET_PATH/static_index.html" \
         && keep "$DBT_TARGET_PATH/static_index.html" "$scratch/report.html"
 }
 
