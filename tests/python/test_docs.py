@@ -73,6 +73,14 @@ def models(folder):
     }
 
 
+def macros():
+    return {
+        found
+        for path in ROOT.glob("macros/**/*.sql")
+        for found in re.findall(r"\{% macro (\w+)", path.read_text())
+    }
+
+
 @pytest.fixture(scope="module")
 def demo():
     """The demo as scripts/test.sh has built it, or as it stands in the project."""
@@ -146,7 +154,7 @@ def test_names_of_the_project_are_its_names(page):
     """Variables, models, columns, schemas: what begins like one is one."""
     project = yaml.safe_load((ROOT / "dbt_project.yml").read_text())
     known = {*project["vars"], *models("models")}
-    known |= {path.stem for path in ROOT.glob("seeds/**/*.csv")}
+    known |= {path.stem for path in ROOT.glob("seeds/**/*.csv")} | macros()
     for path in ROOT.glob("*models/**/*.yml"):
         known |= set(re.findall(r"\bname: (\w+)", path.read_text()))
     known |= {f"clv_{each}" for each in ("smoke", "staging", "intermediate", "export")}
@@ -182,12 +190,7 @@ def test_commands_are_there_with_their_options(page, capsys):
             assert options <= set(
                 re.findall(r"--[a-z][a-z-]*", help_of(script, kind, capsys))
             )
-    macros = {
-        found
-        for path in ROOT.glob("macros/**/*.sql")
-        for found in re.findall(r"\{% macro (\w+)", path.read_text())
-    }
-    assert set(re.findall(r"run-operation (\w+)", page.read_text())) <= macros
+    assert set(re.findall(r"run-operation (\w+)", page.read_text())) <= macros()
 
 
 def test_the_diagram_is_the_folders():
@@ -227,27 +230,27 @@ def test_the_cases_of_refunds_are_tested():
 
 
 def queries(page):
-    """Every statement of a page, in a block of SQL or in one that is indented."""
-    blocks = fences(page, "sql")
+    """The statements of a page: blocks of SQL, and in runbooks what is indented."""
+    yield from fences(page, "sql")
     if page == RUNBOOKS:
-        blocks += INDENTED.findall(FENCE.sub("", page.read_text()))
-    for block in blocks:
-        for query in re.split(r"(?m)^(?=select )", textwrap.dedent(block)):
-            if query.startswith(("select ", "with ")) and "union all" not in query:
-                yield query
-            elif query.strip() and block in fences(page, "sql"):
-                yield block
-                break
+        for block in INDENTED.findall(page.read_text()):
+            code = textwrap.dedent(block)
+            yield from re.findall(r"^select .*(?:\n .*)*", code, re.MULTILINE)
+
+
+QUERIES = [(page, query) for page in EVERYTHING for query in queries(page)]
+
+
+def test_every_page_of_results_has_queries():
+    pages = {page.stem for page, _ in QUERIES}
+    assert {"README", "quickstart", "marts", "accuracy", "runbooks"} <= pages
+    assert len([page for page, _ in QUERIES if page == RUNBOOKS]) >= 10
 
 
 @pytest.mark.parametrize(
     ("page", "query"),
-    [(page, query) for page in EVERYTHING for query in queries(page)],
-    ids=lambda part: (
-        name(part)
-        if isinstance(part, Path)
-        else part.split("from ")[-1][:40].split("\n")[0]
-    ),
+    QUERIES,
+    ids=[f"{page.stem}-{i}" for i, (page, _) in enumerate(QUERIES)],
 )
 def test_queries_run_on_the_demo(demo, page, query):
     demo.execute(query).fetchall()
