@@ -235,7 +235,8 @@ def queries(page):
     if page == RUNBOOKS:
         for block in INDENTED.findall(page.read_text()):
             code = textwrap.dedent(block)
-            yield from re.findall(r"^select .*(?:\n .*)*", code, re.MULTILINE)
+            statements = re.split(r"^(?=select )", code, flags=re.MULTILINE)
+            yield from (each for each in statements if each.startswith("select "))
 
 
 QUERIES = [(page, query) for page in EVERYTHING for query in queries(page)]
