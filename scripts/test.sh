@@ -8,7 +8,7 @@
 #            emulator, compared with DuckDB; takes several times as long
 #   builds   these checks only: the demo, its second build, docs, rules; with --all all that
 #            builds on the emulator
-#   sql      ruff, sqlfluff and Google's analyzer
+#   sql      ruff, codespell, sqlfluff and Google's analyzer
 #   python   pytest, on the demo
 #   --help   this text
 #
@@ -138,6 +138,7 @@ check_emulator() {
 
 check_style() {
     gate "Python: ruff" lint_python
+    gate "Spelling: codespell" codespell
     gate "SQL: sqlfluff" lint_sql
 }
 
