@@ -24,8 +24,8 @@ of `dbt_project.yml`, or for one run with `--vars`, as in
 `scripts/build.sh --vars '{clv_strata: [country]}'`. An unknown name or value stops the
 run with one sentence.
 
-`scripts/document_variables.py` writes this page from `dbt_project.yml`: edit the comments
-there.
+`scripts/document_variables.py` writes this page from `dbt_project.yml`: edit the
+comments there.
 """
 SECTION = re.compile(r"  # -- (.+?) -*$")
 VARIABLE = re.compile(r"  (clv_\w+):")
