@@ -46,6 +46,8 @@ TOP_LEVEL = {
     ".ci",
     "LICENSE",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
 }
 
 MACHINE_PATH = re.compile(r"(?<!\w)(?:\.\.)?/(?:home|root|Users|work|shared)/")

@@ -8,7 +8,7 @@
 #            emulator, compared with DuckDB; takes several times as long
 #   builds   these checks only: the demo, its second build, docs, rules; with --all all that
 #            builds on the emulator
-#   sql      ruff, sqlfluff and Google's analyzer
+#   sql      ruff, codespell, sqlfluff and Google's analyzer
 #   python   pytest, on the demo
 #   --help   this text
 #
@@ -106,9 +106,12 @@ side_by_side() {
     if "$failed"; then exit 1; fi
 }
 
-# One page about every table and column, for those who have no dbt.
+# One page about every table and column, for those who have no dbt. It shows the pages of models/docs
+# under #!/overview/NAME, where their links shall lead, too.
 write_docs() {
     dbt --quiet docs generate --static --no-compile \
+        && sed -i -E 's=\]\(([a-z_]+)\.md(#[a-z0-9_-]+)?\)=](#!/overview/\1)=g' \
+            "$DBT_TARGET_PATH/static_index.html" \
         && keep "$DBT_TARGET_PATH/static_index.html" "$scratch/report.html"
 }
 
@@ -135,6 +138,7 @@ check_emulator() {
 
 check_style() {
     gate "Python: ruff" lint_python
+    gate "Spelling: codespell" codespell
     gate "SQL: sqlfluff" lint_sql
 }
 

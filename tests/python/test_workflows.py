@@ -1,6 +1,10 @@
 """What the workflows run, keep and know: pinned, little, and only where it is used."""
 
+import os
 import re
+import shutil
+import subprocess
+import tomllib
 
 import pytest
 import yaml
@@ -8,7 +12,7 @@ from conftest import ROOT
 
 FOLDER = ROOT / ".github" / "workflows"
 # SQL and logs quote values; a page hides them (clv_min_cell), CI knows the demo alone.
-KEPT = {"production": ["report.html"], "ci": ["artifacts"]}
+KEPT = {"production": ["report.html"], "ci": ["artifacts"], "release": ["artifacts"]}
 
 
 def steps_of(name):
@@ -50,12 +54,38 @@ def test_rights_and_secrets_are_where_they_are_used(name):
         signs_in = any("/auth@" in step.get("uses", "") for step in job["steps"])
         rights = job.get("permissions", workflow["permissions"])
         wanted = {"contents": "read"} | ({"id-token": "write"} if signs_in else {})
+        if "gh release create" in str(job):  # which writes, and runs nothing of ours
+            wanted = {"contents": "write"}
+            assert "checkout" not in str(job)
+            assert "scripts/" not in str(job)
         assert rights == wanted
     for _, step in steps_of(name):
         if "secrets." in str(step):
             assert "export_segments.py" in step["run"]
             # A secret is given as a variable, never written into a command.
             assert "${{" not in step["run"]
+
+
+@pytest.mark.parametrize(
+    ("tag", "code"), [("v{}", 0), ("v9{}", 1)], ids=["the version", "another"]
+)
+def test_a_release_has_the_version_and_a_section_of_the_changelog(tag, code, tmp_path):
+    for name in ("dbt_project.yml", "pyproject.toml", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        version = tomllib.load(file)["project"]["version"]
+    (step,) = (each for _, each in steps_of("release") if each.get("id") == "notes")
+    done = subprocess.run(
+        ["bash", "-e", "-c", step["run"]],
+        cwd=tmp_path,
+        env=os.environ | {"TAG": tag.format(version)},
+        check=False,
+    )
+    assert done.returncode == code
+    if not code:
+        notes = (tmp_path / "artifacts" / "notes.md").read_text()
+        assert notes.strip()
+        assert "## " not in notes
 
 
 def test_a_fork_without_variables_schedules_nothing():

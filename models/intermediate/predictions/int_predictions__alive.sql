@@ -1,6 +1,6 @@
 -- grain: one row per customer, cutoff and model version: whether they are alive, and at what rate
 -- Given that they are alive the future depends on frequency and age only; when they last bought moves
--- P(alive) alone, which is closed form (models/overview.md). What corrects the model stands beside it.
+-- P(alive) alone, which is closed form (models/docs/concepts.md). What corrects the model stands beside it.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set longest = horizons | max %}
 with histories as (
