@@ -7,7 +7,8 @@
 {% macro check_daily() %}
     {%- set declared, logs = ref('int_settled_until'), ref('int_logs') -%}
     {%- set looked_up = [
-        declared, ref('int_orders__settled'), ref('int_purchases__settled'), ref('int_first_touches__settled')
+        declared, ref('int_orders__settled'), ref('int_purchases__settled'), ref('int_first_touches__settled'),
+        ref('int_corrections'), ref('int_calibration__bounds'), ref('int_calibration')
     ] -%}
     {%- if execute and is_daily() and flags.WHICH in ['build', 'run'] -%}
         {%- set full_run = 'Run a full build first (var clv_run: full).' -%}
@@ -47,6 +48,11 @@
                 'clv: a daily run as of ' ~ var('clv_as_of_date') ~ ' cannot follow the full run as of '
                 ~ last[0] ~ '. ' ~ full_run
             ) -%}
+        {%- elif changed -%}
+            {%- do exceptions.raise_compiler_error(
+                'clv: a daily run needs the variables of the full run that it adds to; other values have '
+                ~ changed | join(', ') ~ '. Set them as then, or run a full build with them.'
+            ) -%}
         {%- elif last[1] | string < daily_window().settled_from | string -%}
             {%- do exceptions.raise_compiler_error(
                 'clv: the last full run, as of ' ~ last[0] ~ ', is too old for a daily run as of '
@@ -65,11 +71,6 @@
                 ~ var('clv_as_of_date') ~ ' reads those from ' ~ daily_window().lines_from
                 ~ ' on (var clv_lookback_days): those between would be missing. Run a day between, or a '
                 ~ 'full build (var clv_run: full).'
-            ) -%}
-        {%- elif changed -%}
-            {%- do exceptions.raise_compiler_error(
-                'clv: a daily run needs the variables of the full run that it adds to; other values have '
-                ~ changed | join(', ') ~ '. Set them as then, or run a full build with them.'
             ) -%}
         {%- endif -%}
         {%- endfor -%}

@@ -7,35 +7,11 @@
 -- Each is shrunk by windows: half of it after one, four fifths after two that do not overlap.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set floors = [0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2] %}
-{%- set sampled_customers = 50000 %}
 {%- set least_customers = 100 %}
 with cutoffs as (
 
     select cutoff_date
     from {{ ref('int_cutoffs') }}
-
-),
-
-recipe as (
-
-    select *
-    from {{ ref('int_predictions__alive') }}
-    where is_recipe and {{ before_as_of('cutoff_date') }}
-
-),
-
--- Forgetting moves purchases between customers and leaves their sum.
-totals as (
-
-    select
-        cutoff_date,
-        {%- for days in forgetting_days() %}
-        sum(probability_alive * purchase_rate)
-        / sum(probability_alive * purchase_rate_{{ days }}d) as total_{{ days }}d,
-        {%- endfor %}
-        {{ sampled_customers }} / cast(count(*) as {{ type_double() }}) as sampled_share
-    from recipe
-    group by 1
 
 ),
 
@@ -45,67 +21,10 @@ horizons as (
 
 ),
 
-paired as (
-
-    select
-        recipe.customer_id,
-        recipe.cutoff_date as window_date,
-        horizons.horizon_days,
-        recipe.probability_alive,
-        recipe.expected_value as mean_value,
-        greatest(
-            recipe.probability_alive
-            * {{ of_horizon('recipe.purchases_if_alive') | indent(12) }}, 1e-12
-        ) as expected_purchases,
-        {%- for days in forgetting_days() %}
-        totals.total_{{ days }}d * recipe.purchase_rate_{{ days }}d
-        / recipe.purchase_rate as forgetting_{{ days }}d,
-        {%- endfor %}
-        {%- for own in ['purchases', 'value'] %}
-        {{ of_horizon('recipe.own_' ~ own) | indent(8) }} as own_{{ own }},
-        cast(
-            {{ of_horizon('outcomes.' ~ own) | indent(12) }} as {{ type_double() }}
-        ) as {{ own }},
-        {%- endfor %}
-        recipe.cutoff_date
-    from recipe
-    inner join totals
-        on
-            recipe.cutoff_date = totals.cutoff_date
-            and {{ hash_bucket('recipe.customer_id', 100000) }}
-            < 100000 * totals.sampled_share
-    inner join {{ ref('int_histories__held_out') }} as outcomes
-        on
-            recipe.customer_id = outcomes.customer_id
-            and recipe.cutoff_date = outcomes.cutoff_date
-    cross join horizons
-
-),
-
--- What was known at each cutoff.
 known as (
 
-    select
-        paired.customer_id,
-        paired.window_date,
-        paired.horizon_days,
-        paired.probability_alive,
-        paired.mean_value,
-        paired.expected_purchases,
-        {%- for days in forgetting_days() %}
-        paired.forgetting_{{ days }}d,
-        {%- endfor %}
-        paired.own_purchases,
-        paired.own_value,
-        paired.purchases,
-        paired.value,
-        cutoffs.cutoff_date
-    from paired
-    inner join cutoffs
-        on
-            {{ add_days('paired.window_date', 'paired.horizon_days') }}
-            <= cutoffs.cutoff_date
-    where paired.purchases is not null
+    select *
+    from {{ ref('int_corrections__pairs') }}
 
 ),
 
@@ -168,41 +87,62 @@ forgotten as (
             )
         ) as excess_{{ days }}d,
         {%- endfor %}
-        count(*) as windows
+        avg(
+            2 * (
+                case
+                    when purchases > 0
+                        then purchases * ln(purchases / expected_purchases)
+                    else 0.0
+                end - purchases + expected_purchases
+            )
+        ) as deviance
     from known
     group by 1, 2, 3
 
 ),
 
-forgetting_tried as (
+constants as (
 
     {% for days in forgetting_days() -%}
-    select
-        cutoff_date,
-        horizon_days,
-        {{ days }} as days,
-        avg(excess_{{ days }}d) as excess,
-        1.645 * stddev_samp(excess_{{ days }}d) / sqrt(count(*)) as margin,
-        count(*) as customers
-    from forgotten
-    group by 1, 2
-    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    select {{ days }} as days
+    {{- '\n    union all\n    ' if not loop.last }}
     {%- endfor %}
 
 ),
 
+forgetting_tried as (
+
+    select
+        forgotten.cutoff_date,
+        forgotten.horizon_days,
+        constants.days,
+        case constants.days
+            {%- for days in forgetting_days() %}
+            when {{ days }} then forgotten.excess_{{ days }}d
+            {%- endfor %}
+        end as excess,
+        forgotten.deviance
+    from forgotten
+    cross join constants
+
+),
+
+-- The best of all, where it is surely better than none.
 forgetting as (
 
     select
         cutoff_date,
         horizon_days,
         days,
-        excess
+        avg(excess) as excess,
+        avg(deviance) as deviance,
+        avg(excess) + 1.645 * stddev_samp(excess) / sqrt(count(*)) < 0
+        and count(*) >= {{ least_customers }} as is_better
     from forgetting_tried
-    where excess + margin < 0 and customers >= {{ least_customers }}
+    group by 1, 2, 3
     qualify row_number() over (
         partition by cutoff_date, horizon_days
-        order by excess
+        order by avg(excess)
     ) = 1
 
 ),
@@ -213,7 +153,6 @@ remembered as (
         known.*,
         shrunk.shrinkage,
         shrunk.own_shrinkage,
-        1 / greatest(known.probability_alive, 1e-12) - 1 as left_odds,
         known.expected_purchases * (
             1 + shrunk.shrinkage * (
                 case forgetting.days
@@ -233,6 +172,7 @@ remembered as (
         on
             known.cutoff_date = forgetting.cutoff_date
             and known.horizon_days = forgetting.horizon_days
+            and forgetting.is_better
 
 ),
 
@@ -257,31 +197,47 @@ raised as (
 
 ),
 
-floors_tried as (
+shares as (
 
     {% for share in floors -%}
     select
-        cutoff_date,
-        horizon_days,
-        {{ share }} as share,
-        avg(excess_{{ loop.index }}) as excess,
-        1.645 * stddev_samp(excess_{{ loop.index }}) / sqrt(count(*)) as margin,
-        count(*) as customers
-    from raised
-    group by 1, 2
-    {{- '\n\n    union all\n\n    ' if not loop.last }}
+        {{ loop.index }} as place,
+        {{ share }} as share
+    {{- '\n    union all\n    ' if not loop.last }}
     {%- endfor %}
 
 ),
 
--- The best of all, where it is surely better than none.
+floors_tried as (
+
+    select
+        raised.cutoff_date,
+        raised.horizon_days,
+        shares.share,
+        case shares.place
+            {%- for share in floors %}
+            when {{ loop.index }} then raised.excess_{{ loop.index }}
+            {%- endfor %}
+        end as excess
+    from raised
+    cross join shares
+
+),
+
 floors as (
 
-    select *
+    select
+        cutoff_date,
+        horizon_days,
+        share,
+        avg(excess) as excess,
+        avg(excess) + 1.645 * stddev_samp(excess) / sqrt(count(*)) < 0
+        and count(*) >= {{ least_customers }} as is_better
     from floors_tried
+    group by 1, 2, 3
     qualify row_number() over (
         partition by cutoff_date, horizon_days
-        order by excess
+        order by avg(excess)
     ) = 1
 
 ),
@@ -299,119 +255,120 @@ floored as (
         on
             remembered.cutoff_date = floors.cutoff_date
             and remembered.horizon_days = floors.horizon_days
-            and floors.excess + floors.margin < 0
-            and floors.customers >= {{ least_customers }}
+            and floors.is_better
 
 ),
 
 -- 3., 4. Sums from which a weight w and its squared error follow: with d = own less forecast and
 -- e = what came less forecast, the error changes by w^2 d^2 - 2 w d e.
-{% for own in ['purchases', 'value'] -%}
-{%- set forecast = 'floored_purchases' ~ (' * mean_value' if own == 'value' else '') -%}
-{{ own }}_customers as (
+deviations as (
 
     select
         cutoff_date,
         horizon_days,
         customer_id,
-        avg(power(own_{{ own }} - {{ forecast }}, 2)) as squared,
-        avg(
-            (own_{{ own }} - {{ forecast }}) * ({{ own }} - {{ forecast }})
-        ) as crossed,
-        avg(power({{ own }} - {{ forecast }}, 2)) as error
+        own_purchases - floored_purchases as own_purchases,
+        purchases - floored_purchases as purchases,
+        own_value - floored_purchases * mean_value as own_value,
+        value - floored_purchases * mean_value as value
     from floored
-    where own_{{ own }} is not null and {{ own }} is not null
+    where own_purchases is not null
+
+),
+
+own_customers as (
+
+    select
+        cutoff_date,
+        horizon_days,
+        customer_id,
+        {%- for own in ['purchases', 'value'] %}
+        avg(own_{{ own }} * own_{{ own }}) as {{ own }}_squared,
+        avg(own_{{ own }} * {{ own }}) as {{ own }}_crossed,
+        avg({{ own }} * {{ own }}) as {{ own }}_error,
+        {%- endfor %}
+        count(*) as windows
+    from deviations
     group by 1, 2, 3
 
 ),
 
-{{ own }}_sums as (
+own_sums as (
 
     select
         cutoff_date,
         horizon_days,
-        count(*) as customers,
-        avg(squared) as squared,
-        avg(crossed) as crossed,
-        avg(squared * squared) as squared_squared,
-        avg(squared * crossed) as squared_crossed,
-        avg(crossed * crossed) as crossed_crossed,
-        avg(error) as error,
-        least(greatest(avg(crossed) / nullif(avg(squared), 0), 0.0), 1.0) as weight
-    from {{ own }}_customers
-    group by 1, 2
-
-),
-
-{{ own }}_blend as (
-
-    select
-        cutoff_date,
-        horizon_days,
-        weight,
-        weight * weight * squared - 2 * weight * crossed as excess,
-        error
-    from {{ own }}_sums
-    where
-        weight > 0
-        and customers >= {{ least_customers }}
-        and weight * weight * squared - 2 * weight * crossed
-        + 1.645 * sqrt(
+        {%- for own in ['purchases', 'value'] %}
+        avg({{ own }}_squared) as {{ own }}_squared,
+        avg({{ own }}_crossed) as {{ own }}_crossed,
+        var_pop({{ own }}_squared) as {{ own }}_squared_variance,
+        covar_pop({{ own }}_squared, {{ own }}_crossed) as {{ own }}_covariance,
+        var_pop({{ own }}_crossed) as {{ own }}_crossed_variance,
+        avg({{ own }}_error) as {{ own }}_error,
+        least(
             greatest(
-                power(weight, 4) * (squared_squared - squared * squared)
-                - 4 * power(weight, 3) * (squared_crossed - squared * crossed)
-                + 4 * power(weight, 2) * (crossed_crossed - crossed * crossed), 0.0
-            ) / customers
-        ) < 0
+                avg({{ own }}_crossed) / nullif(avg({{ own }}_squared), 0), 0.0
+            ), 1.0
+        ) as {{ own }}_weight,
+        {%- endfor %}
+        count(*) as customers
+    from own_customers
+    group by 1, 2
 
 ),
 
-{% endfor -%}
-deviances as (
+own_blends as (
 
     select
+        {%- for own in ['purchases', 'value'] %}
+        {{ own }}_weight,
+        {{ own }}_error,
+        {{ own }}_weight * {{ own }}_weight * {{ own }}_squared
+        - 2 * {{ own }}_weight * {{ own }}_crossed as {{ own }}_excess,
+        1.645 * {{ own }}_weight * sqrt(
+            greatest(
+                power({{ own }}_weight, 2) * {{ own }}_squared_variance
+                - 4 * {{ own }}_weight * {{ own }}_covariance
+                + 4 * {{ own }}_crossed_variance, 0.0
+            ) / customers
+        ) as {{ own }}_margin,
+        {%- endfor %}
         cutoff_date,
         horizon_days,
-        2 * avg(
-            case
-                when purchases > 0 then purchases * ln(purchases / expected_purchases)
-                else 0.0
-            end - purchases + expected_purchases
-        ) as deviance
-    from known
-    group by 1, 2
+        customers
+    from own_sums
 
 ),
 
 learned as (
 
     select
-        shrunk.*,
-        forgetting.days as forgetting_days,
-        case when forgetting.days is not null then shrunk.shrinkage else 0.0 end
+        case when forgetting.is_better then forgetting.days end as forgetting_days,
+        case when forgetting.is_better then shrunk.shrinkage else 0.0 end
             as forgetting_share,
-        forgetting.excess / deviances.deviance as forgetting_gain,
+        case when forgetting.is_better then forgetting.excess / forgetting.deviance end
+            as forgetting_gain,
+        case when floors.is_better then shrunk.shrinkage * floors.share else 0.0 end
+            as alive_floor,
+        case when floors.is_better then floors.excess / forgetting.deviance end
+            as floor_gain,
+        {%- for own in ['purchases', 'value'] %}
         case
             when
-                floors.excess + floors.margin < 0
-                and floors.customers >= {{ least_customers }}
-                then shrunk.shrinkage * floors.share
+                own_blends.{{ own }}_excess + own_blends.{{ own }}_margin < 0
+                and own_blends.customers >= {{ least_customers }}
+                then own_blends.{{ own }}_weight * shrunk.own_shrinkage
             else 0.0
-        end as alive_floor,
+        end as {{ own }}_weight,
         case
-            when floors.excess + floors.margin < 0
-                then floors.excess / deviances.deviance
-        end as floor_gain,
-        coalesce(purchases_blend.weight * shrunk.own_shrinkage, 0.0)
-            as purchases_weight,
-        purchases_blend.excess / nullif(purchases_blend.error, 0) as purchases_gain,
-        coalesce(value_blend.weight * shrunk.own_shrinkage, 0.0) as value_weight,
-        value_blend.excess / nullif(value_blend.error, 0) as value_gain
+            when
+                own_blends.{{ own }}_excess + own_blends.{{ own }}_margin < 0
+                and own_blends.customers >= {{ least_customers }}
+                then own_blends.{{ own }}_excess / own_blends.{{ own }}_error
+        end as {{ own }}_gain,
+        {%- endfor %}
+        shrunk.*
     from shrunk
-    inner join deviances
-        on
-            shrunk.cutoff_date = deviances.cutoff_date
-            and shrunk.horizon_days = deviances.horizon_days
     left join forgetting
         on
             shrunk.cutoff_date = forgetting.cutoff_date
@@ -420,14 +377,10 @@ learned as (
         on
             shrunk.cutoff_date = floors.cutoff_date
             and shrunk.horizon_days = floors.horizon_days
-    left join purchases_blend
+    left join own_blends
         on
-            shrunk.cutoff_date = purchases_blend.cutoff_date
-            and shrunk.horizon_days = purchases_blend.horizon_days
-    left join value_blend
-        on
-            shrunk.cutoff_date = value_blend.cutoff_date
-            and shrunk.horizon_days = value_blend.horizon_days
+            shrunk.cutoff_date = own_blends.cutoff_date
+            and shrunk.horizon_days = own_blends.horizon_days
 
 ),
 

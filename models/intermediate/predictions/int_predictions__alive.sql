@@ -129,13 +129,14 @@ alive as (
         spend_scale,
         -- Posterior mean of the value of one purchase day (Fader & Hardie 2013, note 025).
         p * spend_scale / (p * purchase_days + q - 1) as expected_value,
-        -- Posterior mean of purchases a day while alive; and as purchases count less the older they are.
+        -- Posterior mean of purchases a day while alive; and what of it is left where purchases count
+        -- less the older they are.
         (r + frequency) / (alpha + age_days) as purchase_rate,
         {%- for days in forgetting_days() %}
         (r + weighted_purchases_{{ days }}d) / (
             alpha
             + {{ days }} * (1 - exp(-least(age_days, {{ longest }}) / {{ days }}.0))
-        ) as purchase_rate_{{ days }}d,
+        ) / ((r + frequency) / (alpha + age_days)) as forgetting_{{ days }}d,
         {%- endfor %}
         {%- for horizon in horizons %}
         own_purchases_{{ horizon }}d,
@@ -149,6 +150,10 @@ alive as (
 select
     {%- for horizon in horizons %}
     outlook.expected_purchases_{{ horizon }}d as purchases_if_alive_{{ horizon }}d,
+    outlook.discounted_purchases_{{ horizon }}d as discounted_if_alive_{{ horizon }}d,
+    outlook.probability_purchase_{{ horizon }}d as chance_if_alive_{{ horizon }}d,
+    outlook.probability_purchase_{{ horizon }}d * outlook.squared_spend_{{ horizon }}d
+        as squared_if_alive_{{ horizon }}d,
     {%- endfor %}
     alive.*
 from alive

@@ -11,35 +11,59 @@ with alive as (
 
 ),
 
-outlook as (
+challengers as (
 
-    select *
-    from {{ ref('int_outlook__wide') }}
+    select false as is_challenger
+    union all
+    select true as is_challenger
 
 ),
 
+-- By what is learned for each horizon; nothing for challengers.
 corrections as (
 
     select
-        cutoff_date,
+        learned.cutoff_date,
+        challengers.is_challenger,
         {%- for horizon in horizons %}
-        {%- for column in [
-            'forgetting_days', 'forgetting_share', 'alive_floor', 'purchases_weight',
-            'value_weight',
-        ] %}
-        max(case when horizon_days = {{ horizon }} then {{ column }} end)
-            as {{ column }}_{{ horizon }}d,
+        {%- for days in forgetting_days() %}
+        max(
+            case
+                when challengers.is_challenger then 0.0
+                when
+                    learned.horizon_days = {{ horizon }}
+                    and learned.forgetting_days = {{ days }}
+                    then learned.forgetting_share
+                else 0.0
+            end
+        ) as forgetting_{{ days }}_{{ horizon }}d,
+        {%- endfor %}
+        {%- for column in ['alive_floor', 'purchases_weight', 'value_weight'] %}
+        max(
+            case
+                when challengers.is_challenger then 0.0
+                when learned.horizon_days = {{ horizon }} then learned.{{ column }}
+                else 0.0
+            end
+        ) as {{ column }}_{{ horizon }}d,
         {%- endfor %}
         {%- endfor %}
         max(
-            case when horizon_days = {{ gate_horizon }} then alive_floor end
+            case
+                when challengers.is_challenger then 0.0
+                when learned.horizon_days = {{ gate_horizon }} then learned.alive_floor
+                else 0.0
+            end
         ) as alive_floor
-    from {{ ref('int_corrections') }}
+    from {{ ref('int_corrections') }} as learned
+    cross join challengers
     {%- if is_daily() %}
     -- A daily run learns nothing: what the last full run learned holds.
-    where cutoff_date = (select max(learned.cutoff_date) from {{ ref('int_corrections') }} as learned)
+    where learned.cutoff_date = (
+        select max(latest.cutoff_date) from {{ ref('int_corrections') }} as latest
+    )
     {%- endif %}
-    group by 1
+    group by 1, 2
 
 ),
 
@@ -48,7 +72,9 @@ bounds as (
     select *
     from {{ ref('int_calibration__bounds') }}
     {%- if is_daily() %}
-    where cutoff_date = (select max(learned.cutoff_date) from {{ ref('int_calibration__bounds') }} as learned)
+    where cutoff_date = (
+        select max(latest.cutoff_date) from {{ ref('int_calibration__bounds') }} as latest
+    )
     {%- endif %}
 
 ),
@@ -61,77 +87,58 @@ totals as (
         cutoff_date,
         {%- for days in forgetting_days() %}
         sum(probability_alive * purchase_rate)
-        / nullif(sum(probability_alive * purchase_rate_{{ days }}d), 0)
+        / nullif(sum(probability_alive * forgetting_{{ days }}d * purchase_rate), 0)
             as total_{{ days }}d,
         {%- endfor %}
         count(*) as customers
     from alive
-    where not is_challenger
     group by 1, 2
 
 ),
 
-modelled as (
+corrected as (
 
     select
         alive.*,
         {%- for horizon in horizons %}
-        outlook.probability_purchase_{{ horizon }}d as chance_if_alive_{{ horizon }}d,
-        outlook.squared_spend_{{ horizon }}d,
-        outlook.discounted_purchases_{{ horizon }}d
-        / outlook.expected_purchases_{{ horizon }}d as discount_{{ horizon }}d,
-        {%- for base, given_alive in {
-            'purchases': 'alive.purchases_if_alive', 'chance': 'outlook.probability_purchase',
-        }.items() %}
-        {{ given_alive }}_{{ horizon }}d * (
+        {%- for given_alive in ['purchases', 'chance'] %}
+        alive.{{ given_alive }}_if_alive_{{ horizon }}d * (
             alive.probability_alive
-            + coalesce(corrections.alive_floor_{{ horizon }}d, 0.0)
-            * (1 - alive.probability_alive)
-        ) as base_{{ base }}_{{ horizon }}d,
+            + corrections.alive_floor_{{ horizon }}d * (1 - alive.probability_alive)
+        ) as base_{{ given_alive }}_{{ horizon }}d,
         {%- endfor %}
-        1 + coalesce(corrections.forgetting_share_{{ horizon }}d, 0.0) * (
-            case corrections.forgetting_days_{{ horizon }}d
-                {%- for days in forgetting_days() %}
-                when {{ days }}
-                    then
-                        totals.total_{{ days }}d * alive.purchase_rate_{{ days }}d
-                        / alive.purchase_rate
-                {%- endfor %}
-                else 1.0
-            end - 1
-        ) as forgetting_{{ horizon }}d,
+        1
+        {%- for days in forgetting_days() %}
+        + corrections.forgetting_{{ days }}_{{ horizon }}d
+        * (totals.total_{{ days }}d * alive.forgetting_{{ days }}d - 1)
+        {%- endfor %} as forgetting_{{ horizon }}d,
         {%- for own in ['purchases', 'value'] %}
         -- Nothing where the customer is not known for long enough to have a sum of their own.
         case
-            when alive.own_{{ own }}_{{ horizon }}d is not null
-                then coalesce(corrections.{{ own }}_weight_{{ horizon }}d, 0.0)
-            else 0.0
+            when alive.own_{{ own }}_{{ horizon }}d is null then 0.0
+            else corrections.{{ own }}_weight_{{ horizon }}d
         end as {{ own }}_weight_{{ horizon }}d,
         {%- endfor %}
         {%- endfor %}
-        coalesce(corrections.alive_floor, 0.0) as alive_floor,
+        alive.probability_alive
+        + corrections.alive_floor * (1 - alive.probability_alive)
+            as served_probability_alive,
         {{ range_class('alive', 'bounds') | indent(8) }} as range_class
     from alive
-    inner join outlook
-        on
-            alive.model_version = outlook.model_version
-            and alive.stratum = outlook.stratum
-            and alive.cutoff_date = outlook.cutoff_date
-            and alive.frequency = outlook.frequency
-            and alive.age_days = outlook.age_days
-    left join totals
+    inner join totals
         on
             alive.model_version = totals.model_version
             and alive.cutoff_date = totals.cutoff_date
+    inner join corrections
+        on
+            alive.is_challenger = corrections.is_challenger
+            {%- if not is_daily() %}
+            and alive.cutoff_date = corrections.cutoff_date
+            {%- endif %}
     {%- if is_daily() %}
-    cross join corrections
     cross join bounds
     {%- else %}
-    left join corrections
-        on
-            alive.cutoff_date = corrections.cutoff_date
-            and not alive.is_challenger
-    left join bounds
+    inner join bounds
         on alive.cutoff_date = bounds.cutoff_date
     {%- endif %}
 
@@ -140,7 +147,6 @@ modelled as (
 blended as (
 
     select
-        *,
         {%- for horizon in horizons %}
         (1 - purchases_weight_{{ horizon }}d)
         * base_purchases_{{ horizon }}d * forgetting_{{ horizon }}d
@@ -152,8 +158,8 @@ blended as (
         * greatest(coalesce(own_value_{{ horizon }}d, 0.0), 0.0)
             as blended_value_{{ horizon }}d,
         {%- endfor %}
-        {{ frequency_class('frequency') }} as frequency_class
-    from modelled
+        *
+    from corrected
 
 ),
 
@@ -161,7 +167,6 @@ blended as (
 ordered as (
 
     select
-        *,
         {%- for number in ['purchases', 'value'] %}
         {%- for horizon in horizons %}
         greatest(
@@ -171,8 +176,7 @@ ordered as (
         ) as expected_{{ number }}_{{ horizon }}d,
         {%- endfor %}
         {%- endfor %}
-        probability_alive + alive_floor * (1 - probability_alive)
-            as served_probability_alive
+        *
     from blended
 
 ),
@@ -240,7 +244,7 @@ select
     stratum,
     frequency,
     age_days,
-    frequency_class,
+    {{ frequency_class('frequency') }} as frequency_class,
     range_class,
     served_probability_alive as probability_alive,
     expected_value,
@@ -248,12 +252,20 @@ select
     probability_purchase_{{ horizon }}d,
     expected_purchases_{{ horizon }}d,
     expected_value_{{ horizon }}d,
-    expected_value_{{ horizon }}d * discount_{{ horizon }}d as clv_{{ horizon }}d,
+    expected_value_{{ horizon }}d * discounted_if_alive_{{ horizon }}d
+    / purchases_if_alive_{{ horizon }}d as clv_{{ horizon }}d,
     spend_scale_{{ horizon }}d,
-    -- Second moment less the square of the first, undiscounted.
-    probability_purchase_{{ horizon }}d * squared_spend_{{ horizon }}d
-    * spend_scale_{{ horizon }}d * spend_scale_{{ horizon }}d
-    - power(expected_value_{{ horizon }}d, 2) as value_variance_{{ horizon }}d,
+    -- Second moment less the square of the first, undiscounted; the mean is the scale's.
+    power(expected_value_{{ horizon }}d, 2) * (
+        coalesce(
+            squared_if_alive_{{ horizon }}d * chance_if_alive_{{ horizon }}d
+            * power(
+                spend_scale
+                / nullif(purchases_if_alive_{{ horizon }}d * expected_value, 0), 2
+            )
+            / nullif(probability_purchase_{{ horizon }}d, 0), 0.0
+        ) - 1
+    ) as value_variance_{{ horizon }}d,
     -- What the purchase model says alone.
     probability_alive * purchases_if_alive_{{ horizon }}d
         as model_purchases_{{ horizon }}d,

@@ -1,0 +1,101 @@
+-- grain: one row per sampled customer, completed window, horizon and cutoff by which it had ended
+-- What the purchase model expected of them, what may correct it, and what they did. A table of its own,
+-- for each part of int_corrections reads it again.
+{%- set horizons = shaped('clv_horizons') %}
+{%- set sampled_customers = 50000 %}
+with cutoffs as (
+
+    select cutoff_date
+    from {{ ref('int_cutoffs') }}
+
+),
+
+recipe as (
+
+    select *
+    from {{ ref('int_predictions__alive') }}
+    where is_recipe and {{ before_as_of('cutoff_date') }}
+
+),
+
+-- Forgetting moves purchases between customers and leaves their sum.
+totals as (
+
+    select
+        cutoff_date,
+        {%- for days in forgetting_days() %}
+        sum(probability_alive * purchase_rate)
+        / nullif(sum(probability_alive * forgetting_{{ days }}d * purchase_rate), 0)
+            as total_{{ days }}d,
+        {%- endfor %}
+        {{ sampled_customers }} / cast(count(*) as {{ type_double() }}) as sampled_share
+    from recipe
+    group by 1
+
+),
+
+horizons as (
+
+    {{ horizon_rows() | indent(4) }}
+
+),
+
+paired as (
+
+    select
+        recipe.customer_id,
+        recipe.cutoff_date as window_date,
+        horizons.horizon_days,
+        recipe.probability_alive,
+        recipe.expected_value as mean_value,
+        greatest(
+            recipe.probability_alive
+            * {{ of_horizon('recipe.purchases_if_alive') | indent(12) }}, 1e-12
+        ) as expected_purchases,
+        {%- for days in forgetting_days() %}
+        totals.total_{{ days }}d * recipe.forgetting_{{ days }}d
+            as forgetting_{{ days }}d,
+        {%- endfor %}
+        {%- for own in ['purchases', 'value'] %}
+        {{ of_horizon('recipe.own_' ~ own) | indent(8) }} as own_{{ own }},
+        cast(
+            {{ of_horizon('outcomes.' ~ own) | indent(12) }} as {{ type_double() }}
+        ) as {{ own }},
+        {%- endfor %}
+        recipe.cutoff_date
+    from recipe
+    inner join totals
+        on
+            recipe.cutoff_date = totals.cutoff_date
+            and {{ hash_bucket('recipe.customer_id', 100000) }}
+            < 100000 * totals.sampled_share
+    inner join {{ ref('int_histories__held_out') }} as outcomes
+        on
+            recipe.customer_id = outcomes.customer_id
+            and recipe.cutoff_date = outcomes.cutoff_date
+    cross join horizons
+
+)
+
+-- What was known at each cutoff.
+select
+    paired.customer_id,
+    paired.window_date,
+    paired.horizon_days,
+    1 / greatest(paired.probability_alive, 1e-12) - 1 as left_odds,
+    paired.mean_value,
+    paired.expected_purchases,
+    {%- for days in forgetting_days() %}
+    paired.forgetting_{{ days }}d,
+    {%- endfor %}
+    paired.own_purchases,
+    paired.own_value,
+    paired.purchases,
+    paired.value,
+    cutoffs.cutoff_date
+from paired
+inner join cutoffs
+    on
+        {{ add_days('paired.window_date', 'paired.horizon_days') }}
+        <= cutoffs.cutoff_date
+where paired.purchases is not null
