@@ -273,7 +273,7 @@ def test_discounting_equals_short_steps(outlook, params, at_any_time):
 
         def discounted(rate, x=x, age=age):
             return outlook.discounted_purchases(
-                x, [age], horizons, params, rate, at_any_time
+                x, [age], horizons, params, rate, at_any_time=at_any_time
             )
 
         got, plain = discounted(0.1)
@@ -435,6 +435,7 @@ def inputs():
                  *("p", "q")],
     )  # fmt: skip
     parameters["purchase_model"] = parameters["model_version"]
+    parameters["k"] = 1
     parameters["cutoff_date"] = CUTOFF
     pairs["cutoff_date"] = pd.Timestamp(CUTOFF)
     season = pd.DataFrame(

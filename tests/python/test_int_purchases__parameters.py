@@ -1,6 +1,7 @@
 """Fits of purchase models: published numbers, lifetimes, derivatives, fallbacks."""
 
 import datetime as dt
+import functools
 import warnings
 
 import numpy as np
@@ -21,7 +22,7 @@ def compressed(x, t_x, age, stratum="all", cutoff=CUTOFF):
     """The input table, on the day grain."""
     frame = pd.DataFrame({"frequency": x, "recency_days": t_x, "age_days": age})
     frame = frame.astype(int).value_counts(sort=False).rename("customers")
-    return frame.reset_index().assign(stratum=stratum, cutoff_date=cutoff)
+    return frame.reset_index().assign(stratum=stratum, cutoff_date=cutoff, ln_gaps=0.0)
 
 
 def fit_all(purchases, rows, *arguments, production=CUTOFF, **options):
@@ -33,9 +34,8 @@ def fit_all(purchases, rows, *arguments, production=CUTOFF, **options):
 
 def grouped(purchases, purchase_model, *histories):
     """The histories as the likelihood of that model wants them, and it."""
-    kind = purchases.MODELS[purchase_model]
-    every = purchases.group_histories(*histories, kind.sure_without_repeat)
-    return kind.log_likelihood, every
+    likelihood = functools.partial(purchases.log_likelihood, purchase_model)
+    return likelihood, purchases.group_histories(*histories)
 
 
 @pytest.fixture(scope="module")
