@@ -53,6 +53,7 @@ COLUMNS = {
     **{f"se_{name}": "float64" for name in NAMES},
     **{f"cov_ln_{NAMES[i]}_ln_{NAMES[j]}": "float64" for i, j in PAIRS},
     "population_mean_value": "float64",
+    "rate_value_correlation": "float64",
     "log_likelihood": "float64",
     "lifetimes_customers": "int64",
     "lifetimes_parameter_difference": "float64",
@@ -396,11 +397,24 @@ def fit_rows(rows, engine="own", last_resort=False):
         **{f"se_{name}": v for name, v in zip(NAMES, se, strict=True)},
         **{f"cov_ln_{NAMES[i]}_ln_{NAMES[j]}": cov_ln[i, j] for i, j in PAIRS},
         "population_mean_value": p * gamma / (q - 1),
+        "rate_value_correlation": correlation(bins),
         "log_likelihood": fit["log_likelihood"],
         "lifetimes_customers": opinion["seen"],
         "lifetimes_parameter_difference": opinion["gaps"][0],
         "lifetimes_log_likelihood_difference": opinion["gaps"][1],
     }
+
+
+def correlation(bins):
+    """Correlation of ln(purchase days) and ln(mean value) over repeat customers.
+
+    The models take rate and value for independent: it should be about zero.
+    """
+    n, _, _, mean_ln, weight, *_ = (v[bins[0] > 1] for v in bins)
+    if len(np.unique(n)) < 2 or len(np.unique(mean_ln)) < 2:
+        return np.nan
+    together = np.cov(np.log(n), mean_ln, aweights=weight, ddof=0)
+    return together[0, 1] / np.sqrt(together[0, 0] * together[1, 1])
 
 
 def adopt(params, bins, fit):

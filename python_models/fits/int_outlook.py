@@ -19,7 +19,7 @@ everything else is tabulated here, in days:
   and mu ~ Gamma(s, beta + T), independent. They leave after u more days with density
   s (beta + T)^s / (beta + T + u)^(s + 1), and N(t) is NegBin over min(u, t): a
   quadrature over u;
-* count, BG/CNBD-k and MBG/CNBD-k (Platzer & Reutterer 2016): every k-th arrival is a
+* count, BG/CNBD-k and MBG/CNBD-k (Reutterer, Platzer & Schroeder 2021): every k-th arrival is a
   purchase. If j of the k stages have passed since the last one, lambda ~
   Gamma(r + k x + j, alpha + T), and it is NegBin(r + k x + j, ...) >= m k - j for the
   m-th purchase. How likely each j is follows from recency, and is left to SQL;
@@ -111,7 +111,7 @@ def share_gone(p, shape, stretch, stage=0, k=1):
     n, weighted by roots of unity, make the floor. With k = 1 it is
     1 - (1 + p stretch)^-shape. Absolute error 1e-14.
     """
-    ln_q, turns = np.log1p(-p) / k, np.arange(k)
+    ln_q, turns = np.log1p(-np.minimum(p, 1 - 1e-12)) / k, np.arange(k)
     lifts = np.expm1(-np.multiply.outer(turns, ln_q))
     gone = np.log1p(lifts.mean(axis=0)) + stage * ln_q
     gone = -np.expm1(gone - shape * np.log1p(-stretch * np.expm1(ln_q)))

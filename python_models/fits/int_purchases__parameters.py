@@ -9,8 +9,8 @@ While alive a customer buys at rate lambda ~ Gamma(r, alpha). How they leave dif
 * paretonbd (Schmittlein, Morrison & Colombo 1987, Management Science 33(1); Fader &
   Hardie, note 009): at any time, at rate mu ~ Gamma(s, beta).
 
-bgcnbd and mbgcnbd are bgnbd and mbgnbd of customers who buy more regularly (Platzer &
-Reutterer 2016, Marketing Science 35(5)): a gap is over once k stages have passed, each
+bgcnbd and mbgcnbd are bgnbd and mbgnbd of customers who buy more regularly (Reutterer,
+Platzer & Schroeder 2021, International Journal of Research in Marketing 38(1)): a gap is over once k stages have passed, each
 at rate lambda, so that gaps are Erlang(k). k is the first maximum of the likelihood;
 k = 1 is the model without.
 
@@ -90,8 +90,8 @@ def group_histories(x, t_x, t, weight):
 def beta_geometric(params, x, t_x, t, k, first):
     """How a history may have ended: after the last purchase, or not by t.
 
-    Fader, Hardie & Lee (2005), section 7; with gaps of k stages, Platzer & Reutterer
-    (2016), which have passed j = 0 ... k - 1 of them by t. What all endings have in
+    Fader, Hardie & Lee (2005), section 7; with gaps of k stages, Reutterer, Platzer &
+    Schroeder (2021), which have passed j = 0 ... k - 1 of them by t. What all endings have in
     common is left to `log_likelihood`.
 
     Args:
@@ -664,7 +664,7 @@ def share_gone(p, shape, stretch, stage=0, k=1):
     n ~ NegBin(shape, 1 / (1 + stretch)), whose generating function is known: powers of
     n, weighted by roots of unity, make the floor.
     """
-    ln_q, turns = np.log1p(-p) / k, np.arange(k)
+    ln_q, turns = np.log1p(-np.minimum(p, 1 - 1e-12)) / k, np.arange(k)
     lifts = np.expm1(-np.multiply.outer(turns, ln_q))
     gone = np.log1p(lifts.mean(axis=0)) + stage * ln_q
     gone = -np.expm1(gone - shape * np.log1p(-stretch * np.expm1(ln_q)))

@@ -11,7 +11,7 @@ may also leave right after the first purchase.
 Pareto/NBD (Schmittlein, Morrison & Colombo 1987): r beta / (alpha (s - 1)) times
 1 - (beta / (beta + t))^(s - 1), in a form without a singularity at s = 1.
 
-BG/CNBD-k and MBG/CNBD-k (Platzer & Reutterer 2016): every k-th arrival of such a
+BG/CNBD-k and MBG/CNBD-k (Reutterer, Platzer & Schroeder 2021): every k-th arrival of such a
 process is a purchase.
 
 How many customers reach m repeat purchases by day t: where they leave after a purchase,
@@ -60,7 +60,7 @@ def share_gone(p, shape, stretch, stage=0, k=1):
     n ~ NegBin(shape, 1 / (1 + stretch)), whose generating function is known: powers of
     n, weighted by roots of unity, make the floor.
     """
-    ln_q, turns = np.log1p(-p) / k, np.arange(k)
+    ln_q, turns = np.log1p(-np.minimum(p, 1 - 1e-12)) / k, np.arange(k)
     lifts = np.expm1(-np.multiply.outer(turns, ln_q))
     gone = np.log1p(lifts.mean(axis=0)) + stage * ln_q
     gone = -np.expm1(gone - shape * np.log1p(-stretch * np.expm1(ln_q)))

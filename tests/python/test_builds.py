@@ -255,7 +255,7 @@ def test_the_quantiles_sql_interpolates_have_their_level(holdout, level, name):
         f"""
         select
             frequency as x, age_days as age, purchase_days as n,
-            gamma + purchase_days * capped_mean_value as scale,
+            gamma + purchase_days * greatest(mean_value, 0) as scale,
             probability_alive, r, alpha, a, b, p, q,
             clv_273d_{name} / clv_273d * expected_purchases_273d * expected_value
                 as spend

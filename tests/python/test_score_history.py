@@ -3,7 +3,7 @@
 import pytest
 from test_builds import Build
 
-MODELS = {"default": "bgnbd", "web": "mbgnbd", "store": "paretonbd"}
+MODELS = {"default": "bgnbd", "web": "mbgcnbd", "store": "paretonbd"}
 SETTINGS = {
     "clv_strata": ["first_channel"],
     "clv_min_stratum_customers": 500,
@@ -28,7 +28,7 @@ def test_what_it_says_of_a_customers_history_is_what_her_row_says(built):
     asked = built.read(
         """
         with customers as (
-            select customers.*, histories.stratum, histories.capped_mean_value
+            select customers.*, histories.stratum, greatest(histories.mean_value, 0.0) as own_value
             from clv.customer_lifetime_value as customers
             inner join clv_intermediate.int_histories__observed as histories
                 on customers.customer_id = histories.customer_id
@@ -49,7 +49,7 @@ def test_what_it_says_of_a_customers_history_is_what_her_row_says(built):
                 few.expected_purchases_30d, few.expected_purchases_365d
             ) as purchases
         from few, clv.score_history(
-            few.frequency, few.recency_days, few.age_days, few.capped_mean_value
+            few.frequency, few.recency_days, few.age_days, few.own_value
         ) as asked
         where asked.stratum = few.stratum and asked.horizon_days in (30, 365)
         """

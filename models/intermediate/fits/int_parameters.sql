@@ -10,6 +10,7 @@ with registered as (
         versions.model_version,
         versions.stratum,
         versions.purchase_model,
+        coalesce(versions.k, 1) as k,
         {%- for name in parameters %}
         versions.{{ name }},
         {%- endfor %}
@@ -57,7 +58,8 @@ production as (
             as {{ name }},
         {%- endfor %}
         largest.season,
-        coalesce(own.purchase_model, largest.purchase_model) as purchase_model
+        coalesce(own.purchase_model, largest.purchase_model) as purchase_model,
+        coalesce(own.k, largest.k) as k
     from strata
     inner join registered as largest
         on largest.is_largest
@@ -82,6 +84,7 @@ select
     registered.stratum,
     false as is_recipe,
     registered.purchase_model,
+    registered.k,
     {%- for name in parameters %}
     registered.{{ name }},
     {%- endfor %}
@@ -104,6 +107,7 @@ select
     registered.stratum,
     false as is_recipe,
     registered.purchase_model,
+    registered.k,
     {%- for name in parameters %}
     registered.{{ name }},
     {%- endfor %}
@@ -121,6 +125,7 @@ select
     candidate.stratum,
     true as is_recipe,
     candidate.purchase_model,
+    candidate.k,
     {%- for name in parameters %}
     candidate.{{ name }},
     {%- endfor %}
@@ -137,6 +142,7 @@ select
     timing.stratum,
     timing.is_recipe,
     timing.purchase_model,
+    timing.k,
     {%- for name in parameters %}
     {{ 'money' if name in ['p', 'q', 'gamma'] else 'timing' }}.{{ name }},
     {%- endfor %}
