@@ -14,8 +14,8 @@
     k-th arrival is picked out of the generating function of arrivals by k roots of unity z_l, which are
     (1 - p)^(1 / k) long: the mean over l of (1 - p)^((j + 1) / k - 1) times the real part of
     turn_l^(j + 1) (1 + (1 - z_l) t / (alpha + T))^-(r + k x + j + 1), j stages having passed. Value is discounted continuously, by
-    Gauss-Legendre over the horizon. Relative error against int_outlook: below 1e-8
-    (tests/python/test_score_history.py). Seasons are left out: days are usual days.
+    Gauss-Legendre over the horizon. Relative error against int_outlook: below 1e-8, of models with
+    stages, whose rate swings, below 1e-3 (tests/python/test_score_history.py). Seasons are left out: days are usual days.
 #}
 {% macro create_score_history(relation) -%}
     {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}

@@ -19,10 +19,11 @@ everything else is tabulated here, in days:
   and mu ~ Gamma(s, beta + T), independent. They leave after u more days with density
   s (beta + T)^s / (beta + T + u)^(s + 1), and N(t) is NegBin over min(u, t): a
   quadrature over u;
-* count, BG/CNBD-k and MBG/CNBD-k (Reutterer, Platzer & Schroeder 2021): every k-th arrival is a
-  purchase. If j of the k stages have passed since the last one, lambda ~
-  Gamma(r + k x + j, alpha + T), and it is NegBin(r + k x + j, ...) >= m k - j for the
-  m-th purchase. How likely each j is follows from recency, and is left to SQL;
+* count, BG/CNBD-k and MBG/CNBD-k (Reutterer, Platzer & Schroeder 2021): every k-th
+  arrival is a purchase. If j of the k stages have passed since the last one, lambda ~
+  Gamma(r + k x + j, alpha + T), and the m-th purchase needs m k - j of
+  NegBin(r + k x + j, ...) arrivals. How likely each j is follows from recency, and is
+  left to SQL;
 * spend of k purchases: S_k / (gamma + n z) ~ BetaPrime(p k, q + p n), so that
   P(S_k <= s (gamma + n z)) = I_u(p k, q + p n) with u = s / (1 + s).
 

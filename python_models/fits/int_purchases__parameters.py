@@ -10,9 +10,9 @@ While alive a customer buys at rate lambda ~ Gamma(r, alpha). How they leave dif
   Hardie, note 009): at any time, at rate mu ~ Gamma(s, beta).
 
 bgcnbd and mbgcnbd are bgnbd and mbgnbd of customers who buy more regularly (Reutterer,
-Platzer & Schroeder 2021, International Journal of Research in Marketing 38(1)): a gap is over once k stages have passed, each
-at rate lambda, so that gaps are Erlang(k). k is the first maximum of the likelihood;
-k = 1 is the model without.
+Platzer & Schroeder 2021, International Journal of Research in Marketing 38(1)): a gap
+is over once k stages have passed, each at rate lambda, so that gaps are Erlang(k). k is
+the first maximum of the likelihood; k = 1 is the model without.
 
 Time is in days: alpha and beta are in days; r, a, b and s have no unit.
 
@@ -36,7 +36,6 @@ had ended by then.
 import contextlib
 import functools
 import warnings
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -66,7 +65,7 @@ SEASON_WINDOWS = 2  # windows that must have ended before a season is believed
 
 
 def group_histories(x, t_x, t, weight):
-    """Check histories, and arrange them so that gamma functions run once per distinct x.
+    """Check histories, and find their distinct x, for which gamma functions run once.
 
     Args:
         x: repeat purchase days, shape (n,).
@@ -90,13 +89,15 @@ def group_histories(x, t_x, t, weight):
 def beta_geometric(params, x, t_x, t, k, first):
     """How a history may have ended: after the last purchase, or not by t.
 
-    Fader, Hardie & Lee (2005), section 7; with gaps of k stages, Reutterer, Platzer &
-    Schroeder (2021), which have passed j = 0 ... k - 1 of them by t. What all endings have in
-    common is left to `log_likelihood`.
+    Fader, Hardie & Lee (2005), section 7; with gaps of k stages, of which j = 0 ...
+    k - 1 have passed by t, Reutterer, Platzer & Schroeder (2021). What all endings have
+    in common is left to `log_likelihood`.
 
     Args:
         params: (r, alpha, a, b).
-        x, t_x, t: histories, shape (n,).
+        x: repeat purchase days, shape (n,).
+        t_x: recency, shape (n,).
+        t: age, shape (n,).
         k: stages of a gap.
         first: 1 when customers may leave after the first purchase, else 0. Where they
             may, they have stayed once more: b + 1 in place of b.

@@ -11,8 +11,8 @@ may also leave right after the first purchase.
 Pareto/NBD (Schmittlein, Morrison & Colombo 1987): r beta / (alpha (s - 1)) times
 1 - (beta / (beta + t))^(s - 1), in a form without a singularity at s = 1.
 
-BG/CNBD-k and MBG/CNBD-k (Reutterer, Platzer & Schroeder 2021): every k-th arrival of such a
-process is a purchase.
+BG/CNBD-k and MBG/CNBD-k (Reutterer, Platzer & Schroeder 2021): every k-th arrival of
+such a process is a purchase.
 
 How many customers reach m repeat purchases by day t: where they leave after a purchase,
 those who would without leaving, negative binomial, times those who stay through the

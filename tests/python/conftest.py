@@ -63,6 +63,12 @@ def cdnow():
 
 
 @pytest.fixture(scope="session")
+def grocery():
+    """Histories of the 1,525 customers of groceryElog by the end of 2006, in days."""
+    return pd.read_csv(ROOT / "tests" / "fixtures" / "grocery_histories.csv")
+
+
+@pytest.fixture(scope="session")
 def log():
     """The demo's transactions."""
     path = ROOT / "seeds" / "demo" / "transactions.csv.gz"
