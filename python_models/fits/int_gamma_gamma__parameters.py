@@ -29,6 +29,7 @@ opinion on the fit to means alone, disagrees.
 """
 
 import contextlib
+import functools
 import warnings
 
 import numpy as np
@@ -37,7 +38,6 @@ from scipy.optimize import minimize
 from scipy.special import digamma, gammaln, polygamma
 
 NAMES = ("p", "q", "gamma")
-PAIRS = [(i, j) for i in range(3) for j in range(i, 3)]
 COLUMNS = {
     "stratum": "str",
     "cutoff_date": "date",
@@ -51,7 +51,6 @@ COLUMNS = {
     "bins": "int64",
     **dict.fromkeys(NAMES, "float64"),
     **{f"se_{name}": "float64" for name in NAMES},
-    **{f"cov_ln_{NAMES[i]}_ln_{NAMES[j]}": "float64" for i, j in PAIRS},
     "population_mean_value": "float64",
     "rate_value_correlation": "float64",
     "log_likelihood": "float64",
@@ -381,11 +380,10 @@ def fit_rows(rows, engine="own", last_resort=False):
             message = opinion["message"]
             if engine == "lifetimes":
                 fit = adopt(opinion["params"], bins, fit)
-    params, cov_ln = fit["params"], fit["cov_ln"]
-    p, q, gamma = params
+    p, q, gamma = params = fit["params"]
     if fit["converged"] and q < DOUBTFUL_Q:
         message = f"{message} few customers make the mean (q = {q:.3g})".strip()
-    se = params * np.sqrt(np.diag(cov_ln))
+    se = params * np.sqrt(np.diag(fit["cov_ln"]))
     return {
         "method": fit["method"],
         "converged": fit["converged"],
@@ -395,7 +393,6 @@ def fit_rows(rows, engine="own", last_resort=False):
         "bins": len(rows),
         **dict(zip(NAMES, params, strict=True)),
         **{f"se_{name}": v for name, v in zip(NAMES, se, strict=True)},
-        **{f"cov_ln_{NAMES[i]}_ln_{NAMES[j]}": cov_ln[i, j] for i, j in PAIRS},
         "population_mean_value": p * gamma / (q - 1),
         "rate_value_correlation": correlation(bins),
         "log_likelihood": fit["log_likelihood"],
@@ -452,30 +449,24 @@ def fit_strata(rows, min_customers, engine):
     Returns:
         list of dict: one per stratum of `rows`, in order of stratum.
     """
-    sizes, fits = {}, {}
 
+    @functools.cache
     def members(stratum):
         name = rows["stratum"]
         mine = (name == stratum) | name.str.startswith(stratum + "|")
         return rows if stratum == "all" else rows[mine]
 
-    def size(stratum):
-        if stratum not in sizes:
-            sizes[stratum] = int(members(stratum)["customers"].sum())
-        return sizes[stratum]
-
+    @functools.cache
     def fitted(stratum, last_resort=False):
-        key = (stratum, last_resort)
-        if key not in fits:
-            fits[key] = fit_rows(members(stratum), engine, last_resort)
-        return fits[key]
+        return fit_rows(members(stratum), engine, last_resort)
 
     def resolve(stratum):
         notes, flagged = [], False
         for source in lineage(stratum):
-            too_few = size(source) < min_customers
+            customers = int(members(source)["customers"].sum())
+            too_few = customers < min_customers
             if too_few:
-                notes.append(f"{source}: {size(source)} customers, too few to fit")
+                notes.append(f"{source}: {customers} customers, too few to fit")
                 if source != "all":
                     continue
             fit = fitted(source)

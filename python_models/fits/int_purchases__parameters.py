@@ -309,15 +309,7 @@ MODELS = {
 }
 for name in ("bg", "mbg"):
     MODELS[f"{name}cnbd"] = MODELS[f"{name}nbd"]._replace(most_stages=MOST_STAGES)
-NAMES = list(dict.fromkeys(name for each in MODELS.values() for name in each.names))
-PAIRS = list(
-    dict.fromkeys(
-        (one, other)
-        for each in MODELS.values()
-        for i, one in enumerate(each.names)
-        for other in each.names[i:]
-    )
-)
+NAMES = ("r", "alpha", "a", "b", "s", "beta")
 COLUMNS = {
     "model_version": "str",
     "stratum": "str",
@@ -335,7 +327,6 @@ COLUMNS = {
     "k": "int64",
     **dict.fromkeys(NAMES, "float64"),
     **{f"se_{name}": "float64" for name in NAMES},
-    **{f"cov_ln_{one}_ln_{other}": "float64" for one, other in PAIRS},
     "log_likelihood": "float64",
     "lifetimes_customers": "int64",
     "lifetimes_parameter_difference": "float64",
@@ -596,9 +587,7 @@ def fit_rows(purchase_model, rows, engine="own", last_resort=False):
             message = opinion["message"]
             if engine == "lifetimes":
                 fit = adopt(purchase_model, opinion["params"], histories, fit)
-    params, cov_ln = fit["params"], fit["cov_ln"]
-    se = params * np.sqrt(np.diag(cov_ln))
-    pairs = [(i, j) for i in range(4) for j in range(i, 4)]
+    se = fit["params"] * np.sqrt(np.diag(fit["cov_ln"]))
     return {
         "purchase_model": purchase_model,
         "method": fit["method"],
@@ -608,11 +597,8 @@ def fit_rows(purchase_model, rows, engine="own", last_resort=False):
         "customers": int(histories[3].sum()),
         "histories": len(rows),
         "k": fit["k"],
-        **dict(zip(kind.names, params, strict=True)),
+        **dict(zip(kind.names, fit["params"], strict=True)),
         **{f"se_{name}": v for name, v in zip(kind.names, se, strict=True)},
-        **{
-            f"cov_ln_{kind.names[i]}_ln_{kind.names[j]}": cov_ln[i, j] for i, j in pairs
-        },
         "log_likelihood": fit["log_likelihood"],
         "lifetimes_customers": opinion["seen"],
         "lifetimes_parameter_difference": opinion["gaps"][0],
@@ -950,30 +936,24 @@ def fit_strata(rows, wanted, min_customers, engine):
     Returns:
         list of dict: one per model version and stratum of `rows`.
     """
-    sizes, fits = {}, {}
 
+    @functools.cache
     def members(stratum):
         name = rows["stratum"]
         mine = (name == stratum) | name.str.startswith(stratum + "|")
         return rows if stratum == "all" else rows[mine]
 
-    def size(stratum):
-        if stratum not in sizes:
-            sizes[stratum] = int(members(stratum)["customers"].sum())
-        return sizes[stratum]
-
+    @functools.cache
     def fitted(purchase_model, stratum, last_resort=False):
-        key = (purchase_model, stratum, last_resort)
-        if key not in fits:
-            fits[key] = fit_rows(purchase_model, members(stratum), engine, last_resort)
-        return fits[key]
+        return fit_rows(purchase_model, members(stratum), engine, last_resort)
 
     def resolve(model_version, purchase_model, stratum):
         notes, flagged = [], False
         for source in lineage(stratum):
-            too_few = size(source) < min_customers
+            customers = int(members(source)["customers"].sum())
+            too_few = customers < min_customers
             if too_few:
-                notes.append(f"{source}: {size(source)} customers, too few to fit")
+                notes.append(f"{source}: {customers} customers, too few to fit")
                 if source != "all":
                     continue
             fit = fitted(purchase_model, source)
