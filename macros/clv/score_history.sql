@@ -68,30 +68,26 @@ champion as (
 
 ),
 
+-- Of what cannot be, something that can is computed and left out of the answer. Grouped, for BigQuery writes
+-- out what is not wherever it is read.
 histories as (
 
     select
-        asked.is_possible,
         versions.stratum,
         versions.model_version,
         versions.purchase_model,
-        versions.r,
-        versions.alpha,
-        versions.k,
-        versions.a,
-        versions.b,
-        versions.s,
-        versions.beta,
-        versions.p,
-        versions.q,
-        versions.gamma,
-        -- What cannot be is computed as something that can, and is left out of the answer.
-        case when asked.is_possible then asked.repeats else 0 end as repeats,
-        case when asked.is_possible then asked.recency_time else 0.0 end as recency_time,
-        case when asked.is_possible then asked.age_time else 0.0 end as age_time,
-        case when asked.is_possible then asked.value end as value
+        {%- for name in ['k'] + model_parameter_names() %}
+        max(versions.{{ name }}) as {{ name }},
+        {%- endfor %}
+        min(case when asked.is_possible then 1 else 0 end) = 1 as is_possible,
+        max(case when asked.is_possible then asked.repeats else 0 end) as repeats,
+        max(case when asked.is_possible then asked.recency_time else 0.0 end)
+            as recency_time,
+        max(case when asked.is_possible then asked.age_time else 0.0 end) as age_time,
+        max(case when asked.is_possible then asked.value end) as value
     from champion as versions
     cross join asked
+    group by 1, 2, 3
 
 ),
 
