@@ -102,17 +102,17 @@
     (r + k x) y, (r + k x) (r + k x + 1) / 2 y^2 ...; 0 from stage k on.
 #}
 {% macro stage_chances(frequency='frequency') -%}
-    {%- for stage in range(1, 4) %}
-    case
-        when k > {{ stage }}
-            then {% for passed in range(stage) -%}
-                (r + k * {{ frequency }} + {{ passed }}) / {{ passed + 1 }}.0
-                * (age_time - recency_time) / (alpha + age_time)
-                {{- ' * ' if not loop.last }}
+    {%- for stage in range(1, 4) -%}
+case
+    when k > {{ stage }}
+        then
+            {%- for passed in range(stage) %}
+            {{ '* ' if not loop.first }}(r + k * {{ frequency }} + {{ passed }}) / {{ passed + 1 }}.0
+            * (age_time - recency_time) / (alpha + age_time)
             {%- endfor %}
-        else 0.0
-    end as stage_{{ stage }}{{ ',' if not loop.last }}
-    {%- endfor %}
+    else 0.0
+end as stage_{{ stage }}{{ ',\n' if not loop.last }}
+    {%- endfor -%}
 {%- endmacro %}
 
 {% macro stage_chances_sum() -%}

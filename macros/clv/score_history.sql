@@ -97,7 +97,7 @@ spanned as (
         *,
         {{ leaving_from() }} as leaving_from,
         {{ leaving_span('repeats') | indent(8) }} as leaving_span,
-        {{- stage_chances('repeats') | indent(4) }},
+        {{ stage_chances('repeats') | indent(8) }},
         b + repeats
         + case when purchase_model in ('mbgnbd', 'mbgcnbd') then 1 else 0 end as stayed
     from histories

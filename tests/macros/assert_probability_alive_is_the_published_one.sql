@@ -68,7 +68,7 @@ prepared as (
         *,
         {{ leaving_from() }} as leaving_from,
         {{ leaving_span() | indent(8) }} as leaving_span,
-        {{- stage_chances() | indent(4) }}
+        {{ stage_chances() | indent(8) }}
     from histories
 
 ),

@@ -1,6 +1,6 @@
 -- grain: one row per stratum, cutoff and distinct history
 -- Where a forecast would be withheld nothing is fitted.
-{%- set has_stages = fitted_models() | select('in', staged_models()) | list | length > 0 %}
+{%- set staged = fitted_models() | select('in', staged_models()) | list %}
 with histories as (
 
     select *
@@ -12,7 +12,9 @@ with histories as (
             where readiness.is_forecast
         )
 
-){% if has_stages %},
+),
+
+{%- if staged %}
 
 -- What models of regular buyers need beside the history, and nobody else does.
 gaps as (
@@ -40,22 +42,39 @@ summed as (
     where gap_days is not null
     group by 1, 2
 
+),
+
+timed as (
+
+    select
+        histories.*,
+        coalesce(summed.ln_gaps, 0.0) as ln_gaps
+    from histories
+    left join summed
+        on
+            histories.customer_id = summed.customer_id
+            and histories.cutoff_date = summed.cutoff_date
+
+)
+{%- else %}
+
+timed as (
+
+    select
+        *,
+        0.0 as ln_gaps
+    from histories
+
 )
 {%- endif %}
 
 select
-    histories.stratum,
-    histories.cutoff_date,
-    histories.frequency,
-    histories.recency_days,
-    histories.age_days,
+    stratum,
+    cutoff_date,
+    frequency,
+    recency_days,
+    age_days,
     count(*) as customers,
-    {{ 'coalesce(sum(summed.ln_gaps), 0.0)' if has_stages else '0.0' }} as ln_gaps
-from histories
-{%- if has_stages %}
-left join summed
-    on
-        histories.customer_id = summed.customer_id
-        and histories.cutoff_date = summed.cutoff_date
-{%- endif %}
+    sum(ln_gaps) as ln_gaps
+from timed
 group by 1, 2, 3, 4, 5

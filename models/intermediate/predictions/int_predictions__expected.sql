@@ -78,11 +78,11 @@ modelled as (
 
     select
         *,
+        {%- if has_stages %}
+        {{ stage_chances() | indent(8) }},
+        {%- endif %}
         {{ leaving_from() }} as leaving_from,
         {{ leaving_span() | indent(8) }} as leaving_span
-        {%- if has_stages %},
-        {{- stage_chances() | indent(4) }}
-        {%- endif %}
     from timed
 
 ),
