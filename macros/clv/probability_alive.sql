@@ -59,11 +59,12 @@
     end
 {%- endmacro %}
 
-{# Every purchase model, and those whose gaps have stages. #}
+{# Every purchase model. #}
 {% macro purchase_models() %}
     {%- do return(['bgnbd', 'mbgnbd', 'paretonbd'] + staged_models()) -%}
 {% endmacro %}
 
+{# Those of regular buyers, whose gaps have stages. #}
 {% macro staged_models() %}
     {%- do return(['bgcnbd', 'mbgcnbd']) -%}
 {% endmacro %}
@@ -115,6 +116,7 @@ end as stage_{{ stage }}{{ ',\n' if not loop.last }}
     {%- endfor -%}
 {%- endmacro %}
 
+{# Of all stages, none included. #}
 {% macro stage_chances_sum() -%}
     1.0 + stage_1 + stage_2 + stage_3
 {%- endmacro %}
@@ -133,7 +135,7 @@ end as stage_{{ stage }}{{ ',\n' if not loop.last }}
         + alive.stage_{{ stage }}
         * coalesce({{ relation }}{{ columns | join(' * ' ~ relation) }}, 0)
         {%- endfor %}
-    ) / (1.0 + alive.stage_1 + alive.stage_2 + alive.stage_3)
+    ) / ({{ stage_chances_sum() }})
     {%- else -%}
     {{ first }}
     {%- endif -%}
