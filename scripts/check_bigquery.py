@@ -80,7 +80,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "clv_value": "revenue",
         "clv_duplicates": "none",
         "clv_purchase_model": {"default": "mbgnbd", "all": "paretonbd"},
-        "clv_challenger_models": ["bgnbd"],
+        "clv_challenger_models": ["bgnbd", "mbgcnbd"],
         "clv_season": "warped",
         "clv_overlay": True,
         "clv_overlay_candidates": ["offset", "free", "two_stage"],

@@ -22,6 +22,8 @@ METHODS = {
     "bgnbd": "BG/NBD",
     "mbgnbd": "MBG/NBD",
     "paretonbd": "Pareto/NBD",
+    "bgcnbd": "BG/CNBD",
+    "mbgcnbd": "MBG/CNBD",
     "mixed": "model by stratum",
 }
 NAIVE = ("mean", "rfm_cell_mean", "last_horizon")

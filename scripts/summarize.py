@@ -174,6 +174,8 @@ def describe_fit(connection, schema: str) -> list[str]:
         "bgnbd": ("BG/NBD in days", ("a", "b")),
         "mbgnbd": ("MBG/NBD in days", ("a", "b")),
         "paretonbd": ("Pareto/NBD, days", ("s", "beta")),
+        "bgcnbd": (f"BG/CNBD-{fit['k']}, days", ("a", "b")),
+        "mbgcnbd": (f"MBG/CNBD-{fit['k']}, days", ("a", "b")),
     }[fit["purchase_model"]]
     lines = [
         line(purchases, numbers("r", "alpha", *dropout) + where),

@@ -29,7 +29,7 @@
             ) -%}
         {%- endfor -%}
 
-        {%- set known = ['bgnbd', 'mbgnbd', 'paretonbd'] -%}
+        {%- set known = purchase_models() -%}
         {%- set recipe = var('clv_purchase_model') -%}
         {%- do require(
             recipe in known

@@ -1,6 +1,6 @@
 {#
     P(alive) at the cutoff = 1 / (1 + odds that they have left), by column purchase_model, for
-    x = frequency, t_x = recency_time, T = age_time and the parameters r, alpha, a, b, s, beta.
+    x = frequency, t_x = recency_time, T = age_time and the parameters r, alpha, a, b, s, beta, k.
     Time is in days; for a model version with a season, in those of int_season.
 
     bgnbd      a / (b + x - 1) ((alpha + T) / (alpha + t_x)) ^ (r + x),  0 when x = 0
@@ -10,6 +10,8 @@
     paretonbd  s (alpha + T) ^ (r + x) (beta + T) ^ s times the integral over u from t_x to T of
                (alpha + u) ^ -(r + x) (beta + u) ^ -(s + 1)
                (Schmittlein, Morrison & Colombo 1987; Fader & Hardie, note 009)
+    bgcnbd, mbgcnbd  as bgnbd and mbgnbd with k x for x in the exponent, over the sum of stage_chances
+               (Reutterer, Platzer & Schroeder 2021)
 
     Computed through logarithms: the powers overflow for frequent customers long gone.
 
@@ -18,17 +20,25 @@
     leaving_span, ends where (alpha + u) ^ -(r + x) has fallen by 24 e-folds. Error of P(alive) for
     x up to 500 and T up to 3,000 days: below 2e-10 (tests/python/test_probability_alive.py).
 
-    Pareto/NBD is compiled where with_paretonbd says so: its integral is by far the longest. It needs the
-    columns leaving_from and leaving_span beside the others. frequency is the name of x where it is another.
+    Compiled are `models`: the integral of Pareto/NBD is by far the longest. It needs the columns
+    leaving_from and leaving_span beside the others, models with stages need those of stage_chances.
+    frequency is the name of x where it is another.
 #}
-{% macro probability_alive(frequency='frequency', with_paretonbd=true) -%}
+{% macro probability_alive(frequency='frequency', models=purchase_models()) -%}
     case
-        when purchase_model = 'bgnbd' and {{ frequency }} = 0 then 1.0
+        when purchase_model in ('bgnbd', 'bgcnbd') and {{ frequency }} = 0 then 1.0
         when purchase_model = 'bgnbd'
             then {{ staying('ln(a / (b + ' ~ frequency ~ ' - 1))', frequency) | indent(12) }}
         when purchase_model = 'mbgnbd'
             then {{ staying('ln(a / (b + ' ~ frequency ~ '))', frequency) | indent(12) }}
-        {%- if with_paretonbd %}
+        {%- for model in staged_models() if model in models %}
+        when purchase_model = '{{ model }}'
+            then {{ staying(
+                'ln(a / (b + ' ~ frequency ~ (' - 1' if model == 'bgcnbd' else '') ~ '))'
+                ~ ' - ln(' ~ stage_chances_sum() ~ ')', 'k * ' ~ frequency
+            ) | indent(12) }}
+        {%- endfor %}
+        {%- if 'paretonbd' in models %}
         when purchase_model = 'paretonbd'
             then 1.0 / (
                 1.0 + s * leaving_span
@@ -49,31 +59,88 @@
     end
 {%- endmacro %}
 
-{#
-    Whether a model version of this run can be of Pareto/NBD: its recipe, a challenger, or one that is
-    registered, of whatever log. Where nobody may ask the warehouse, it can.
-#}
-{% macro has_paretonbd() %}
+{# Every purchase model. #}
+{% macro purchase_models() %}
+    {%- do return(['bgnbd', 'mbgnbd', 'paretonbd'] + staged_models()) -%}
+{% endmacro %}
+
+{# Those of regular buyers, whose gaps have stages. #}
+{% macro staged_models() %}
+    {%- do return(['bgcnbd', 'mbgcnbd']) -%}
+{% endmacro %}
+
+{# Purchase models that this run fits. #}
+{% macro fitted_models() %}
     {%- set recipe = var('clv_purchase_model') -%}
     {%- set fitted = recipe.values() | list if recipe is mapping else [recipe] -%}
-    {%- if 'paretonbd' in fitted + shaped('clv_challenger_models') -%}
-        {%- do return(true) -%}
-    {%- endif -%}
+    {%- do return(fitted + shaped('clv_challenger_models')) -%}
+{% endmacro %}
+
+{#
+    Purchase models that a model version of this run can be of: those that it fits, and those that are
+    registered, of whatever log. Where nobody may ask the warehouse, any.
+#}
+{% macro scored_models() %}
     {%- if not execute or flags.WHICH not in ['build', 'run', 'test'] -%}
-        {%- do return(true) -%}
+        {%- do return(purchase_models()) -%}
     {%- endif -%}
     {%- set registry = api.Relation.create(
         database=target.database, schema=target.schema ~ '_state',
         identifier='registry_parameters'
     ) -%}
-    {%- if not columns_there(registry) -%}
-        {%- do return(false) -%}
+    {%- set models = fitted_models() -%}
+    {%- if columns_there(registry) -%}
+        {%- for row in run_query('select distinct purchase_model from ' ~ registry) -%}
+            {%- do models.append(row[0]) -%}
+        {%- endfor -%}
     {%- endif -%}
-    {%- set found = run_query(
-        'select count(*) from ' ~ registry ~ " where purchase_model = 'paretonbd'"
-    ) -%}
-    {%- do return(found[0][0] > 0) -%}
+    {%- do return(models) -%}
 {% endmacro %}
+
+{#
+    Columns stage_1, stage_2, stage_3: how likely it is that so many of the k stages of a gap have passed
+    since the last purchase, in multiples of none, for who is alive. With y = (T - t_x) / (alpha + T),
+    (r + k x) y, (r + k x) (r + k x + 1) / 2 y^2 ...; 0 from stage k on.
+#}
+{% macro stage_chances(frequency='frequency') -%}
+    {%- for stage in range(1, 4) -%}
+case
+    when k > {{ stage }}
+        then
+            {%- for passed in range(stage) %}
+            {{ '* ' if not loop.first }}(r + k * {{ frequency }} + {{ passed }}) / {{ passed + 1 }}.0
+            * (age_time - recency_time) / (alpha + age_time)
+            {%- endfor %}
+    else 0.0
+end as stage_{{ stage }}{{ ',\n' if not loop.last }}
+    {%- endfor -%}
+{%- endmacro %}
+
+{# Of all stages, none included. #}
+{% macro stage_chances_sum() -%}
+    1.0 + stage_1 + stage_2 + stage_3
+{%- endmacro %}
+
+{#
+    The product of columns of the outlook, on average over the stages that a customer may be in. Stages
+    from 1 on are rows of their own, outlook_1 ... outlook_3, where `has_stages`.
+#}
+{% macro over_stages(columns, horizon, has_stages) -%}
+    {%- set suffix = '_' ~ horizon ~ 'd' -%}
+    {%- set first = 'outlook.' ~ columns | join(suffix ~ ' * outlook.') ~ suffix -%}
+    {%- if has_stages -%}
+(
+    {{ first }}
+    {%- for stage in range(1, 4) %}
+    {%- set relation = 'outlook_' ~ stage ~ '.' %}
+    + alive.stage_{{ stage }}
+    * coalesce({{ relation }}{{ columns | join(suffix ~ ' * ' ~ relation) }}{{ suffix }}, 0)
+    {%- endfor %}
+) / ({{ stage_chances_sum() }})
+    {%- else -%}
+{{ first }}
+    {%- endif -%}
+{%- endmacro %}
 
 {# 1 / (1 + odds) where they can only have left after their last purchase. #}
 {% macro staying(log_chance, frequency) -%}

@@ -11,17 +11,25 @@ likelihood ln(gamma + n z) is replaced by its second-order mean over the bin,
 ln(gamma + n m) - n^2 v / (2 (gamma + n m)^2), with m and v the mean and variance of z
 there; the other term, ln z, enters by its mean, exactly.
 
+Means alone say little of p: the shares of a customer's days in their total, which are
+Dirichlet(p, ..., p) whatever nu is, say much. Together they are the likelihood of every
+single value. Of the shares a bin gives the sum of their logs, over the customers all of
+whose days have a value above zero.
+
 Grain: one row per stratum and cutoff date of the values, whatever happens to its fit.
 Every column but these two describes the fit that supplied the parameters. In turn:
 plain maximum likelihood; other starts; the parent stratum (drop the last level after
 "|", at last "all"); and, only where even "all" has no interior optimum with q > 1, a
-penalised fit with q of at least 1.5. With q <= 1 the mean value over customers is
-infinite, so that such a fit counts as failed. A row is flagged when a fit failed on
-the way, when there were too few customers for any fit, or when `lifetimes`, the second
-opinion, disagrees.
+penalised fit with q of at least 1.5, and p and q of at most 3,000: where all values are
+alike they are as large as they may be, and the fit is as good as any. With q <= 1 the
+mean value over customers is infinite, so that such a fit counts as failed. A row is
+flagged when a fit failed on the way, when there were too few customers for any fit,
+when q is so near 1 that a few customers make the mean, or when `lifetimes`, the second
+opinion on the fit to means alone, disagrees.
 """
 
 import contextlib
+import functools
 import warnings
 
 import numpy as np
@@ -30,7 +38,6 @@ from scipy.optimize import minimize
 from scipy.special import digamma, gammaln, polygamma
 
 NAMES = ("p", "q", "gamma")
-PAIRS = [(i, j) for i in range(3) for j in range(i, 3)]
 COLUMNS = {
     "stratum": "str",
     "cutoff_date": "date",
@@ -44,8 +51,8 @@ COLUMNS = {
     "bins": "int64",
     **dict.fromkeys(NAMES, "float64"),
     **{f"se_{name}": "float64" for name in NAMES},
-    **{f"cov_ln_{NAMES[i]}_ln_{NAMES[j]}": "float64" for i, j in PAIRS},
     "population_mean_value": "float64",
+    "rate_value_correlation": "float64",
     "log_likelihood": "float64",
     "lifetimes_customers": "int64",
     "lifetimes_parameter_difference": "float64",
@@ -53,13 +60,15 @@ COLUMNS = {
 }
 
 # Logs of (p, q, gamma / mean value). The first start is neutral; the others are CDNOW
-# and grocery (Complete Journey, p < 1).
+# and grocery (Complete Journey, p < 1). All are tried: the best maximum counts.
 STARTS = np.log([[1, np.e, 1], [6, 3.7, 0.45], [0.6, 3.7, 4.5]])
 # Centre of the last-resort penalty; it implies the observed mean: p gamma = q - 1.
 ANCHOR = np.log([2, 3, 1])
 PENALIZERS = (0.1, 1.0, 10.0)
 LOWEST_Q = 1.5  # in the last resort: a mean that exists, and not by a hair
+DOUBTFUL_Q = 1.1  # flagged below it
 RUNAWAY = 9.0  # |log parameter| beyond this: the likelihood rises towards infinity
+FURTHEST = 8.0  # |log parameter| in the last resort
 TOLERANCE = 1e-4
 LIFETIMES_TOLERANCES = (1e-7, 1e-6, 1e-5)
 
@@ -67,11 +76,21 @@ LIFETIMES_TOLERANCES = (1e-7, 1e-6, 1e-5)
 # --- likelihood ---------------------------------------------------------------------
 
 
-def log_likelihood(log_params, n, mean, variance, mean_ln, weight, with_hessian=False):
+def log_likelihood(
+    log_params,
+    n,
+    mean,
+    variance,
+    mean_ln,
+    weight,
+    sharers=0.0,
+    ln_shares=0.0,
+    with_hessian=False,
+):
     """Gamma-Gamma log-likelihood of binned customers with exact derivatives.
 
     Fader & Hardie (2013), equation 1a, with the bin's second-order mean of
-    ln(gamma + n z).
+    ln(gamma + n z), and the Dirichlet density of the shares of single days.
 
     Args:
         log_params: logs of (p, q, gamma), shape (3,); gamma in the unit of `mean`.
@@ -80,6 +99,8 @@ def log_likelihood(log_params, n, mean, variance, mean_ln, weight, with_hessian=
         variance: its population variance within the bin, shape (m,).
         mean_ln: mean over the bin of the log of the customers' mean value, shape (m,).
         weight: customers, shape (m,).
+        sharers: those of them whose shares are known, shape (m,).
+        ln_shares: sum over them and their days of the log of a day's share, shape (m,).
         with_hessian: whether the second derivatives are wanted.
 
     Returns:
@@ -101,6 +122,7 @@ def log_likelihood(log_params, n, mean, variance, mean_ln, weight, with_hessian=
         + p * n * np.log(n)
         - (p * n + q) * e
     )
+    value += np.sum((p - 1) * ln_shares + sharers * (gammaln(p * n) - n * gammaln(p)))
     d_pnq = digamma(p * n + q)
     gradient = np.array(
         [
@@ -109,6 +131,7 @@ def log_likelihood(log_params, n, mean, variance, mean_ln, weight, with_hessian=
             weight @ (q / gamma - (p * n + q) * e1),
         ]
     )
+    gradient[0] += np.sum(ln_shares + sharers * n * (digamma(p * n) - digamma(p)))
     if not with_hessian:
         return value, gradient * params, None
 
@@ -116,6 +139,7 @@ def log_likelihood(log_params, n, mean, variance, mean_ln, weight, with_hessian=
     e2 = -1 / total**2 - 3 * bend / total**4
     h = np.zeros((3, 3))
     h[0, 0] = weight @ (n**2 * (t_pnq - polygamma(1, p * n)))
+    h[0, 0] += np.sum(sharers * n * (n * polygamma(1, p * n) - polygamma(1, p)))
     h[0, 1] = weight @ (n * t_pnq)
     h[0, 2] = -weight @ (n * e1)
     h[1, 1] = weight @ (t_pnq - polygamma(1, q))
@@ -170,7 +194,16 @@ def climb(objective, start, bounds):
     return point, covariance, steepest < 1e-8 and np.abs(point).max() < RUNAWAY
 
 
-def fit_gamma_gamma(n, mean, variance=None, mean_ln=None, weight=None, penalizer=0.0):
+def fit_gamma_gamma(
+    n,
+    mean,
+    variance=0.0,
+    mean_ln=None,
+    weight=1.0,
+    sharers=0.0,
+    ln_shares=0.0,
+    penalizer=0.0,
+):
     """Maximum-likelihood Gamma-Gamma on binned or on single customers.
 
     Args:
@@ -179,9 +212,11 @@ def fit_gamma_gamma(n, mean, variance=None, mean_ln=None, weight=None, penalizer
         variance: within the bin, shape (m,); 0 by default (single customers).
         mean_ln: mean log value, shape (m,); the log of `mean` by default.
         weight: customers, shape (m,); 1 each by default.
+        sharers: those whose shares are known, shape (m,); none by default.
+        ln_shares: sum of the logs of their shares, shape (m,).
         penalizer: zero for the plain fit; otherwise each log parameter has a normal
             prior around `ANCHOR` with variance 1 / penalizer (gamma relative to the
-            mean value), and q is at least `LOWEST_Q`.
+            mean value), within `FURTHEST`, and q is at least `LOWEST_Q`.
 
     Returns:
         dict: params (p, q, gamma) with gamma in money; cov_ln, covariance of their
@@ -191,15 +226,16 @@ def fit_gamma_gamma(n, mean, variance=None, mean_ln=None, weight=None, penalizer
     Raises:
         ValueError: for values that are not positive.
     """
-    n, mean = np.asarray(n, float), np.asarray(mean, float)
-    variance = np.zeros_like(mean) if variance is None else np.asarray(variance, float)
-    weight = np.ones_like(mean) if weight is None else np.asarray(weight, float)
+    n, mean, variance, weight, sharers, ln_shares = np.broadcast_arrays(
+        *(np.asarray(v, float) for v in (n, mean, variance, weight, sharers, ln_shares))
+    )
     if not np.all((n >= 1) & (mean > 0) & (variance >= 0) & (weight > 0)):
         raise ValueError("Gamma-Gamma needs n >= 1, values > 0 and customers > 0")
     mean_ln = np.log(mean) if mean_ln is None else np.asarray(mean_ln, float)
     customers = weight.sum()
     unit = weight @ (n * mean) / (weight @ n)
     data = (n, mean / unit, variance / unit**2, mean_ln - np.log(unit), weight)
+    data += sharers, ln_shares
 
     def objective(point, with_hessian):
         value, gradient, hessian = log_likelihood(point, *data, with_hessian)
@@ -209,14 +245,19 @@ def fit_gamma_gamma(n, mean, variance=None, mean_ln=None, weight=None, penalizer
             hessian = (hessian - penalizer * np.eye(3)) / customers
         return value / customers, gradient / customers, hessian
 
-    bounds = [(-12, 12), (np.log(LOWEST_Q) if penalizer else -12, 12), (-12, 12)]
-    method = "penalized" if penalizer else "mle"
+    bounds = [(-12, 12)] * 3
+    if penalizer:
+        bounds = [(-FURTHEST, FURTHEST)] * 3
+        bounds[1] = np.log(LOWEST_Q), FURTHEST
+    best = ()
     for start in [ANCHOR] if penalizer else STARTS:
         point, cov_ln, interior = climb(objective, start, bounds)
-        interior = interior and (point[1] > 0 or penalizer > 0)
-        if interior:
-            break
-        method = "penalized" if penalizer else "mle_restart"
+        interior = bool(interior and (point[1] > 0 or penalizer > 0))
+        found = interior, objective(point, False)[0]
+        if not best or found > (best[0], best[1] + 1e-9):
+            method = "mle_restart" if best else "mle"
+            best = *found, point, cov_ln
+    interior, _, point, cov_ln = best
     value = log_likelihood(point, *data)[0]
     params = np.exp(point)
     params[2] *= unit
@@ -224,8 +265,8 @@ def fit_gamma_gamma(n, mean, variance=None, mean_ln=None, weight=None, penalizer
         "params": params,
         "cov_ln": cov_ln / customers,
         "log_likelihood": value - customers * np.log(unit),
-        "converged": bool(interior),
-        "method": method,
+        "converged": interior,
+        "method": "penalized" if penalizer else method,
     }
 
 
@@ -283,14 +324,14 @@ def second_opinion(bins):
     """Fit the two points of every bin with lifetimes and with our own engine.
 
     Args:
-        bins: tuple (n, mean, variance, mean_ln, weight) of arrays of shape (m,).
+        bins: tuple (n, mean, variance, mean_ln, weight, ...) of arrays of shape (m,).
 
     Returns:
         dict: params of lifetimes (None if it failed), customers it saw, largest
         relative difference of a parameter, relative difference of the log-likelihood,
         and a message, empty if it agrees within `TOLERANCE`.
     """
-    n, mean, variance, _, weight = bins
+    n, mean, variance, _, weight, *_ = bins
     n, value, weight = two_points(n, mean, variance, weight)
     seen = round(weight.sum())
     own = fit_gamma_gamma(n, value, weight=weight)
@@ -311,8 +352,8 @@ def fit_rows(rows, engine="own", last_resort=False):
     """Fit one stratum at one cutoff.
 
     Args:
-        rows: frame with purchase_days, value_bin, customers, mean_ln_value, mean_value
-            and variance_value (float64).
+        rows: frame with purchase_days, value_bin, customers, mean_ln_value, mean_value,
+            variance_value, sharing_customers and ln_shares (float64).
         engine: "own", or "lifetimes" to take the estimates of lifetimes.
         last_resort: fit with the smallest penalty that gives an interior maximum.
 
@@ -321,7 +362,8 @@ def fit_rows(rows, engine="own", last_resort=False):
     """
     rows = rows.sort_values(["purchase_days", "value_bin", "stratum"])
     names = ["purchase_days", "mean_value", "variance_value", "mean_ln_value"]
-    bins = tuple(rows[c].to_numpy("float64") for c in [*names, "customers"])
+    names += ["customers", "sharing_customers", "ln_shares"]
+    bins = tuple(rows[c].to_numpy("float64") for c in names)
     message, opinion, penalizer = "", {"seen": 0, "gaps": (np.nan, np.nan)}, 0.0
     if last_resort:
         for penalizer in PENALIZERS:
@@ -338,9 +380,10 @@ def fit_rows(rows, engine="own", last_resort=False):
             message = opinion["message"]
             if engine == "lifetimes":
                 fit = adopt(opinion["params"], bins, fit)
-    params, cov_ln = fit["params"], fit["cov_ln"]
-    p, q, gamma = params
-    se = params * np.sqrt(np.diag(cov_ln))
+    p, q, gamma = params = fit["params"]
+    if fit["converged"] and q < DOUBTFUL_Q:
+        message = f"{message} few customers make the mean (q = {q:.3g})".strip()
+    se = params * np.sqrt(np.diag(fit["cov_ln"]))
     return {
         "method": fit["method"],
         "converged": fit["converged"],
@@ -350,13 +393,25 @@ def fit_rows(rows, engine="own", last_resort=False):
         "bins": len(rows),
         **dict(zip(NAMES, params, strict=True)),
         **{f"se_{name}": v for name, v in zip(NAMES, se, strict=True)},
-        **{f"cov_ln_{NAMES[i]}_ln_{NAMES[j]}": cov_ln[i, j] for i, j in PAIRS},
         "population_mean_value": p * gamma / (q - 1),
+        "rate_value_correlation": correlation(bins),
         "log_likelihood": fit["log_likelihood"],
         "lifetimes_customers": opinion["seen"],
         "lifetimes_parameter_difference": opinion["gaps"][0],
         "lifetimes_log_likelihood_difference": opinion["gaps"][1],
     }
+
+
+def correlation(bins):
+    """Correlation of ln(purchase days) and ln(mean value) over repeat customers.
+
+    The models take rate and value for independent: it should be about zero.
+    """
+    n, _, _, mean_ln, weight, *_ = (v[bins[0] > 1] for v in bins)
+    if len(np.unique(n)) < 2 or len(np.unique(mean_ln)) < 2:
+        return np.nan
+    together = np.cov(np.log(n), mean_ln, aweights=weight, ddof=0)
+    return together[0, 1] / np.sqrt(together[0, 0] * together[1, 1])
 
 
 def adopt(params, bins, fit):
@@ -394,30 +449,24 @@ def fit_strata(rows, min_customers, engine):
     Returns:
         list of dict: one per stratum of `rows`, in order of stratum.
     """
-    sizes, fits = {}, {}
 
+    @functools.cache
     def members(stratum):
         name = rows["stratum"]
         mine = (name == stratum) | name.str.startswith(stratum + "|")
         return rows if stratum == "all" else rows[mine]
 
-    def size(stratum):
-        if stratum not in sizes:
-            sizes[stratum] = int(members(stratum)["customers"].sum())
-        return sizes[stratum]
-
+    @functools.cache
     def fitted(stratum, last_resort=False):
-        key = (stratum, last_resort)
-        if key not in fits:
-            fits[key] = fit_rows(members(stratum), engine, last_resort)
-        return fits[key]
+        return fit_rows(members(stratum), engine, last_resort)
 
     def resolve(stratum):
         notes, flagged = [], False
         for source in lineage(stratum):
-            too_few = size(source) < min_customers
+            customers = int(members(source)["customers"].sum())
+            too_few = customers < min_customers
             if too_few:
-                notes.append(f"{source}: {size(source)} customers, too few to fit")
+                notes.append(f"{source}: {customers} customers, too few to fit")
                 if source != "all":
                     continue
             fit = fitted(source)
@@ -428,7 +477,8 @@ def fit_strata(rows, min_customers, engine):
                 break
         else:
             fit = fitted("all", last_resort=True)
-            notes.append(f"all: penalised by {fit['penalizer']:g}")
+            alike = ", values are all alike" if np.log(fit["p"]) >= FURTHEST else ""
+            notes.append(f"all: penalised by {fit['penalizer']:g}{alike}")
         return {
             **fit,
             "stratum": stratum,
@@ -445,9 +495,8 @@ def fit_all(values, min_customers=1000, engine="own"):
     """Parameters of every stratum at every cutoff.
 
     Args:
-        values: frame with stratum, cutoff_date, purchase_days, value_bin, customers,
-            mean_ln_value, mean_value and variance_value, in any order and any numeric
-            type.
+        values: frame with stratum, cutoff_date and the columns of `fit_rows`, in any
+            order and any numeric type.
         min_customers: a smaller stratum inherits the parameters of its parent.
         engine: "own" or "lifetimes".
 
@@ -461,6 +510,7 @@ def fit_all(values, min_customers=1000, engine="own"):
         raise ValueError(f"fit_engine is {engine!r}; use 'own' or 'lifetimes'")
     numbers = ["purchase_days", "value_bin", "customers"]
     numbers += ["mean_ln_value", "mean_value", "variance_value"]
+    numbers += ["sharing_customers", "ln_shares"]
     values = values.astype({"stratum": "str", **dict.fromkeys(numbers, "float64")})
     return typed(
         {**row, "cutoff_date": pd.Timestamp(cutoff).date()}

@@ -9,6 +9,11 @@ While alive a customer buys at rate lambda ~ Gamma(r, alpha). How they leave dif
 * paretonbd (Schmittlein, Morrison & Colombo 1987, Management Science 33(1); Fader &
   Hardie, note 009): at any time, at rate mu ~ Gamma(s, beta).
 
+bgcnbd and mbgcnbd are bgnbd and mbgnbd of customers who buy more regularly (Reutterer,
+Platzer & Schroeder 2021, International Journal of Research in Marketing 38(1)): a gap
+is over once k stages have passed, each at rate lambda, so that gaps are Erlang(k). k is
+the first maximum of the likelihood; k = 1 is the model without.
+
 Time is in days: alpha and beta are in days; r, a, b and s have no unit.
 
 Grain: one row per model version, stratum and cutoff date of the histories, whatever
@@ -29,15 +34,15 @@ had ended by then.
 """
 
 import contextlib
+import functools
 import warnings
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.linalg import eigh_tridiagonal
 from scipy.optimize import minimize
-from scipy.special import digamma, exprel, gammaln, polygamma
+from scipy.special import digamma, exprel, gammaln, polygamma, softmax, xlogy
 
 PENALIZERS = (0.1, 1.0, 10.0)
 RUNAWAY = 9.0  # |log parameter| beyond this: the likelihood rises towards infinity
@@ -45,7 +50,9 @@ TOLERANCE = 1e-4
 NODES = 24  # quadrature over the time of leaving
 NEGLIGIBLE = 32.0  # e-folds below its start at which an integrand is left out
 SCOUTS = 20_000  # histories that show the way up where there are many more
-CHUNK = 4096  # histories whose quadrature is held at once
+FEW = 2_000  # histories up to which every start is tried: the best maximum counts
+CHUNK = 4096  # histories whose endings are held at once
+MOST_STAGES = 4  # of a gap
 DROPOUT_NODES = 64  # quadrature over the dropout probability
 SEASON_WEEKS = 52  # the last has eight days, or nine
 SEASON_HISTORY = 104 * 7  # days without which a season is not told from growth
@@ -57,19 +64,17 @@ SEASON_WINDOWS = 2  # windows that must have ended before a season is believed
 # --- likelihood ---------------------------------------------------------------------
 
 
-def group_histories(x, t_x, t, weight, sure_without_repeat=False):
-    """Arrange histories so that each costly function runs once per distinct argument.
+def group_histories(x, t_x, t, weight):
+    """Check histories, and find their distinct x, for which gamma functions run once.
 
     Args:
         x: repeat purchase days, shape (n,).
         t_x: recency, first to last purchase, shape (n,), same unit as `t`.
         t: age, first purchase to cutoff, shape (n,).
         weight: customers with that history, shape (n,).
-        sure_without_repeat: whether customers with x = 0 are surely alive.
 
     Returns:
-        Customers; (distinct x, weights); (distinct t of those surely alive, weights);
-        and (x, t_x, t, weight) of the others.
+        (distinct x, weights); (x, t_x, t, weight).
 
     Raises:
         ValueError: for histories that cannot be (negative, or t_x beyond t).
@@ -77,109 +82,64 @@ def group_histories(x, t_x, t, weight, sure_without_repeat=False):
     x, t_x, t, weight = (np.asarray(v, float) for v in (x, t_x, t, weight))
     if not np.all((x >= 0) & (t_x >= 0) & (t_x <= t) & (weight > 0)):
         raise ValueError("histories need x >= 0, 0 <= t_x <= t and customers > 0")
-
-    def distinct(values, weights):
-        unique, index = np.unique(values, return_inverse=True)
-        return unique, np.bincount(index, weights=weights, minlength=len(unique))
-
-    sure = (x == 0) & sure_without_repeat
-    unsure = tuple(v[~sure] for v in (x, t_x, t, weight))
-    return weight.sum(), distinct(x, weight), distinct(t[sure], weight[sure]), unsure
+    unique, index = np.unique(x, return_inverse=True)
+    return (unique, np.bincount(index, weights=weight)), (x, t_x, t, weight)
 
 
-def dot(one, other):
-    """Sum of products of vectors as long as there are histories.
+def beta_geometric(params, x, t_x, t, k, first):
+    """How a history may have ended: after the last purchase, or not by t.
 
-    BLAS would share it out to threads, which wait longer than they work: eight times
-    the processor time.
-    """
-    return np.einsum("i,i->", one, other)
-
-
-def beta_geometric(log_params, grouped, with_hessian=False, first=0):
-    """Log-likelihood of BG/NBD or MBG/NBD with exact derivatives.
-
-    Fader, Hardie & Lee (2005), section 7, written as softplus so that it neither
-    overflows nor underflows. MBG/NBD has one chance of leaving more, after the first
-    purchase: b + 1 in place of b wherever x purchases have been survived.
+    Fader, Hardie & Lee (2005), section 7; with gaps of k stages, of which j = 0 ...
+    k - 1 have passed by t, Reutterer, Platzer & Schroeder (2021). What all endings have
+    in common is left to `log_likelihood`.
 
     Args:
-        log_params: logs of (r, alpha, a, b), shape (4,); alpha in the unit of time.
-        grouped: the result of `group_histories`, with those surely alive for BG/NBD.
-        with_hessian: whether the second derivatives are wanted.
-        first: 1 when customers may leave after the first purchase, else 0.
+        params: (r, alpha, a, b).
+        x: repeat purchase days, shape (n,).
+        t_x: recency, shape (n,).
+        t: age, shape (n,).
+        k: stages of a gap.
+        first: 1 when customers may leave after the first purchase, else 0. Where they
+            may, they have stayed once more: b + 1 in place of b.
 
     Returns:
-        Value; gradient, shape (4,), and Hessian, shape (4, 4) or None, both with
-        respect to the log parameters.
+        Logs of the chances of each ending, shape (m, n); their slopes by the
+        parameters, shape (4, m, n); function () -> {(i, j): second derivatives}.
     """
-    r, alpha, a, b = params = np.exp(log_params)
-    c = b + first
-    n, (ux, wx), (t0, w0), (x, t_x, t, w) = grouped
+    r, alpha, a, b = params
+    stage = np.arange(k)[:, None]
+    shape = r + k * x
+    steps = shape + stage[:-1]
+    rate = alpha + np.vstack([np.broadcast_to(t, (k, len(t))), t_x])
+    order = np.vstack([shape + stage, shape])
+    inverse = 1 / rate
+    slopes = np.zeros((4, k + 1, len(x)))
+    slopes[0] = -np.log(rate)
+    slopes[1] = -order * inverse
+    parts = order * slopes[0]
+    if k > 1:
+        parts[1:k] += np.log(steps).cumsum(axis=0)
+        parts[1:k] += xlogy(stage[1:], t - t_x) - gammaln(stage[1:] + 1)
+        slopes[0, 1:k] += (1 / steps).cumsum(axis=0)
+    leaves = x + first > 0
+    stayed = np.where(leaves, b + first + x - 1, 1.0)
+    parts[k] += np.where(leaves, np.log(a) - np.log(stayed), -np.inf)
+    slopes[2, k] = 1 / a
+    slopes[3, k] = -1 / stayed
 
-    value = wx @ (gammaln(r + ux) + gammaln(c + ux) - gammaln(a + c + ux)) + n * (
-        r * np.log(alpha) - gammaln(r) + gammaln(a + b) - gammaln(b)
-    )
-    d_abx = wx @ digamma(a + c + ux)
-    g_r = wx @ digamma(r + ux) + n * (np.log(alpha) - digamma(r))
-    g_alpha = n * r / alpha
-    g_a = n * digamma(a + b) - d_abx
-    g_b = n * (digamma(a + b) - digamma(b)) + wx @ digamma(c + ux) - d_abx
+    def bends():
+        square = np.zeros_like(parts)
+        square[1:k] = -(1 / steps**2).cumsum(axis=0)
+        gone = np.arange(k + 1)[:, None] == k
+        return {
+            (0, 0): square,
+            (0, 1): -inverse,
+            (1, 1): order * inverse**2,
+            (2, 2): gone * -(a**-2.0),
+            (3, 3): gone / stayed**2,
+        }
 
-    log_t0, inv_t0 = np.log(alpha + t0), 1 / (alpha + t0)
-    value -= r * (w0 @ log_t0)
-    g_r -= w0 @ log_t0
-    g_alpha -= r * (w0 @ inv_t0)
-
-    # the others: either alive all along, or gone after the last purchase
-    log_gone = np.log(alpha + t_x)
-    log_ratio = np.log(alpha + t) - log_gone
-    inv_alive, inv_gone = 1 / (alpha + t), 1 / (alpha + t_x)
-    log_cx = np.log(c + x - 1)
-    d = log_cx - np.log(a) - (r + x) * log_ratio
-    e = np.exp(-np.abs(d))
-    alive = np.where(d > 0, 1, e) / (1 + e)  # = P(alive)
-    gone = w * (1 - alive)
-    inv_mean = inv_gone + alive * (inv_alive - inv_gone)
-    value += dot(w, np.maximum(d, 0) + np.log1p(e) - log_cx - (r + x) * log_gone)
-    value += w.sum() * np.log(a)
-    g_r -= dot(w, log_gone + alive * log_ratio)
-    g_alpha -= dot(w, (r + x) * inv_mean)
-    g_a += gone.sum() / a
-    g_b -= dot(gone, 1 / (c + x - 1))
-    gradient = np.array([g_r, g_alpha, g_a, g_b])
-    if not with_hessian:
-        return value, gradient * params, None
-
-    def trigamma(v):
-        return polygamma(1, v)
-
-    d_ab = n * trigamma(a + b) - wx @ trigamma(a + c + ux)
-    h = np.zeros((4, 4))
-    h[0, 0] = wx @ trigamma(r + ux) - n * trigamma(r)
-    h[0, 1] = n / alpha - w0 @ inv_t0 - dot(w, inv_mean)
-    h[1, 1] = r * (w0 @ inv_t0**2) - n * r / alpha**2
-    h[1, 1] += dot(w * (r + x), alive * inv_alive**2 + (1 - alive) * inv_gone**2)
-    h[2, 2] = d_ab - gone.sum() / a**2
-    h[2, 3] = d_ab
-    h[3, 3] = d_ab - n * trigamma(b) + wx @ trigamma(c + ux)
-    h[3, 3] += dot(gone, 1 / (c + x - 1) ** 2)
-    h = np.triu(h) + np.triu(h, 1).T
-    # two ways to the same history: the spread of their gradients adds curvature
-    spread = np.vstack(
-        [
-            -log_ratio,
-            (r + x) * (inv_gone - inv_alive),
-            np.full_like(x, -1 / a),
-            1 / (c + x - 1),
-        ]
-    )
-    h += np.einsum("in,jn->ij", spread * (gone * alive), spread)
-    return (
-        value,
-        gradient * params,
-        h * np.outer(params, params) + np.diag(gradient * params),
-    )
+    return parts, slopes, bends
 
 
 def times_of_leaving(x, t_x, t, r, alpha, beta):
@@ -201,73 +161,96 @@ def times_of_leaving(x, t_x, t, r, alpha, beta):
     return reached - lowest, np.multiply.outer(weights / 2, span) * reached
 
 
-def pareto_nbd(log_params, grouped, with_hessian=False):
-    """Pareto/NBD log-likelihood with its derivatives.
+def pareto(params, x, t_x, t):
+    """As `beta_geometric` for Pareto/NBD: gone at a node of `times_of_leaving`, or not.
 
     Of a customer, lambda and mu integrated out (Fader & Hardie, note 009, section 3):
-    Gamma(r + x) / Gamma(r) alpha^r beta^s times the sum of (alpha + t)^-(r + x)
-    (beta + t)^-s, alive, and of the integral over the time of leaving u of
-    s (alpha + u)^-(r + x) (beta + u)^-(s + 1). The integral is a sum over nodes, so
-    that value and derivatives are those of a mixture; no hypergeometric function.
+    the sum of (alpha + t)^-(r + x) (beta + t)^-s, alive, and of the integral over the
+    time of leaving u of s (alpha + u)^-(r + x) (beta + u)^-(s + 1). The integral is a
+    sum over nodes; no hypergeometric function.
+    """
+    r, alpha, s, beta = params
+    times, weights = times_of_leaving(x, t_x, t, r, alpha, beta)
+    times = np.vstack([times, t])  # the last row: still alive at t
+    left = np.ones((len(times), 1))
+    left[-1] = 0
+    log_a, log_b = np.log(alpha + times), np.log(beta + times)
+    inv_a, inv_b = 1 / (alpha + times), 1 / (beta + times)
+    parts = -(r + x) * log_a - (s + left) * log_b
+    with np.errstate(divide="ignore"):  # nobody has left at t_x = t
+        parts[:-1] += np.log(s * weights)
+    slopes = np.array([-log_a, -(r + x) * inv_a, left / s - log_b, -(s + left) * inv_b])
+
+    def bends():
+        return {
+            (0, 1): -inv_a,
+            (1, 1): (r + x) * inv_a**2,
+            (2, 2): np.broadcast_to(-left / s**2, parts.shape),
+            (2, 3): -inv_b,
+            (3, 3): (s + left) * inv_b**2,
+        }
+
+    return parts, slopes, bends
+
+
+def log_likelihood(purchase_model, log_params, grouped, with_hessian=False, k=1):
+    """Log-likelihood of a purchase model with exact derivatives.
+
+    Each history is a mixture of its endings (see `beta_geometric`), whose logs neither
+    overflow nor underflow. Gaps of k stages add a constant, which is left out here.
 
     Args:
-        log_params: logs of (r, alpha, s, beta), shape (4,); alpha and beta in the unit
-            of time.
+        purchase_model: a name in `MODELS`.
+        log_params: logs of its parameters, shape (4,), in the unit of time.
         grouped: the result of `group_histories`.
         with_hessian: whether the second derivatives are wanted.
+        k: stages of a gap.
 
     Returns:
-        As `beta_geometric`, with respect to these parameters.
+        Value; gradient, shape (4,), and Hessian, shape (4, 4) or None, both with
+        respect to the log parameters.
     """
-    r, alpha, s, beta = params = np.exp(log_params)
-    n, (ux, wx), _, unsure = grouped
-    value = wx @ gammaln(r + ux) + n * (
-        r * np.log(alpha) - gammaln(r) + s * np.log(beta)
-    )
-    gradient = np.array(
-        [
-            wx @ digamma(r + ux) + n * (np.log(alpha) - digamma(r)),
-            n * r / alpha,
-            n * np.log(beta),
-            n * s / beta,
-        ]
-    )
+    r, alpha, a, b = params = np.exp(log_params)
+    (ux, wx), histories = grouped
+    n, arrivals = wx.sum(), r + k * ux
+    value = wx @ gammaln(arrivals) + n * (r * np.log(alpha) - gammaln(r))
+    gradient = np.zeros(4)
+    gradient[0] = wx @ digamma(arrivals) + n * (np.log(alpha) - digamma(r))
+    gradient[1] = n * r / alpha
     h = np.zeros((4, 4))
-    if with_hessian:
-        h[0, 0] = wx @ polygamma(1, r + ux) - n * polygamma(1, r)
-        h[0, 1] = n / alpha
-        h[1, 1] = -n * r / alpha**2
-        h[2, 3] = n / beta
-        h[3, 3] = -n * s / beta**2
-    for first in range(0, len(unsure[0]), CHUNK):
-        x, t_x, t, w = (v[first : first + CHUNK] for v in unsure)
-        times, weights = times_of_leaving(x, t_x, t, r, alpha, beta)
-        times = np.vstack([times, t])  # the last row: still alive at t
-        left = np.ones((len(times), 1))
-        left[-1] = 0
-        log_a, log_b = np.log(alpha + times), np.log(beta + times)
-        parts = -(r + x) * log_a - (s + left) * log_b
-        with np.errstate(divide="ignore"):  # nobody has left at t_x = t
-            parts[:-1] += np.log(s * weights)
+    h[0, 0] = wx @ polygamma(1, arrivals) - n * polygamma(1, r)
+    h[0, 1] = n / alpha
+    h[1, 1] = -n * r / alpha**2
+    if purchase_model == "paretonbd":
+        endings = pareto
+        value += n * a * np.log(b)
+        gradient[2:] = n * np.log(b), n * a / b
+        h[2, 3], h[3, 3] = n / b, -n * a / b**2
+    else:
+        first = int(purchase_model.startswith("m"))
+        endings = functools.partial(beta_geometric, k=k, first=first)
+        stay, all_in = b + first + ux, a + b + first + ux
+        value += wx @ (gammaln(stay) - gammaln(all_in))
+        value += n * (gammaln(a + b) - gammaln(b))
+        gradient[2] = n * digamma(a + b) - wx @ digamma(all_in)
+        gradient[3] = gradient[2] + wx @ digamma(stay) - n * digamma(b)
+        h[2, 2] = h[2, 3] = n * polygamma(1, a + b) - wx @ polygamma(1, all_in)
+        h[3, 3] = h[2, 2] + wx @ polygamma(1, stay) - n * polygamma(1, b)
+    for start in range(0, len(histories[0]), CHUNK):
+        *history, w = (v[start : start + CHUNK] for v in histories)
+        parts, slopes, bends = endings(params, *history)
         highest = parts.max(axis=0)
         share = np.exp(parts - highest)
         total = share.sum(axis=0)
         share /= total
         value += w @ (highest + np.log(total))
-        inv_a, inv_b = 1 / (alpha + times), 1 / (beta + times)
-        slopes = np.array(
-            [-log_a, -(r + x) * inv_a, left / s - log_b, -(s + left) * inv_b]
-        )
-        mean = (slopes * share).sum(axis=1)
+        mean = np.einsum("imn,mn->in", slopes, share)
         gradient += mean @ w
         if with_hessian:
             share *= w
-            h[0, 1] -= np.sum(share * inv_a)
-            h[1, 1] += np.sum(share * (r + x) * inv_a**2)
-            h[2, 2] -= np.sum(share * left) / s**2
-            h[2, 3] -= np.sum(share * inv_b)
-            h[3, 3] += np.sum(share * (s + left) * inv_b**2)
-            h += np.triu(np.einsum("ikn,jkn,kn->ij", slopes, slopes, share))
+            for place, bend in bends().items():
+                h[place] += np.einsum("mn,mn->", bend, share)
+            h += np.triu(np.einsum("imn,jmn,mn->ij", slopes, slopes, share))
             h -= np.triu((mean * w) @ mean.T)
     if not with_hessian:
         return value, gradient * params, None
@@ -284,35 +267,26 @@ class PurchaseModel(NamedTuple):
 
     Attributes:
         names: its parameters; alpha and beta are in the unit of time.
-        log_likelihood: function of (log_params, grouped, with_hessian).
-        sure_without_repeat: whether customers with x = 0 are surely alive.
         starts: logs of its parameters, times relative to the longest age. The first
             start is neutral, the others are sparse retail (CDNOW) and frequent grocery
             (Complete Journey).
         anchor: centre of the last-resort penalty, between published fits of retail.
         fitter: its name in lifetimes.
         opinion_rows: histories the second opinion reads at most; Nelder-Mead is slow.
+        most_stages: stages of a gap that are tried.
     """
 
     names: tuple[str, ...]
-    log_likelihood: Callable
-    sure_without_repeat: bool
     starts: np.ndarray
     anchor: np.ndarray
     fitter: str
     opinion_rows: int
-
-
-def mbg_nbd(log_params, grouped, with_hessian=False):
-    """Log-likelihood of MBG/NBD; see `beta_geometric`."""
-    return beta_geometric(log_params, grouped, with_hessian, first=1)
+    most_stages: int = 1
 
 
 MODELS = {
     "bgnbd": PurchaseModel(
         ("r", "alpha", "a", "b"),
-        beta_geometric,
-        True,
         np.log([[1, 1, 1, 1], [0.25, 0.1, 0.8, 2.5], [1.4, 0.04, 0.07, 50]]),
         np.log([0.5, 0.2, 0.7, 3]),
         "BetaGeoFitter",
@@ -320,8 +294,6 @@ MODELS = {
     ),
     "mbgnbd": PurchaseModel(
         ("r", "alpha", "a", "b"),
-        mbg_nbd,
-        False,
         np.log([[1, 1, 1, 1], [0.5, 0.15, 0.9, 1.6], [1.4, 0.04, 0.07, 50]]),
         np.log([0.7, 0.3, 0.7, 2]),
         "ModifiedBetaGeoFitter",
@@ -329,23 +301,15 @@ MODELS = {
     ),
     "paretonbd": PurchaseModel(
         ("r", "alpha", "s", "beta"),
-        pareto_nbd,
-        False,
         np.log([[1, 1, 1, 1], [0.55, 0.27, 0.6, 0.3], [1.5, 0.04, 2, 4]]),
         np.log([0.7, 0.3, 0.6, 0.6]),
         "ParetoNBDFitter",
         2_000,
     ),
 }
-NAMES = list(dict.fromkeys(name for each in MODELS.values() for name in each.names))
-PAIRS = list(
-    dict.fromkeys(
-        (one, other)
-        for each in MODELS.values()
-        for i, one in enumerate(each.names)
-        for other in each.names[i:]
-    )
-)
+for name in ("bg", "mbg"):
+    MODELS[f"{name}cnbd"] = MODELS[f"{name}nbd"]._replace(most_stages=MOST_STAGES)
+NAMES = ("r", "alpha", "a", "b", "s", "beta")
 COLUMNS = {
     "model_version": "str",
     "stratum": "str",
@@ -360,9 +324,9 @@ COLUMNS = {
     "penalizer": "float64",
     "customers": "int64",
     "histories": "int64",
+    "k": "int64",
     **dict.fromkeys(NAMES, "float64"),
     **{f"se_{name}": "float64" for name in NAMES},
-    **{f"cov_ln_{one}_ln_{other}": "float64" for one, other in PAIRS},
     "log_likelihood": "float64",
     "lifetimes_customers": "int64",
     "lifetimes_parameter_difference": "float64",
@@ -414,7 +378,9 @@ def polish(objective, point):
     return point, np.linalg.inv(-hessian), interior
 
 
-def fit_purchases(purchase_model, x, t_x, t, weight=None, penalizer=0.0):
+def fit_purchases(
+    purchase_model, x, t_x, t, weight=None, penalizer=0.0, k=1, ln_gaps=0.0
+):
     """Maximum-likelihood fit of one purchase model on weighted histories.
 
     Args:
@@ -426,9 +392,12 @@ def fit_purchases(purchase_model, x, t_x, t, weight=None, penalizer=0.0):
         penalizer: zero for the plain fit; otherwise each log parameter has a normal
             prior around the anchor with variance 1 / penalizer (times relative to the
             longest age), so that its weight fades as customers are added.
+        k: stages of a gap.
+        ln_gaps: sum of the logs of all gaps, in the unit of `t`; with k stages the
+            likelihood has it as a factor of k - 1.
 
     Returns:
-        dict: params, with times in the unit of `t`; cov_ln, covariance
+        dict: k; params, with times in the unit of `t`; cov_ln, covariance
         of their logs, shape (4, 4); log_likelihood on the scale of `t`, without the
         penalty; converged, whether it is an interior maximum; method.
 
@@ -436,19 +405,23 @@ def fit_purchases(purchase_model, x, t_x, t, weight=None, penalizer=0.0):
         ValueError: for impossible histories.
     """
     kind = MODELS[purchase_model]
+    faster = np.log([1, k, 1, 1])  # stages pass k times as fast as gaps
+    anchor, starts = kind.anchor - faster, kind.starts - faster
     weight = np.ones(len(x)) if weight is None else np.asarray(weight, float)
     scale = np.max(t) or 1.0
     t_x, t = np.divide(t_x, scale), np.divide(t, scale)
     histories = np.asarray(x, float), t_x, t, weight
-    n, *_ = grouped = group_histories(*histories, kind.sure_without_repeat)
+    grouped = group_histories(*histories)
 
     def objective_of(grouped):
-        customers = grouped[0]
+        customers = grouped[0][1].sum()
 
         def objective(point, with_hessian):
-            value, gradient, hessian = kind.log_likelihood(point, grouped, with_hessian)
-            value -= penalizer / 2 * np.sum((point - kind.anchor) ** 2)
-            gradient = gradient - penalizer * (point - kind.anchor)
+            value, gradient, hessian = log_likelihood(
+                purchase_model, point, grouped, with_hessian, k
+            )
+            value -= penalizer / 2 * np.sum((point - anchor) ** 2)
+            gradient = gradient - penalizer * (point - anchor)
             if with_hessian:
                 hessian = (hessian - penalizer * np.eye(4)) / customers
             return value / customers, gradient / customers, hessian
@@ -460,28 +433,45 @@ def fit_purchases(purchase_model, x, t_x, t, weight=None, penalizer=0.0):
     ways = [objective]
     if len(t) > 2 * SCOUTS:
         few = np.linspace(0, len(t) - 1, SCOUTS).round().astype(int)
-        scouts = (values[few] for values in histories)
-        ways = [objective_of(group_histories(*scouts, kind.sure_without_repeat)), *ways]
-    method = "penalized" if penalizer else "mle"
-    for start in [kind.anchor] if penalizer else kind.starts:
+        ways = [objective_of(group_histories(*(v[few] for v in histories))), *ways]
+    best = ()
+    for start in [anchor] if penalizer else starts:
         for way in ways:
             near = ascend(way, start, [(-12, 12)] * 4)
             point, cov_ln, interior = polish(objective, near)
             if interior:
                 break
-        if interior:
+        found = bool(interior), objective(point, False)[0]
+        if not best or found > (best[0], best[1] + 1e-9):
+            method = "mle_restart" if best else "mle"
+            best = *found, point, cov_ln
+        if interior and len(t) > FEW:
             break
-        method = "penalized" if penalizer else "mle_restart"
-    value = kind.log_likelihood(point, grouped)[0]
+    interior, _, point, cov_ln = best
+    value = log_likelihood(purchase_model, point, grouped, k=k)[0]
     params = np.exp(point)
     params[[name in ("alpha", "beta") for name in kind.names]] *= scale
+    repeats = weight @ histories[0]
+    value += (k - 1) * ln_gaps - repeats * (k * np.log(scale) + gammaln(k))
     return {
+        "k": k,
         "params": params,
-        "cov_ln": cov_ln / n,
-        "log_likelihood": value - dot(weight, np.asarray(x, float)) * np.log(scale),
-        "converged": bool(interior),
-        "method": method,
+        "cov_ln": cov_ln / weight.sum(),
+        "log_likelihood": value,
+        "converged": interior,
+        "method": "penalized" if penalizer else method,
     }
+
+
+def fit_stages(purchase_model, histories, ln_gaps, **options):
+    """`fit_purchases` with the stages of a gap that are likeliest, from one on."""
+    best = None
+    for k in range(1, MODELS[purchase_model].most_stages + 1):
+        fit = fit_purchases(purchase_model, *histories, k=k, ln_gaps=ln_gaps, **options)
+        if best and fit["log_likelihood"] <= best["log_likelihood"]:
+            break
+        best = fit
+    return best
 
 
 @contextlib.contextmanager
@@ -568,7 +558,7 @@ def fit_rows(purchase_model, rows, engine="own", last_resort=False):
 
     Args:
         purchase_model: a name in `MODELS`.
-        rows: frame with frequency, recency_days, age_days, customers (float64).
+        rows: frame with frequency, recency_days, age_days, customers and ln_gaps.
         engine: "own", "lifetimes" to take the estimates of lifetimes, or None for our
             own without a second opinion.
         last_resort: fit with the smallest penalty that gives an interior maximum.
@@ -578,27 +568,26 @@ def fit_rows(purchase_model, rows, engine="own", last_resort=False):
     """
     kind = MODELS[purchase_model]
     keys = ["frequency", "recency_days", "age_days"]
+    ln_gaps = rows["ln_gaps"].sum()
     rows = rows.groupby(keys, as_index=False)["customers"].sum()
     histories = tuple(rows[c].to_numpy("float64") for c in [*keys, "customers"])
     message, opinion, penalizer = "", {"seen": 0, "gaps": (np.nan, np.nan)}, 0.0
     if last_resort:
         for penalizer in PENALIZERS:
-            fit = fit_purchases(purchase_model, *histories, penalizer=penalizer)
+            fit = fit_stages(purchase_model, histories, ln_gaps, penalizer=penalizer)
             if fit["converged"]:
                 break
     else:
-        fit = fit_purchases(purchase_model, *histories)
+        fit = fit_stages(purchase_model, histories, ln_gaps)
         if not fit["converged"]:
             message = "no interior optimum"
-        elif engine:
+        elif engine and fit["k"] == 1:  # lifetimes knows no stages
             seen = kind.opinion_rows if engine == "own" else np.inf
             opinion = second_opinion(purchase_model, histories, fit, seen)
             message = opinion["message"]
             if engine == "lifetimes":
                 fit = adopt(purchase_model, opinion["params"], histories, fit)
-    params, cov_ln = fit["params"], fit["cov_ln"]
-    se = params * np.sqrt(np.diag(cov_ln))
-    pairs = [(i, j) for i in range(4) for j in range(i, 4)]
+    se = fit["params"] * np.sqrt(np.diag(fit["cov_ln"]))
     return {
         "purchase_model": purchase_model,
         "method": fit["method"],
@@ -607,11 +596,9 @@ def fit_rows(purchase_model, rows, engine="own", last_resort=False):
         "penalizer": penalizer,
         "customers": int(histories[3].sum()),
         "histories": len(rows),
-        **dict(zip(kind.names, params, strict=True)),
+        "k": fit["k"],
+        **dict(zip(kind.names, fit["params"], strict=True)),
         **{f"se_{name}": v for name, v in zip(kind.names, se, strict=True)},
-        **{
-            f"cov_ln_{kind.names[i]}_ln_{kind.names[j]}": cov_ln[i, j] for i, j in pairs
-        },
         "log_likelihood": fit["log_likelihood"],
         "lifetimes_customers": opinion["seen"],
         "lifetimes_parameter_difference": opinion["gaps"][0],
@@ -624,10 +611,11 @@ def adopt(purchase_model, params, histories, fit):
     """Our log-likelihood and covariance at the estimates of lifetimes."""
     if params is None:
         return {**fit, "method": "lifetimes", "converged": False}
-    kind = MODELS[purchase_model]
-    grouped = group_histories(*histories, kind.sure_without_repeat)
-    value, _, hessian = kind.log_likelihood(np.log(params), grouped, with_hessian=True)
+    value, _, hessian = log_likelihood(
+        purchase_model, np.log(params), group_histories(*histories), with_hessian=True
+    )
     return {
+        "k": 1,
         "params": params,
         "cov_ln": np.linalg.inv(-hessian),
         "log_likelihood": value,
@@ -657,7 +645,24 @@ def beta_quadrature(a, b, nodes):
     return np.maximum(points, 1e-300), vectors[0] ** 2
 
 
-def expected_purchases(purchase_model, params, x, t_x, t, ahead):
+def share_gone(p, shape, stretch, stage=0, k=1):
+    """Expected 1 - (1 - p)^m after n arrivals, m = floor((n + stage) / k) purchases.
+
+    n ~ NegBin(shape, 1 / (1 + stretch)), whose generating function is known: powers of
+    n, weighted by roots of unity, make the floor.
+    """
+    ln_q, turns = np.log1p(-np.minimum(p, 1 - 1e-12)) / k, np.arange(k)
+    lifts = np.expm1(-np.multiply.outer(turns, ln_q))
+    gone = np.log1p(lifts.mean(axis=0)) + stage * ln_q
+    gone = -np.expm1(gone - shape * np.log1p(-stretch * np.expm1(ln_q)))
+    for turn in 2j * np.pi / k * turns[1:]:
+        root = np.exp(ln_q + turn)
+        weight = np.exp(-turn * turns) @ lifts / k * root**stage
+        gone -= (weight * (1 + stretch * (1 - root)) ** -shape).real
+    return gone
+
+
+def expected_purchases(purchase_model, params, k, x, t_x, t, ahead):
     """Purchase days expected of customers in the time ahead.
 
     P(alive) times the expectation given alive: the formulas of
@@ -666,6 +671,7 @@ def expected_purchases(purchase_model, params, x, t_x, t, ahead):
     Args:
         purchase_model: a name in `MODELS`.
         params: its parameters.
+        k: stages of a gap.
         x: repeat purchase days, shape (n,).
         t_x: recency, shape (n,).
         t: age, shape (n,).
@@ -676,39 +682,34 @@ def expected_purchases(purchase_model, params, x, t_x, t, ahead):
     """
     x, t_x, t = (np.asarray(v, float) for v in (x, t_x, t))
     ahead = np.broadcast_to(np.asarray(ahead, float), x.shape)
-    r, alpha, *leaving = params
+    r, alpha, a, b = params
     if purchase_model == "paretonbd":
-        s, beta = leaving
-        times, weights = times_of_leaving(x, t_x, t, r, alpha, beta)
-        odds = (r + x) * np.log((alpha + t) / (alpha + times))
-        odds += s * np.log((beta + t) / (beta + times))
-        odds = (np.exp(np.minimum(odds, 600)) * weights * s / (beta + times)).sum(
-            axis=0
-        )
-        stretch = np.log1p(ahead / (beta + t))
-        left = (beta + t) * stretch * exprel((1 - s) * stretch)
-        return (r + x) / (alpha + t) * left / (1 + odds)
-    a, b = leaving
-    b += purchase_model == "mbgnbd"
-    odds = np.log(a) - np.log(np.maximum(b + x - 1, 1e-300))
-    odds = np.exp(np.minimum(odds + (r + x) * np.log((alpha + t) / (alpha + t_x)), 700))
-    if purchase_model == "bgnbd":
-        odds[x == 0] = 0
-    out = np.empty(len(x))
+        parts, *_ = pareto(params, x, t_x, t)
+        stretch = np.log1p(ahead / (b + t))
+        left = (b + t) * stretch * exprel((1 - a) * stretch)
+        return softmax(parts, axis=0)[-1] * (r + x) / (alpha + t) * left
+    first = int(purchase_model.startswith("m"))
+    with np.errstate(invalid="ignore"):
+        parts, *_ = beta_geometric(params, x, t_x, t, k, first)
+    weights = softmax(parts, axis=0)[:k]
+    out = np.zeros(len(x))
     for each in np.unique(x):
         rows = x == each
-        p, weight = beta_quadrature(a, b + each, DROPOUT_NODES)
-        ratio = np.multiply.outer(ahead[rows] / (alpha + t[rows]), p)
-        out[rows] = -np.expm1(-(r + each) * np.log1p(ratio)) @ (weight / p)
-    return out / (1 + odds)
+        p, weight = beta_quadrature(a, b + first + each, DROPOUT_NODES)
+        stretch = (ahead[rows] / (alpha + t[rows]))[:, None]
+        for stage in range(k):
+            gone = share_gone(p, r + k * each + stage, stretch, stage, k)
+            out[rows] += weights[stage, rows] * (gone @ (weight / p))
+    return out
 
 
-def expected_daily(purchase_model, params, customers, length):
+def expected_daily(purchase_model, params, k, customers, length):
     """Repeat purchase days expected on each day, were all days of length 1.
 
     Args:
         purchase_model: a name in `MODELS`.
         params: its parameters, in the time that the lengths make.
+        k: stages of a gap.
         customers: customers by the day of their first purchase, shape (days,).
         length: length of each day, shape (days,).
 
@@ -718,7 +719,7 @@ def expected_daily(purchase_model, params, customers, length):
     time = np.cumsum(length)
     grid = np.arange(time[-1] + 1)
     new = np.zeros(len(grid))
-    curve = expected_purchases(purchase_model, params, new, new, new, grid)
+    curve = expected_purchases(purchase_model, params, k, new, new, new, grid)
     out = np.zeros(len(length))
     for day in np.flatnonzero(customers):
         so_far = np.interp(time[day:] - time[day], grid, curve)
@@ -774,7 +775,7 @@ class Calendar:
 
         Args:
             rows: histories at the cutoff, in days; see `fit_all`.
-            fits: dictionary stratum -> (purchase model, parameters).
+            fits: dictionary stratum -> (purchase model, parameters, k).
             index: the index by week that they were fitted with.
         """
         oldest = len(self.known) - 1
@@ -827,11 +828,12 @@ def total_expected(rows, fits, ahead):
 
 
 def parameters_of(found, model_version):
-    """Dictionary stratum -> (purchase model, parameters) of one model version."""
+    """Dictionary stratum -> (purchase model, parameters, k) of one model version."""
     return {
         row["stratum"]: (
             row["purchase_model"],
             [row[name] for name in MODELS[row["purchase_model"]].names],
+            row["k"],
         )
         for row in found
         if row["model_version"] == model_version
@@ -877,7 +879,7 @@ class Season:
         Args:
             cutoff: a date; every earlier one must have been here before.
             rows: its histories.
-            plain: dictionary stratum -> (purchase model, parameters), in days.
+            plain: dictionary stratum -> (purchase model, parameters, k), in days.
             refit: function of rows and engine -> fits, as rows and as dictionary.
 
         Returns:
@@ -934,30 +936,24 @@ def fit_strata(rows, wanted, min_customers, engine):
     Returns:
         list of dict: one per model version and stratum of `rows`.
     """
-    sizes, fits = {}, {}
 
+    @functools.cache
     def members(stratum):
         name = rows["stratum"]
         mine = (name == stratum) | name.str.startswith(stratum + "|")
         return rows if stratum == "all" else rows[mine]
 
-    def size(stratum):
-        if stratum not in sizes:
-            sizes[stratum] = int(members(stratum)["customers"].sum())
-        return sizes[stratum]
-
+    @functools.cache
     def fitted(purchase_model, stratum, last_resort=False):
-        key = (purchase_model, stratum, last_resort)
-        if key not in fits:
-            fits[key] = fit_rows(purchase_model, members(stratum), engine, last_resort)
-        return fits[key]
+        return fit_rows(purchase_model, members(stratum), engine, last_resort)
 
     def resolve(model_version, purchase_model, stratum):
         notes, flagged = [], False
         for source in lineage(stratum):
-            too_few = size(source) < min_customers
+            customers = int(members(source)["customers"].sum())
+            too_few = customers < min_customers
             if too_few:
-                notes.append(f"{source}: {size(source)} customers, too few to fit")
+                notes.append(f"{source}: {customers} customers, too few to fit")
                 if source != "all":
                     continue
             fit = fitted(purchase_model, source)
@@ -1008,8 +1004,9 @@ def fit_all(
     "_season" behind its name, and the same without one as a challenger.
 
     Args:
-        histories: frame with stratum, cutoff_date, frequency, recency_days, age_days
-            and customers, in any order and any numeric type.
+        histories: frame with stratum, cutoff_date, frequency, recency_days, age_days,
+            customers and ln_gaps, in any order and any numeric type; ln_gaps is the sum
+            of the logs of their gaps in days, and 0 where no model has stages.
         cutoffs: frame with cutoff_date and is_production.
         purchase_model: the recipe: a name in `MODELS`, or {stratum: name} with the key
             "default"; a stratum stands for those below it too.
@@ -1034,7 +1031,7 @@ def fit_all(
         raise ValueError(f"no purchase model {min(unknown)!r}; use {', '.join(MODELS)}")
     if engine not in ("own", "lifetimes"):
         raise ValueError(f"fit_engine is {engine!r}; use 'own' or 'lifetimes'")
-    numbers = ["frequency", "recency_days", "age_days", "customers"]
+    numbers = ["frequency", "recency_days", "age_days", "customers", "ln_gaps"]
     histories = histories.astype(
         {"stratum": "str", **dict.fromkeys(numbers, "float64")}
     )

@@ -11,9 +11,13 @@ may also leave right after the first purchase.
 Pareto/NBD (Schmittlein, Morrison & Colombo 1987): r beta / (alpha (s - 1)) times
 1 - (beta / (beta + t))^(s - 1), in a form without a singularity at s = 1.
 
-How many customers reach k repeat purchases by day t: under BG/NBD and MBG/NBD those who
-would without leaving, negative binomial, times those who stay through the dropouts in
-between; under Pareto/NBD each day's newcomers to k, if they have not left by then.
+BG/CNBD-k and MBG/CNBD-k (Reutterer, Platzer & Schroeder 2021): every k-th arrival of
+such a process is a purchase.
+
+How many customers reach m repeat purchases by day t: where they leave after a purchase,
+those who would without leaving, negative binomial, times those who stay through the
+dropouts in between; under Pareto/NBD each day's newcomers to m, if they have not left
+by then.
 
 Grain: one row per stratum, cutoff date of the fit and day, from 0 to the days between
 the first transaction and the as-of date; of a fit with a season to twice as many, since
@@ -50,49 +54,58 @@ def beta_quadrature(a, b, nodes):
     return np.maximum(points, 1e-300), vectors[0] ** 2
 
 
-def bgnbd_curve(times, fit):
-    """E[X(t)] of a new customer under BG/NBD.
+def share_gone(p, shape, stretch, stage=0, k=1):
+    """Expected 1 - (1 - p)^m after n arrivals, m = floor((n + stage) / k) purchases.
+
+    n ~ NegBin(shape, 1 / (1 + stretch)), whose generating function is known: powers of
+    n, weighted by roots of unity, make the floor.
+    """
+    ln_q, turns = np.log1p(-np.minimum(p, 1 - 1e-12)) / k, np.arange(k)
+    lifts = np.expm1(-np.multiply.outer(turns, ln_q))
+    gone = np.log1p(lifts.mean(axis=0)) + stage * ln_q
+    gone = -np.expm1(gone - shape * np.log1p(-stretch * np.expm1(ln_q)))
+    for turn in 2j * np.pi / k * turns[1:]:
+        root = np.exp(ln_q + turn)
+        weight = np.exp(-turn * turns) @ lifts / k * root**stage
+        gone -= (weight * (1 + stretch * (1 - root)) ** -shape).real
+    return gone
+
+
+def curve(times, fit):
+    """E[X(t)] of a new customer.
 
     Args:
         times: days since the first purchase, shape (m,).
-        fit: mapping with r, alpha (days), a and b.
+        fit: mapping with purchase_model, its parameters and k.
 
     Returns:
         Array of shape (m,).
     """
+    times = np.asarray(times, float)
+    if fit["purchase_model"] == "paretonbd":
+        passed = np.log1p(times / fit["beta"])
+        # (1 - exp(-(s - 1) passed)) / (s - 1), which tends to passed
+        alive = passed * exprel((1 - fit["s"]) * passed)
+        return fit["r"] * fit["beta"] / fit["alpha"] * alive
     p, weight = beta_quadrature(fit["a"], fit["b"], DROPOUT_NODES)
-    ratio = np.asarray(times, float)[:, None] / fit["alpha"]
-    return -np.expm1(-fit["r"] * np.log1p(ratio * p)) @ (weight / p)
-
-
-def mbgnbd_curve(times, fit):
-    """E[X(t)] of a new customer under MBG/NBD; arguments as for `bgnbd_curve`."""
-    p, weight = beta_quadrature(fit["a"], fit["b"], DROPOUT_NODES)
-    ratio = np.asarray(times, float)[:, None] / fit["alpha"]
-    return -np.expm1(-fit["r"] * np.log1p(ratio * p)) @ (weight * (1 - p) / p)
-
-
-def paretonbd_curve(times, fit):
-    """E[X(t)] of a new customer under Pareto/NBD: s and beta (days) for a and b."""
-    passed = np.log1p(np.asarray(times, float) / fit["beta"])
-    # (1 - exp(-(s - 1) passed)) / (s - 1), which tends to passed
-    alive = passed * exprel((1 - fit["s"]) * passed)
-    return fit["r"] * fit["beta"] / fit["alpha"] * alive
+    stays = 1 - p if fit["purchase_model"].startswith("m") else 1
+    gone = share_gone(p, fit["r"], times[:, None] / fit["alpha"], k=fit["k"])
+    return gone @ (weight * stays / p)
 
 
 def reached(day, fit):
-    """P(X(t) >= k) of a new customer, k = 1 to MOST_PURCHASES.
+    """P(X(t) >= m) of a new customer, m = 1 to MOST_PURCHASES.
 
     Args:
         day: consecutive days since the first purchase from 0, shape (m,).
-        fit: mapping with purchase_model and its parameters.
+        fit: mapping with purchase_model, its parameters and k.
 
     Returns:
         Array of shape (m, MOST_PURCHASES).
     """
-    k = np.arange(MOST_PURCHASES)
+    m = np.arange(MOST_PURCHASES)
     success = fit["alpha"] / (fit["alpha"] + np.asarray(day, float)[:, None])
-    ever = nbinom.sf(k, fit["r"], success)
+    ever = nbinom.sf((m + 1) * fit["k"] - 1, fit["r"], success)
     if fit["purchase_model"] == "paretonbd":
         # Who is still there, on average over each day (Simpson)
         half = np.arange(2 * len(day) - 1) / 2
@@ -100,25 +113,20 @@ def reached(day, fit):
         alive = (alive[:-2:2] + 4 * alive[1::2] + alive[2::2]) / 6
         newly = np.diff(ever, axis=0) * alive[:, None]
         return np.concatenate([ever[:1], newly.cumsum(axis=0)])
-    stay = (fit["b"] + k) / (fit["a"] + fit["b"] + k)
-    if fit["purchase_model"] == "bgnbd":  # nobody leaves before the first repeat
+    stay = (fit["b"] + m) / (fit["a"] + fit["b"] + m)
+    if not fit["purchase_model"].startswith(
+        "m"
+    ):  # nobody leaves before the first repeat
         stay = np.concatenate([[1.0], stay[:-1]])
     return ever * stay.cumprod()
-
-
-CURVES = {
-    "bgnbd": bgnbd_curve,
-    "mbgnbd": mbgnbd_curve,
-    "paretonbd": paretonbd_curve,
-}
 
 
 def curves(parameters, days):
     """Curves of every fit.
 
     Args:
-        parameters: frame with stratum, cutoff_date, purchase_model, the parameters
-            and season.
+        parameters: frame with stratum, cutoff_date, purchase_model, the parameters,
+            k and season.
         days: the last day.
 
     Returns:
@@ -135,7 +143,7 @@ def curves(parameters, days):
                     "stratum": fit["stratum"],
                     "cutoff_date": pd.Timestamp(fit["cutoff_date"]).date(),
                     "day": day,
-                    "expected_purchases": CURVES[fit["purchase_model"]](day, fit),
+                    "expected_purchases": curve(day, fit),
                 }
                 | dict(zip(names, reached(day, fit).T, strict=True))
             )

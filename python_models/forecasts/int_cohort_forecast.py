@@ -73,7 +73,24 @@ def beta_quadrature(a, b, nodes):
     return np.maximum(points, 1e-300), vectors[0] ** 2
 
 
-def expected_purchases(x, age, times, fit):
+def share_gone(p, shape, stretch, stage=0, k=1):
+    """Expected 1 - (1 - p)^m after n arrivals, m = floor((n + stage) / k) purchases.
+
+    n ~ NegBin(shape, 1 / (1 + stretch)), whose generating function is known: powers of
+    n, weighted by roots of unity, make the floor.
+    """
+    ln_q, turns = np.log1p(-np.minimum(p, 1 - 1e-12)) / k, np.arange(k)
+    lifts = np.expm1(-np.multiply.outer(turns, ln_q))
+    gone = np.log1p(lifts.mean(axis=0)) + stage * ln_q
+    gone = -np.expm1(gone - shape * np.log1p(-stretch * np.expm1(ln_q)))
+    for turn in 2j * np.pi / k * turns[1:]:
+        root = np.exp(ln_q + turn)
+        weight = np.exp(-turn * turns) @ lifts / k * root**stage
+        gone -= (weight * (1 + stretch * (1 - root)) ** -shape).real
+    return gone
+
+
+def expected_purchases(x, age, times, fit, stage=0.0):
     """E[N(t) | alive]: purchase days expected in the next t days, as in int_outlook.
 
     Args:
@@ -81,20 +98,25 @@ def expected_purchases(x, age, times, fit):
         age: time since the first purchase, shape (m,).
         times: time ahead, shape (h,).
         fit: mapping with purchase_model and its parameters, in days.
+        stage: stages of a gap that have passed; between two whole ones interpolated.
 
     Returns:
         Array of shape (m, h).
     """
     age, times = np.asarray(age, float)[:, None], np.asarray(times, float)
-    shape, rate = fit["r"] + x, fit["alpha"] + age
+    k, rate = int(fit["k"]), fit["alpha"] + age
     if fit["purchase_model"] == "paretonbd":
         stretch = np.log1p(times / (fit["beta"] + age))
         alive = (fit["beta"] + age) * stretch * exprel((1 - fit["s"]) * stretch)
-        return shape / rate * alive
-    stayed = fit["b"] + x + (fit["purchase_model"] == "mbgnbd")
+        return (fit["r"] + x) / rate * alive
+    stayed = fit["b"] + x + fit["purchase_model"].startswith("m")
     p, weight = beta_quadrature(fit["a"], stayed, DROPOUT_NODES)
-    gone = -np.expm1(-shape * np.log1p((times / rate)[..., None] * p))
-    return gone @ (weight / p)
+    stretch, whole = (times / rate)[..., None], int(stage)
+    return sum(
+        near * (share_gone(p, fit["r"] + k * x + j, stretch, j, k) @ (weight / p))
+        for j, near in [(whole, whole + 1 - stage), (whole + 1, stage - whole)]
+        if near > 0
+    )
 
 
 def modelled(histories, parameters, season, days):
@@ -102,9 +124,9 @@ def modelled(histories, parameters, season, days):
 
     Args:
         histories: frame with COHORT, model_version, stratum, frequency, age_days and
-            value_per_purchase, the sum of P(alive) E[value per day].
+            stage_quarters and value_per_purchase, the sum of P(alive) E[value per day].
         parameters: frame with model_version, stratum, cutoff_date, purchase_model, r,
-            alpha, a, b, s and beta.
+            alpha, a, b, s, beta and k.
         season: frame with model_version, cutoff_date, days_ago and time_ago, of the
             parameter sets that have a season.
         days: dictionary cutoff date -> days ahead.
@@ -116,13 +138,15 @@ def modelled(histories, parameters, season, days):
     fits = {tuple(row[key] for key in by): row for row in parameters.to_dict("records")}
     calendars = warped_times(season)
     values = {}
-    for (*key, x), rows in histories.groupby([*by, "frequency"]):
+    by += ["frequency", "stage_quarters"]
+    for (*key, x, quarters), rows in histories.groupby(by):
         version, _, cutoff = key
         since, ahead = calendars.get((version, cutoff), (np.asarray, np.asarray))
         ages = rows["age_days"].to_numpy("float64")
         ages, place = np.unique(ages, return_inverse=True)
         times = ahead(np.asarray(days[cutoff], float))
-        expected = expected_purchases(x, since(ages), times, fits[tuple(key)])
+        fit = fits[tuple(key)]
+        expected = expected_purchases(x, since(ages), times, fit, quarters / 4)
         value = rows["value_per_purchase"].to_numpy("float64")[:, None]
         value = value * expected[place]
         for cohort, positions in rows.groupby(COHORT).indices.items():

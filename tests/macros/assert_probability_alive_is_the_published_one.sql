@@ -45,6 +45,7 @@ with histories as (
     {%- for frequency, recency, age, probability in rows -%}
     select
         '{{ purchase_model }}' as purchase_model,
+        1 as k,
         {{ r }} as r,
         {{ alpha }} as alpha,
         cast({{ a }} as {{ type_double() }}) as a,
@@ -66,7 +67,8 @@ prepared as (
     select
         *,
         {{ leaving_from() }} as leaving_from,
-        {{ leaving_span() | indent(8) }} as leaving_span
+        {{ leaving_span() | indent(8) }} as leaving_span,
+        {{ stage_chances() | indent(8) }}
     from histories
 
 ),

@@ -63,6 +63,12 @@ def cdnow():
 
 
 @pytest.fixture(scope="session")
+def grocery():
+    """Histories of the 1,525 customers of groceryElog by the end of 2006, in days."""
+    return pd.read_csv(ROOT / "tests" / "fixtures" / "grocery_histories.csv")
+
+
+@pytest.fixture(scope="session")
 def log():
     """The demo's transactions."""
     path = ROOT / "seeds" / "demo" / "transactions.csv.gz"
@@ -121,9 +127,20 @@ def stored():
 
 @pytest.fixture(scope="session")
 def simulate():
-    """Histories of a purchase model in continuous time: (x, t_x, T)."""
+    """Histories of a purchase model in continuous time: (x, t_x, T).
 
-    def histories(params, customers, seed=1, longest=730.0, purchase_model="bgnbd"):
+    With days ahead also the purchases in those, and the sum of the logs of their gaps.
+    """
+
+    def histories(
+        params,
+        customers,
+        seed=1,
+        longest=730.0,
+        purchase_model="bgnbd",
+        k=1,
+        ahead=0,
+    ):
         r, alpha, a, b = params
         rng = np.random.default_rng(seed)
         rate = rng.gamma(r, 1 / alpha, customers)
@@ -133,17 +150,22 @@ def simulate():
         elif a:
             dropout = rng.beta(a, b, customers)
         age = rng.uniform(30, longest, customers)
-        end = np.minimum(end, age)
-        x, t_x, clock = (np.zeros(customers) for _ in range(3))
+        end = np.minimum(end, age + ahead)
+        x, t_x, clock, later, ln_gaps = (np.zeros(customers) for _ in range(5))
         active = np.arange(customers)
-        if purchase_model == "mbgnbd":  # the first purchase may be the last
+        if purchase_model.startswith("m"):  # the first purchase may be the last
             active = active[rng.random(customers) >= dropout]
         while len(active):
-            clock[active] += rng.exponential(size=len(active)) / rate[active]
-            active = active[clock[active] <= end[active]]
-            x[active] += 1
-            t_x[active] = clock[active]
+            gaps = rng.gamma(k, size=len(active)) / rate[active]
+            clock[active] += gaps
+            inside = clock[active] <= end[active]
+            active, gaps = active[inside], gaps[inside]
+            past = clock[active] <= age[active]
+            later[active] += ~past
+            ln_gaps[active] += past * np.log(gaps)
+            x[active] += past
+            t_x[active[past]] = clock[active[past]]
             active = active[rng.random(len(active)) >= dropout[active]]
-        return x, t_x, age
+        return (x, t_x, age, later, ln_gaps) if ahead else (x, t_x, age)
 
     return histories

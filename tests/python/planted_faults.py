@@ -568,6 +568,12 @@ FAULTS = [
         f"where stratum = 'web|DE' and cutoff_date = {TODAY}",
     ),
     Fault(
+        "values_depend_on_rates",
+        "who buys often pays twice as much each time",
+        "update int_gamma_gamma__parameters set rate_value_correlation = -0.5 "
+        f"where stratum = 'web|DE' and cutoff_date = {TODAY}",
+    ),
+    Fault(
         "probabilities_lack_skill",
         "probabilities say nothing of who buys",
         f"update int_calibration__histograms set squared_error = 1.3 * squared_error "

@@ -109,6 +109,9 @@ FAULTS = {
         )
     },
     "fits_are_flagged": {"int_purchases__parameters": changed(is_flagged="true")},
+    "values_depend_on_rates": {
+        "int_gamma_gamma__parameters": changed(rate_value_correlation="-0.5")
+    },
     "features_drifted": {
         "int_drift__observed": changed(channel=if_current("channel", "'app'"))
     },

@@ -255,7 +255,7 @@ def test_the_quantiles_sql_interpolates_have_their_level(holdout, level, name):
         f"""
         select
             frequency as x, age_days as age, purchase_days as n,
-            gamma + purchase_days * capped_mean_value as scale,
+            gamma + purchase_days * greatest(mean_value, 0) as scale,
             probability_alive, r, alpha, a, b, p, q,
             clv_273d_{name} / clv_273d * expected_purchases_273d * expected_value
                 as spend
@@ -1193,12 +1193,13 @@ def macros(tmp_path_factory):
         ({"clv_horizons": [30, 90]}, "var 'clv_horizons' must be a list of whole days"),
         (
             {"clv_purchase_model": {"DE": "bgnbd"}},
-            "var 'clv_purchase_model' must be one of bgnbd, mbgnbd, paretonbd, or one "
+            "var 'clv_purchase_model' must be one of bgnbd, mbgnbd, paretonbd, bgcnbd, "
+            "mbgcnbd, or one "
             "for each stratum, such as {default: bgnbd, DE: paretonbd}; it is",
         ),
         (
             {"clv_purchase_model": {"default": "bgnbd", "DE": "bgbb"}},
-            "var 'clv_purchase_model' must be one of bgnbd, mbgnbd, paretonbd",
+            "var 'clv_purchase_model' must be one of bgnbd, mbgnbd, paretonbd, bgcnbd",
         ),
         (
             {"clv_overlay_objectives": {"mean": "mae"}},
@@ -1208,6 +1209,7 @@ def macros(tmp_path_factory):
         (
             {"clv_challenger_models": ["bgnbd"]},
             "var 'clv_challenger_models' must be a list of bgnbd, mbgnbd, paretonbd, "
+            "bgcnbd, mbgcnbd, "
             'without clv_purchase_model; it is ["bgnbd"]',
         ),
     ],

@@ -11,9 +11,11 @@ from conftest import load
 CUTOFF, EARLIER = dt.date(2024, 12, 29), dt.date(2024, 3, 31)
 HORIZONS = [30, 90, 180, 365]
 BGNBD = {"purchase_model": "bgnbd", "r": 0.8, "alpha": 60.0, "a": 0.6, "b": 3.0}
+BGNBD["k"] = 1
 FITS = {
     "bgnbd": BGNBD,
     "mbgnbd": BGNBD | {"purchase_model": "mbgnbd"},
+    "mbgcnbd": BGNBD | {"purchase_model": "mbgcnbd", "k": 3},
     "paretonbd": BGNBD | {"purchase_model": "paretonbd", "s": 0.6, "beta": 80.0},
 }
 
@@ -41,6 +43,7 @@ def tables(weekly, regions=(), fit=BGNBD):
             "stratum": "all",
             "frequency": frequency,
             "age_days": 40 + 10 * frequency,
+            "stage_quarters": 0,
             "value_per_purchase": 10.0 * (place + 1),
         }
         | {f"expected_value_{days}d": days**0.5 * (place + 1) for days in HORIZONS}
@@ -107,13 +110,22 @@ def test_the_expectation_is_that_of_the_outlook(forecast, outlook, name):
     leaving = ("s", "beta") if name == "paretonbd" else ("a", "b")
     params = tuple(fit[key] for key in ("r", "alpha", *leaving))
     for x in (0, 2, 40):
-        told = outlook.outlook(x, ages, times, name, params, None, 0.1)[..., 0]
-        got = forecast.expected_purchases(x, ages, times, fit)
-        assert got == pytest.approx(told, rel=1e-12)
+        told = [
+            outlook.outlook(
+                x, ages, times, name, params, None, 0.1, stage=stage, k=fit["k"]
+            )[..., 0]
+            for stage in range(fit["k"])
+        ]
+        for stage, alone in enumerate(told):
+            got = forecast.expected_purchases(x, ages, times, fit, stage)
+            assert got == pytest.approx(alone, rel=1e-12)
+        if fit["k"] > 1:
+            got = forecast.expected_purchases(x, ages, times, fit, 1.25)
+            assert got == pytest.approx(0.75 * told[1] + 0.25 * told[2], rel=1e-12)
 
 
 def test_the_expectation_is_the_published_one(forecast):
-    fit = {"purchase_model": "bgnbd", "r": 0.243, "alpha": 4.414, "a": 0.793}
+    fit = {"purchase_model": "bgnbd", "r": 0.243, "alpha": 4.414, "a": 0.793, "k": 1}
     # Fader, Hardie & Lee (2005), more digits from BTYD 2.4.3, and its P(alive)
     got = forecast.expected_purchases(2, [38.86], [39.0], fit | {"b": 2.426})
     assert 0.72657857 * got[0, 0] == pytest.approx(1.22602817, rel=1e-7)

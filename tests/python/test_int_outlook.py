@@ -2,11 +2,12 @@
 
 import datetime as dt
 import functools
+import itertools
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import betainc, betaln, expit, logit
+from scipy.special import betainc, betaln, expit, gammaln, logit
 from scipy.stats import nbinom
 
 PAPER = (0.243, 4.414, 0.793, 2.426)  # Fader, Hardie & Lee (2005), weeks
@@ -25,16 +26,17 @@ def alive(x, t_x, age, params):
     return 1 / (1 + odds)
 
 
-def counts(x, age, horizon, params, purchase_model="bgnbd"):
-    """P(N >= k | alive), k = 1, 2 ..., term by term."""
+def counts(x, age, horizon, params, purchase_model="bgnbd", stage=0, k=1):
+    """P(N >= m | alive), m = 1, 2 ..., term by term."""
     r, alpha, a, b = params
     if purchase_model == "paretonbd":
         return pareto_counts(x, age, horizon, params)
-    b += purchase_model == "mbgnbd"
+    b += purchase_model.startswith("m")
     chance = (alpha + age) / (alpha + age + horizon)
-    k = np.arange(1, int(nbinom.isf(1e-15, r + x, chance)) + 3)
-    stays = np.exp(betaln(a, b + x + k - 1) - betaln(a, b + x))
-    return stays * nbinom.sf(k - 1, r + x, chance)
+    shape = r + k * x + stage
+    m = np.arange(1, int(nbinom.isf(1e-15, shape, chance) + stage) // k + 3)
+    stays = np.exp(betaln(a, b + x + m - 1) - betaln(a, b + x))
+    return stays * nbinom.sf(m * k - stage - 1, shape, chance)
 
 
 @functools.cache
@@ -273,7 +275,7 @@ def test_discounting_equals_short_steps(outlook, params, at_any_time):
 
         def discounted(rate, x=x, age=age):
             return outlook.discounted_purchases(
-                x, [age], horizons, params, rate, at_any_time
+                x, [age], horizons, params, rate, at_any_time=at_any_time
             )
 
         got, plain = discounted(0.1)
@@ -310,20 +312,20 @@ def test_one_pass_serves_many_horizons(outlook):
 # --- spend --------------------------------------------------------------------------
 
 
-def spend_cdf(y, x, age, horizon, params, p, q, purchase_model):
+def spend_cdf(y, x, age, horizon, params, p, q, purchase_model, stage=0, k=1):
     """P(ln scaled spend <= y | alive, N >= 1), term by term."""
-    at_least = counts(x, age, horizon, params, purchase_model)
+    at_least = counts(x, age, horizon, params, purchase_model, stage, k)
     mass = -np.diff(at_least, append=0) / at_least[0]
-    k = np.arange(1, len(mass) + 1)
+    m = np.arange(1, len(mass) + 1)
     keep = mass > 1e-15
-    return mass[keep] @ betainc(p * k[keep, None], q + p * (x + 1), expit(y))
+    return mass[keep] @ betainc(p * m[keep, None], q + p * (x + 1), expit(y))
 
 
-def exact_quantiles(z, *arguments):
+def exact_quantiles(z, *arguments, cdf=spend_cdf):
     low, high = np.full(len(z), -50.0), np.full(len(z), 15.0)
     for _ in range(45):
         middle = (low + high) / 2
-        below = spend_cdf(middle, *arguments) < expit(z)
+        below = cdf(middle, *arguments) < expit(z)
         low, high = np.where(below, middle, low), np.where(below, high, middle)
     return (low + high) / 2
 
@@ -416,6 +418,133 @@ def test_against_simulated_futures(outlook):
             )
 
 
+# --- regular buyers -----------------------------------------------------------------
+
+REGULAR = [  # as groceryElog, and as Complete Journey; days
+    ("mbgcnbd", (1.33, 19.7, 0.425, 0.79), 2),
+    ("bgcnbd", (1.4, 3, 0.07, 99), 3),
+    ("mbgcnbd", (0.5, 10, 0.3, 0.4), 4),
+]
+
+
+def stages(x, t_x, age, params, k):
+    """P(j stages have passed since the last purchase | alive), j = 0 ... k - 1."""
+    r, alpha, *_ = params
+    j, shape = np.arange(k), r + k * x
+    weights = np.exp(gammaln(shape + j) - gammaln(j + 1))
+    weights = weights * ((age - t_x) / (alpha + age)) ** j
+    return weights / weights.sum()
+
+
+@pytest.mark.parametrize(("purchase_model", "params", "k"), REGULAR)
+def test_every_stage_has_its_expectation_counts_and_spend(
+    outlook, purchase_model, params, k
+):
+    horizons, some = np.array([7.0, 90, 365]), slice(0, None, 10)
+    z = outlook.FIRST_Z + outlook.STEP_Z * np.arange(outlook.LEVELS)
+    for x, stage in [(0, 0), (0, k - 1), (1, 1), (12, k - 1), (90, 0)]:
+        ages = np.array([x + 1.0, 400])
+        table = outlook.outlook(
+            x, ages, horizons, purchase_model, params, (3, 4), 0.1, stage=stage, k=k
+        )
+        for (i, age), (j, horizon) in itertools.product(
+            enumerate(ages), enumerate(horizons)
+        ):
+            case = (purchase_model, stage, k)
+            exact = counts(x, age, horizon, params, *case)
+            assert table[i, j, 0] == pytest.approx(exact.sum(), rel=1e-9, abs=1e-13)
+            at_least = table[i, j, 2 : 2 + outlook.TOP_COUNT]
+            exact = np.append(exact, np.zeros(10))[: outlook.TOP_COUNT]
+            assert at_least == pytest.approx(exact, rel=1e-9, abs=1e-12)
+            spend = table[i, j, 2 + outlook.TOP_COUNT :]
+            exact = exact_quantiles(z[some], x, age, horizon, params, 3, 4, *case)
+            assert spend[some] == pytest.approx(exact, abs=1e-3)
+
+
+def test_ranges_are_read_at_the_nearest_quarter_of_the_mean_stage(outlook):
+    """Against the mixture of stages: the error that the module's docstring states."""
+    rng = np.random.default_rng(3)
+    z, p, q = np.linspace(-3, 3, 7), 3, 4
+    grid = outlook.FIRST_Z + outlook.STEP_Z * np.arange(outlook.LEVELS)
+    errors = []
+    for purchase_model, params, k in REGULAR:
+        for _ in range(12):
+            x, age = int(rng.integers(0, 12)), float(rng.integers(60, 700))
+            t_x = age - min(age - x, rng.exponential(40)) if x else 0.0
+            weight = stages(x, t_x, age, params, k)
+            horizon = rng.choice([30.0, 90, 365])
+            cases = [(purchase_model, stage, k) for stage in range(k)]
+            weight *= [counts(x, age, horizon, params, *case)[0] for case in cases]
+
+            def mixed(y, *history, cases=cases, weight=weight):
+                parts = [spend_cdf(y, *history, *case) for case in cases]
+                return weight / weight.sum() @ parts
+
+            history = (x, age, horizon, params, p, q)
+            exact = exact_quantiles(z, *history, cdf=mixed)
+            pairs = pd.DataFrame({"frequency": [x], "age_days": [age]})
+            table = outlook.outlooks(
+                pairs.assign(stratum="all", cutoff_date=CUTOFF),
+                parameter_row(purchase_model, params, k, p, q),
+                pd.DataFrame(columns=["model_version", "cutoff_date"]),
+                [horizon],
+                0.1,
+            )
+            mean = stages(x, t_x, age, params, k) @ np.arange(k)
+            row = table.set_index("stage_quarters").loc[int(np.floor(4 * mean + 0.5))]
+            read = np.interp(z, grid, row[outlook.SPEND].astype(float))
+            errors.append(np.abs(read - exact))
+    assert np.median(errors) < 1e-2
+    assert np.quantile(errors, 0.95) < 5e-2
+    assert np.max(errors) < 0.15
+
+
+def parameter_row(purchase_model, params, k, p, q):
+    row = dict(zip(("r", "alpha", "a", "b"), params, strict=True))
+    row |= {"model_version": "v", "stratum": "all", "cutoff_date": CUTOFF, "k": k}
+    row |= {"purchase_model": purchase_model, "p": p, "q": q}
+    return pd.DataFrame([row]).assign(s=np.nan, beta=np.nan)
+
+
+def test_a_model_with_stages_has_rows_for_every_quarter_of_one(outlook):
+    purchase_model, params, k = REGULAR[1]
+    pairs = pd.DataFrame({"frequency": [4, 4, 0], "age_days": [300, 60, 90]})
+    table = outlook.outlooks(
+        pairs.assign(stratum="all", cutoff_date=CUTOFF),
+        parameter_row(purchase_model, params, k, 3, 4),
+        pd.DataFrame(columns=["model_version", "cutoff_date"]),
+        [30, 365],
+        0.1,
+    )
+    keys = [*outlook.KEYS, "horizon_days"]
+    pd.testing.assert_frame_equal(table, table.sort_values(keys, ignore_index=True))
+    assert len(table) == 3 * 9 * 2
+    assert not table.duplicated(keys).any()
+    mine = table.query("frequency == 4 and age_days == 60 and horizon_days == 365")
+    mine = mine.set_index("stage_quarters")
+    for stage in range(k):
+        exact = counts(4, 60, 365, params, purchase_model, stage, k)
+        assert mine.loc[4 * stage, "expected_purchases"] == pytest.approx(exact.sum())
+        assert mine.loc[4 * stage, "probability_purchase"] == pytest.approx(exact[0])
+    between = 0.75 * mine.loc[4, outlook.SPEND] + 0.25 * mine.loc[8, outlook.SPEND]
+    assert mine.loc[5, outlook.SPEND].tolist() == pytest.approx(between.tolist())
+
+
+def test_a_shop_where_all_buy_all_the_time_has_an_outlook(outlook):
+    """Purchases beyond any count that is tabulated."""
+    table = outlook.outlook(
+        0, np.array([0.0, 5]), np.array([30.0, 365]), "bgnbd", (0.8, 1e-3, 0.6, 3),
+        (3, 4), 0.1,
+    )  # fmt: skip
+    assert np.isfinite(table).all()
+    at_least = table[..., 2 : 2 + outlook.TOP_COUNT]
+    assert ((at_least >= 0) & (at_least <= 1)).all()
+    exact = counts(0, 5, 30, (0.8, 1e-3, 0.6, 3))[:10]
+    assert at_least[1, 0, : len(exact)] == pytest.approx(exact, rel=1e-9)
+    # one in 400 stays for thousands of purchases
+    assert table[0, 0, -1] > 5
+
+
 # --- the table ----------------------------------------------------------------------
 
 
@@ -435,6 +564,7 @@ def inputs():
                  *("p", "q")],
     )  # fmt: skip
     parameters["purchase_model"] = parameters["model_version"]
+    parameters["k"] = 1
     parameters["cutoff_date"] = CUTOFF
     pairs["cutoff_date"] = pd.Timestamp(CUTOFF)
     season = pd.DataFrame(

@@ -1,6 +1,7 @@
 """Fits of purchase models: published numbers, lifetimes, derivatives, fallbacks."""
 
 import datetime as dt
+import functools
 import warnings
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 CUTOFF = pd.Timestamp("2024-06-30")
+CDNOW_END = pd.Timestamp("1997-09-30")
 HISTORY = ["frequency", "recency_days", "age_days"]
 EVERY_MODEL = ["bgnbd", "mbgnbd", "paretonbd"]
 SHOP = {  # an ordinary shop, in days
@@ -21,7 +23,7 @@ def compressed(x, t_x, age, stratum="all", cutoff=CUTOFF):
     """The input table, on the day grain."""
     frame = pd.DataFrame({"frequency": x, "recency_days": t_x, "age_days": age})
     frame = frame.astype(int).value_counts(sort=False).rename("customers")
-    return frame.reset_index().assign(stratum=stratum, cutoff_date=cutoff)
+    return frame.reset_index().assign(stratum=stratum, cutoff_date=cutoff, ln_gaps=0.0)
 
 
 def fit_all(purchases, rows, *arguments, production=CUTOFF, **options):
@@ -33,9 +35,8 @@ def fit_all(purchases, rows, *arguments, production=CUTOFF, **options):
 
 def grouped(purchases, purchase_model, *histories):
     """The histories as the likelihood of that model wants them, and it."""
-    kind = purchases.MODELS[purchase_model]
-    every = purchases.group_histories(*histories, kind.sure_without_repeat)
-    return kind.log_likelihood, every
+    likelihood = functools.partial(purchases.log_likelihood, purchase_model)
+    return likelihood, purchases.group_histories(*histories)
 
 
 @pytest.fixture(scope="module")
@@ -137,13 +138,17 @@ def test_log_likelihood_of_single_customers(purchases):
 
 
 @pytest.mark.parametrize("params", [(0.24, 4.4, 0.8, 2.4), (1.4, 30, 0.07, 90)])
-@pytest.mark.parametrize("purchase_model", EVERY_MODEL)
+@pytest.mark.parametrize(
+    ("purchase_model", "k"),
+    [*((name, 1) for name in EVERY_MODEL), ("bgcnbd", 2), ("mbgcnbd", 4)],
+)
 def test_derivatives_are_those_of_the_likelihood(
-    purchases, history, purchase_model, params
+    purchases, history, purchase_model, k, params
 ):
     likelihood, every = grouped(
         purchases, purchase_model, *history, np.ones(len(history[0]))
     )
+    likelihood = functools.partial(likelihood, k=k)
     point = np.log(params)
     _, gradient, hessian = likelihood(point, every, with_hessian=True)
     steps = 1e-5 * np.eye(4)
@@ -288,6 +293,89 @@ def test_recovers_the_truth_of_simulated_customers(
     assert np.abs(fit["params"] / truth - 1).max() < 0.1
 
 
+# -- Regular buyers
+
+
+def grocery_fit(purchases, grocery, purchase_model):
+    columns = (grocery[c].to_numpy("float64") for c in [*HISTORY, "customers"])
+    histories = tuple(columns)
+    fit = purchases.fit_stages(purchase_model, histories, grocery["ln_gaps"].sum())
+    expected = purchases.expected_purchases(
+        purchase_model, fit["params"], fit["k"], *histories[:3], 364
+    )
+    weeks = fit["params"] / [1, 7, 1, 1]
+    # densities scale with the unit
+    purchases_made = histories[0] @ histories[3]
+    return fit, weeks, fit["log_likelihood"] + purchases_made * np.log(7), expected
+
+
+@pytest.mark.parametrize(
+    ("purchase_model", "k", "published", "log_likelihood", "mae"),
+    [
+        # vignette of BTYDplus 1.2.0
+        ("mbgcnbd", 2, [1.3292, 2.8125, 0.4247, 0.7900], -14978.21, 1.400),
+        # our own: BTYDplus publishes none
+        ("bgcnbd", 2, [0.3591, 1.1294, 0.5228, 2.7855], -15054.17, 1.467),
+        ("mbgnbd", 1, [1.2569, 6.0391, 0.3683, 0.7158], -15781.94, 1.513),
+    ],
+)
+def test_regular_buyers_of_groceries_are_estimated_as_published(
+    purchases, grocery, purchase_model, k, published, log_likelihood, mae
+):
+    fit, weeks, value, expected = grocery_fit(purchases, grocery, purchase_model)
+    assert fit["k"] == k
+    assert weeks == pytest.approx(published, abs=6e-5)
+    assert value == pytest.approx(log_likelihood, abs=6e-3)
+    assert (fit["converged"], fit["method"]) == (True, "mle")
+    error = np.abs(expected - grocery["purchases_364d"])
+    error = np.average(error, weights=grocery["customers"])
+    assert error == pytest.approx(mae, abs=1e-3)
+
+
+def test_irregular_buyers_have_gaps_of_one_stage(purchases, sample):
+    days = sample.drop_duplicates(["user_id", "ts"]).sort_values(["user_id", "ts"])
+    days = days[days["ts"] <= "1997-09-30"]
+    days["gap"] = days.groupby("user_id")["ts"].diff().dt.days
+    days["ln_gap"] = np.log(days["gap"])
+    user = days.groupby("user_id")
+    first, last = user["ts"].min(), user["ts"].max()
+    rows = compressed(
+        user.size() - 1, (last - first).dt.days, (CDNOW_END - first).dt.days
+    )
+    rows.loc[0, "ln_gaps"] = days["ln_gap"].sum()
+    for purchase_model in ("bgcnbd", "mbgcnbd"):
+        row = fit_all(purchases, rows, purchase_model).iloc[0]
+        plain = fit_all(purchases, rows, purchase_model.replace("c", "")).iloc[0]
+        assert row["k"] == 1
+        names = ["r", "alpha", "a", "b", "log_likelihood", "is_flagged"]
+        assert row[names].tolist() == plain[names].tolist()
+        assert row["lifetimes_parameter_difference"] < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("purchase_model", "truth", "k"),
+    [("bgcnbd", (0.8, 20, 0.6, 3), 3), ("mbgcnbd", (1.3, 20, 0.4, 1.8), 2)],
+)
+def test_regular_buyers_of_a_simulation_buy_as_often_as_expected(
+    purchases, simulate, purchase_model, truth, k
+):
+    *history, later, ln_gaps = simulate(
+        truth, 40_000, purchase_model=purchase_model, k=k, ahead=180
+    )
+    weight = np.ones(len(later))
+    fit = purchases.fit_stages(purchase_model, (*history, weight), ln_gaps.sum())
+    assert fit["k"] == k
+    z = (np.log(fit["params"]) - np.log(truth)) / np.sqrt(np.diag(fit["cov_ln"]))
+    assert np.abs(z).max() < 4
+    expected = purchases.expected_purchases(purchase_model, truth, k, *history, 180)
+    x, t_x, age = history
+    groups = np.minimum(x, 6) + 7 * (age - t_x > 60)
+    for group in np.unique(groups):
+        mine = groups == group
+        error = np.std(later[mine] - expected[mine]) / np.sqrt(mine.sum())
+        assert abs(np.mean(later[mine] - expected[mine])) < 4 * error
+
+
 @pytest.mark.parametrize("purchase_model", EVERY_MODEL)
 def test_nobody_drops_out(purchases, simulate, purchase_model):
     rows = compressed(*simulate((0.8, 60, 0, 1), 3000))
@@ -402,7 +490,10 @@ def test_a_stratum_has_the_purchase_model_the_recipe_gives_it(purchases, simulat
     assert set(alike["model_version"]) == {"mbgnbd"}
     for unfit, sentence in [
         ({"default": "bgnbd", "IT": "mbgnbd"}, "there is no stratum 'IT'"),
-        ("bgbb", "no purchase model 'bgbb'; use bgnbd, mbgnbd, paretonbd"),
+        (
+            "bgbb",
+            "no purchase model 'bgbb'; use bgnbd, mbgnbd, paretonbd, bgcnbd, mbgcnbd",
+        ),
     ]:
         with pytest.raises(ValueError, match=sentence):
             fit_all(purchases, rows, unfit)

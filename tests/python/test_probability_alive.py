@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 from dbt.cli.main import dbtRunner
-from scipy.special import expit
+from scipy.special import expit, gammaincc
 
 QUERY = """
 select *, {{ probability_alive() }} as probability_alive
 from (
-    select *, {{ leaving_from() }} as leaving_from, {{ leaving_span() }} as leaving_span
+    select
+        *, {{ leaving_from() }} as leaving_from, {{ leaving_span() }} as leaving_span,
+        {{ stage_chances() }}
     from histories
 )
 """
@@ -80,7 +82,7 @@ def in_sql(tmp_path_factory):
     assert result.success, result.exception
     query = result.result.results[0].node.compiled_code
 
-    def probability_alive(purchase_model, rows):
+    def probability_alive(purchase_model, rows, k=1):
         names = ["r", "alpha", *("s", "beta", "a", "b")]
         if purchase_model != "paretonbd":
             names = ["r", "alpha", *("a", "b", "s", "beta")]
@@ -88,7 +90,7 @@ def in_sql(tmp_path_factory):
             np.pad(rows, [(0, 0), (0, 2)], constant_values=np.nan),
             columns=["frequency", "recency_time", "age_time", *names],
         )
-        frame["purchase_model"] = purchase_model
+        frame["purchase_model"], frame["k"] = purchase_model, k
         connection = duckdb.connect()
         connection.register("histories", frame)
         return connection.sql(query).df()["probability_alive"].to_numpy()
@@ -133,3 +135,25 @@ def test_every_model_equals_lifetimes(purchases, in_sql, purchase_model, fitter,
         known = np.isfinite(expected)  # its difference of two 2F1 can be rounded to NaN
         assert known.sum() >= 60
         assert found[known] == pytest.approx(np.asarray(expected)[known], abs=1e-8)
+
+
+@pytest.mark.parametrize("k", [2, 3, 4])
+@pytest.mark.parametrize("purchase_model", ["bgcnbd", "mbgcnbd"])
+def test_regular_buyers_are_alive_as_an_integral_over_rates_says(
+    in_sql, purchase_model, k
+):
+    """Over ln(lambda), of the chances of gaps, of what has passed since, of leaving."""
+    rows = histories(BETA_GEOMETRIC)
+    rows = rows[(rows[:, 0] <= 100) & (rows[:, 2] > 0)]
+    found = in_sql(purchase_model, rows, k)
+    for (x, t_x, age, r, alpha, a, b), probability in zip(rows, found, strict=True):
+        stayed = b + x - 1 + (purchase_model == "mbgcnbd")
+        if stayed == b - 1:
+            assert probability == 1
+            continue
+        rate = np.exp(np.linspace(-200, 60, 60_001) - np.log(alpha + age))
+        weight = (r + k * x) * np.log(rate) - (alpha + t_x) * rate
+        passed = gammaincc(k, rate * (age - t_x))  # P(fewer than k stages)
+        weight = np.exp(weight - weight.max())
+        here, gone = stayed * (weight @ passed), a * weight.sum()
+        assert probability == pytest.approx(here / (here + gone), rel=1e-8, abs=1e-12)

@@ -68,7 +68,8 @@ def tables(log, cutoffs, promotions=()):
             }
         )
         histories = histories.value_counts(sort=False).rename("customers")
-        frames[0].append(histories.reset_index().assign(stratum="all"))
+        histories = histories.reset_index().assign(stratum="all", ln_gaps=0.0)
+        frames[0].append(histories)
         calendar = pd.DataFrame(
             {
                 "calendar_date": pd.date_range(
@@ -155,7 +156,7 @@ def test_expected_purchases_are_the_published_ones(
     purchases, purchase_model, params, history, published
 ):
     columns = ([each] for each in history)
-    found = purchases.expected_purchases(purchase_model, params, *columns, 39)
+    found = purchases.expected_purchases(purchase_model, params, 1, *columns, 39)
     assert found == pytest.approx([published], abs=5e-6)
 
 
@@ -244,7 +245,7 @@ def test_a_promotion_is_not_learned_as_season(purchases, seasonal_log):
     def learned(log, promotions=()):
         rows, _, *calendar = tables(log, [AS_OF], promotions)
         calendar = purchases.Season(*calendar).calendars[AS_OF]
-        index = calendar.learn(rows, {"all": ("bgnbd", SHOP)}, np.ones(52))
+        index = calendar.learn(rows, {"all": ("bgnbd", SHOP, 1)}, np.ones(52))
         return index[(day.dayofyear - 1) // 7]
 
     usual = learned(seasonal_log)

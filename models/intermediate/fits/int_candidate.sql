@@ -11,6 +11,7 @@ with fitted as (
         {{ base }} as version_base,
         timing.stratum,
         timing.purchase_model,
+        timing.k,
         {%- for name in parameters %}
         {{ 'money' if name in ['p', 'q', 'gamma'] else 'timing' }}.{{ name }},
         {%- endfor %}

@@ -1,4 +1,4 @@
--- grain: one row per model version, stratum, cutoff, frequency and age: every horizon, given alive
+-- grain: one row per model version, stratum, cutoff, frequency, age and stage: every horizon, given alive
 {%- set grid = outlook_grid() %}
 {%- set horizons = shaped('clv_horizons') %}
 {%- set shortest = 'in_' ~ horizons[0] ~ '_days' %}
@@ -15,6 +15,7 @@ with outlook as (
         cutoff_date,
         frequency,
         age_days,
+        stage_quarters,
         horizon_days,
         expected_purchases,
         discounted_purchases,
@@ -40,6 +41,7 @@ select
     {{ shortest }}.stratum,
     {{ shortest }}.frequency,
     {{ shortest }}.age_days,
+    {{ shortest }}.stage_quarters,
     {%- for horizon in horizons %}
     in_{{ horizon }}_days.expected_purchases as expected_purchases_{{ horizon }}d,
     in_{{ horizon }}_days.discounted_purchases as discounted_purchases_{{ horizon }}d,
@@ -57,6 +59,7 @@ inner join outlook as in_{{ horizon }}_days
         and {{ shortest }}.cutoff_date = in_{{ horizon }}_days.cutoff_date
         and {{ shortest }}.frequency = in_{{ horizon }}_days.frequency
         and {{ shortest }}.age_days = in_{{ horizon }}_days.age_days
+        and {{ shortest }}.stage_quarters = in_{{ horizon }}_days.stage_quarters
         and in_{{ horizon }}_days.horizon_days = {{ horizon }}
 {%- endfor %}
 where {{ shortest }}.horizon_days = {{ horizons[0] }}

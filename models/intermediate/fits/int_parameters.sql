@@ -10,6 +10,7 @@ with registered as (
         versions.model_version,
         versions.stratum,
         versions.purchase_model,
+        coalesce(versions.k, 1) as k,
         {%- for name in parameters %}
         versions.{{ name }},
         {%- endfor %}
@@ -57,7 +58,8 @@ production as (
             as {{ name }},
         {%- endfor %}
         largest.season,
-        coalesce(own.purchase_model, largest.purchase_model) as purchase_model
+        coalesce(own.purchase_model, largest.purchase_model) as purchase_model,
+        coalesce(own.k, largest.k) as k
     from strata
     inner join registered as largest
         on largest.is_largest
@@ -83,6 +85,7 @@ select
     false as is_recipe,
     false as is_challenger,
     registered.purchase_model,
+    registered.k,
     {%- for name in parameters %}
     registered.{{ name }},
     {%- endfor %}
@@ -106,6 +109,7 @@ select
     false as is_recipe,
     false as is_challenger,
     registered.purchase_model,
+    registered.k,
     {%- for name in parameters %}
     registered.{{ name }},
     {%- endfor %}
@@ -124,6 +128,7 @@ select
     true as is_recipe,
     false as is_challenger,
     candidate.purchase_model,
+    candidate.k,
     {%- for name in parameters %}
     candidate.{{ name }},
     {%- endfor %}
@@ -141,6 +146,7 @@ select
     timing.is_recipe,
     not timing.is_recipe as is_challenger,
     timing.purchase_model,
+    timing.k,
     {%- for name in parameters %}
     {{ 'money' if name in ['p', 'q', 'gamma'] else 'timing' }}.{{ name }},
     {%- endfor %}

@@ -1,4 +1,4 @@
--- grain: one row per cutoff, month of first purchase, country, model version, stratum, frequency, age
+-- grain: one row per cutoff, month of first purchase, country, model version, stratum, frequency, age, stage
 -- Sums over customers of one history: of what a published forecast says of them, and of what came.
 -- Given alive they expect the same purchases, so that any day ahead needs nothing more than this.
 {%- set horizons = shaped('clv_horizons') %}
@@ -59,6 +59,7 @@ select
     predictions.stratum,
     predictions.frequency,
     predictions.age_days,
+    predictions.stage_quarters,
     sum(predictions.probability_alive * predictions.expected_value)
         as value_per_purchase,
     {%- for horizon in horizons %}
@@ -81,4 +82,4 @@ left join outcomes
     on
         histories.customer_id = outcomes.customer_id
         and histories.cutoff_date = outcomes.cutoff_date
-group by 1, 2, 3, 4, 5, 6, 7
+group by 1, 2, 3, 4, 5, 6, 7, 8

@@ -10,6 +10,7 @@ summed as (
         purchases.order_count,
         purchases.value_amount,
         purchases.capped_value_amount,
+        cast(null as {{ type_double() }}) as ln_values,
         purchases.first_purchase_date,
         purchases.last_purchase_date
     from {{ ref('int_purchases__to_date') }} as purchases
@@ -24,6 +25,20 @@ summed as (
     select
         known.customer_id,
         known.cutoff_date,
+        case
+            when min(known.value_amount) > 0
+                then sum(
+                    case
+                        when known.value_amount > 0
+                            then ln(
+                                cast(
+                                    least(known.value_amount, caps.value_cap)
+                                    as {{ type_double() }}
+                                )
+                            )
+                    end
+                )
+        end as ln_values,
         {{ purchase_sums('known', 'caps.value_cap') | indent(4) }}
     from {{ ref('int_purchase_days__known') }} as known
     left join {{ ref('int_value_caps') }} as caps
@@ -71,12 +86,18 @@ select
     cast(order_count as {{ type_integer() }}) as order_count,
     {{ as_money('value_amount') }} as value_amount,
     cast(value_amount as {{ type_double() }}) / purchase_days as mean_value,
-    -- What the model sees. A customer who cost more than they brought is worth nothing, not less.
+    -- What the fit sees. A customer who cost more than they brought is worth nothing, not less.
     case
         when capped_value_amount > 0
             then cast(capped_value_amount as {{ type_double() }}) / purchase_days
         when capped_value_amount <= 0 then 0.0
     end as capped_mean_value,
+    case
+        when ln_values is not null
+            then
+                ln_values
+                - purchase_days * ln(cast(capped_value_amount as {{ type_double() }}))
+    end as ln_shares,
     first_purchase_date,
     last_purchase_date,
     cutoff_date

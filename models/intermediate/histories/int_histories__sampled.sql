@@ -26,6 +26,7 @@ select
     histories.recency_days,
     histories.age_days,
     histories.capped_mean_value,
+    histories.ln_shares,
     histories.cutoff_date
 from histories
 inner join sizes

@@ -1,6 +1,7 @@
 -- grain: one row per stratum, cutoff, number of purchase days and 5 % wide bin of mean value
 -- All Gamma-Gamma needs of the money, for any number of customers: within a bin of ln(value) the
--- likelihood is expanded around the mean, which needs the variance too.
+-- likelihood is expanded around the mean, which needs the variance too. How values vary within a
+-- customer is in the logs of the shares of their days, a sum.
 select
     stratum,
     cutoff_date,
@@ -9,7 +10,9 @@ select
     count(*) as customers,
     avg(ln(capped_mean_value)) as mean_ln_value,
     avg(capped_mean_value) as mean_value,
-    var_pop(capped_mean_value) as variance_value
+    var_pop(capped_mean_value) as variance_value,
+    count(ln_shares) as sharing_customers,
+    coalesce(sum(ln_shares), 0.0) as ln_shares
 from {{ ref('int_histories__sampled') }}
 where
     capped_mean_value > 0

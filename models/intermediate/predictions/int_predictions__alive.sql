@@ -3,6 +3,8 @@
 -- P(alive) alone, which is closed form (models/docs/concepts.md). What corrects the model stands beside it.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set longest = horizons | max %}
+{%- set models = scored_models() %}
+{%- set has_stages = models | select('in', staged_models()) | list | length > 0 %}
 with histories as (
 
     select *
@@ -78,7 +80,7 @@ timed as (
             else first_day.time_ago
         end as age_time,
         -- Spend of k purchases is this scale times BetaPrime(p k, q + p n); n = purchase days.
-        parameters.gamma + histories.purchase_days * histories.capped_mean_value
+        parameters.gamma + histories.purchase_days * greatest(histories.mean_value, 0.0)
             as spend_scale,
         parameters.*
     from histories
@@ -107,6 +109,9 @@ modelled as (
 
     select
         *,
+        {%- if has_stages %}
+        {{ stage_chances() | indent(8) }},
+        {%- endif %}
         {{ leaving_from() }} as leaving_from,
         {{ leaving_span() | indent(8) }} as leaving_span
     from timed
@@ -124,19 +129,32 @@ alive as (
         stratum,
         frequency,
         age_days,
-        {{ probability_alive(with_paretonbd=has_paretonbd()) | indent(8) }}
+        {{ probability_alive(models=models) | indent(8) }}
             as probability_alive,
+        {%- if has_stages %}
+        stage_1,
+        stage_2,
+        stage_3,
+        cast(
+            floor(
+                4 * (stage_1 + 2 * stage_2 + 3 * stage_3) / ({{ stage_chances_sum() }})
+                + 0.5
+            ) as {{ type_integer() }}
+        ) as stage_quarters,
+        {%- else %}
+        0 as stage_quarters,
+        {%- endif %}
         spend_scale,
         -- Posterior mean of the value of one purchase day (Fader & Hardie 2013, note 025).
         p * spend_scale / (p * purchase_days + q - 1) as expected_value,
         -- Posterior mean of purchases a day while alive; and what of it is left where purchases count
         -- less the older they are.
-        (r + frequency) / (alpha + age_days) as purchase_rate,
+        (r + k * frequency) / (alpha + age_days) / k as purchase_rate,
         {%- for days in forgetting_days() %}
-        (r + weighted_purchases_{{ days }}d) / (
+        (r + k * weighted_purchases_{{ days }}d) / (
             alpha
             + {{ days }} * (1 - exp(-least(age_days, {{ longest }}) / {{ days }}.0))
-        ) / ((r + frequency) / (alpha + age_days)) as forgetting_{{ days }}d,
+        ) / ((r + k * frequency) / (alpha + age_days)) as forgetting_{{ days }}d,
         {%- endfor %}
         {%- for horizon in horizons %}
         own_purchases_{{ horizon }}d,
@@ -149,11 +167,14 @@ alive as (
 
 select
     {%- for horizon in horizons %}
-    outlook.expected_purchases_{{ horizon }}d as purchases_if_alive_{{ horizon }}d,
-    outlook.discounted_purchases_{{ horizon }}d as discounted_if_alive_{{ horizon }}d,
-    outlook.probability_purchase_{{ horizon }}d as chance_if_alive_{{ horizon }}d,
-    outlook.probability_purchase_{{ horizon }}d * outlook.squared_spend_{{ horizon }}d
-        as squared_if_alive_{{ horizon }}d,
+    {%- for name, columns in {
+        'purchases': ['expected_purchases'], 'discounted': ['discounted_purchases'],
+        'chance': ['probability_purchase'],
+        'squared': ['probability_purchase', 'squared_spend'],
+    }.items() %}
+    {{ over_stages(columns, horizon, has_stages) | indent(4) }}
+        as {{ name }}_if_alive_{{ horizon }}d,
+    {%- endfor %}
     {%- endfor %}
     alive.*
 from alive
@@ -164,3 +185,15 @@ inner join outlook
         and alive.cutoff_date = outlook.cutoff_date
         and alive.frequency = outlook.frequency
         and alive.age_days = outlook.age_days
+        and outlook.stage_quarters = 0
+{%- for stage in range(1, 4) if has_stages %}
+{%- set place = 'outlook_' ~ stage %}
+left join outlook as {{ place }}
+    on
+        alive.model_version = {{ place }}.model_version
+        and alive.stratum = {{ place }}.stratum
+        and alive.cutoff_date = {{ place }}.cutoff_date
+        and alive.frequency = {{ place }}.frequency
+        and alive.age_days = {{ place }}.age_days
+        and {{ place }}.stage_quarters = {{ 4 * stage }}
+{%- endfor %}

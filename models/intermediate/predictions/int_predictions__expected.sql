@@ -244,6 +244,7 @@ select
     stratum,
     frequency,
     age_days,
+    stage_quarters,
     {{ frequency_class('frequency') }} as frequency_class,
     range_class,
     served_probability_alive as probability_alive,

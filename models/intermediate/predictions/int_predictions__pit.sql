@@ -58,6 +58,7 @@ matured as (
         sampled.range_class,
         sampled.frequency,
         sampled.age_days,
+        sampled.stage_quarters,
         {{ horizon }} as horizon_days,
         sampled.probability_purchase_{{ horizon }}d as probability_purchase,
         sampled.spend_scale_{{ horizon }}d as spend_scale,
@@ -92,6 +93,7 @@ searched_0 as (
             and matured.cutoff_date = outlook.cutoff_date
             and matured.frequency = outlook.frequency
             and matured.age_days = outlook.age_days
+            and matured.stage_quarters = outlook.stage_quarters
     where matured.spend > 0 and matured.horizon_days = {{ horizon }}
     {{- '\n\n    union all\n\n    ' if not loop.last }}
     {%- endfor %}

@@ -71,6 +71,7 @@ located as (
             and expected.cutoff_date = outlook.cutoff_date
             and expected.frequency = outlook.frequency
             and expected.age_days = outlook.age_days
+            and expected.stage_quarters = outlook.stage_quarters
     left join calibration
         on
             expected.stratum = calibration.stratum

@@ -23,6 +23,7 @@ select
     versions.recipe,
     versions.git_commit,
     versions.purchase_model,
+    coalesce(versions.k, 1) as k,
     {%- for name in model_parameter_names() %}
     versions.{{ name }},
     versions.se_{{ name }},

@@ -2,6 +2,7 @@
 {#- Made of tables that daily runs leave as the last full run made them. -#}
 {%- set measured_in_full_runs = [
     'withheld_horizons', 'unchecked_horizons', 'regular_customer_rate', 'flagged_fits',
+    'rate_value_correlation',
     'feature_psi', 'feature_level_shift', 'brier_skill', 'calibration_error',
     'largest_calibration_error', 'purchase_bias', 'tracking_error_in_sample',
     'tracking_error_after', 'largest_identity', 'merged_accounts',
@@ -328,6 +329,16 @@ united as (
         'all' as subject,
         cast(sum(case when is_flagged then 1 else 0 end) as {{ type_double() }})
             as measured
+    from {{ ref('model_parameters') }}
+    where is_production
+
+    union all
+
+    -- Of the stratum where it is furthest from what the models take it for: 0.
+    select
+        'rate_value_correlation' as measure,
+        'all' as subject,
+        max(abs(rate_value_correlation)) as measured
     from {{ ref('model_parameters') }}
     where is_production
 
