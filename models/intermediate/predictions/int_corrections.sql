@@ -134,8 +134,8 @@ forgetting as (
         cutoff_date,
         horizon_days,
         days,
-        avg(excess) as excess,
-        avg(deviance) as deviance,
+        avg(excess) as mean_excess,
+        avg(deviance) as mean_deviance,
         avg(excess) + 1.645 * stddev_samp(excess) / sqrt(count(*)) < 0
         and count(*) >= {{ least_customers }} as is_better
     from forgetting_tried
@@ -230,7 +230,7 @@ floors as (
         cutoff_date,
         horizon_days,
         share,
-        avg(excess) as excess,
+        avg(excess) as mean_excess,
         avg(excess) + 1.645 * stddev_samp(excess) / sqrt(count(*)) < 0
         and count(*) >= {{ least_customers }} as is_better
     from floors_tried
@@ -259,8 +259,8 @@ floored as (
 
 ),
 
--- 3., 4. Sums from which a weight w and its squared error follow: with d = own less forecast and
--- e = what came less forecast, the error changes by w^2 d^2 - 2 w d e.
+-- 3., 4. With d = own less forecast and e = actual less forecast, weight w changes the squared error by
+-- w^2 d^2 - 2 w d e.
 deviations as (
 
     select
@@ -276,67 +276,73 @@ deviations as (
 
 ),
 
-own_customers as (
+own_weights as (
 
     select
-        cutoff_date,
-        horizon_days,
-        customer_id,
         {%- for own in ['purchases', 'value'] %}
-        avg(own_{{ own }} * own_{{ own }}) as {{ own }}_squared,
-        avg(own_{{ own }} * {{ own }}) as {{ own }}_crossed,
-        avg({{ own }} * {{ own }}) as {{ own }}_error,
-        {%- endfor %}
-        count(*) as windows
-    from deviations
-    group by 1, 2, 3
-
-),
-
-own_sums as (
-
-    select
-        cutoff_date,
-        horizon_days,
-        {%- for own in ['purchases', 'value'] %}
-        avg({{ own }}_squared) as {{ own }}_squared,
-        avg({{ own }}_crossed) as {{ own }}_crossed,
-        var_pop({{ own }}_squared) as {{ own }}_squared_variance,
-        covar_pop({{ own }}_squared, {{ own }}_crossed) as {{ own }}_covariance,
-        var_pop({{ own }}_crossed) as {{ own }}_crossed_variance,
-        avg({{ own }}_error) as {{ own }}_error,
         least(
             greatest(
-                avg({{ own }}_crossed) / nullif(avg({{ own }}_squared), 0), 0.0
+                sum(own_{{ own }} * {{ own }})
+                / nullif(sum(own_{{ own }} * own_{{ own }}), 0), 0.0
             ), 1.0
         ) as {{ own }}_weight,
         {%- endfor %}
-        count(*) as customers
-    from own_customers
-    group by 1, 2
+        cutoff_date,
+        horizon_days
+    from deviations
+    group by 3, 4
 
 ),
 
+own_customers as (
+
+    select
+        {%- for own in ['purchases', 'value'] %}
+        {%- set weight = 'own_weights.' ~ own ~ '_weight' %}
+        {%- set actual, forecast = 'deviations.' ~ own, 'deviations.own_' ~ own %}
+        max({{ weight }}) as {{ own }}_weight,
+        avg(
+            {{ weight }} * {{ weight }} * {{ forecast }} * {{ forecast }}
+            - 2 * {{ weight }} * {{ forecast }} * {{ actual }}
+        ) as {{ own }}_squared,
+        avg(abs({{ weight }} * {{ forecast }} - {{ actual }}) - abs({{ actual }}))
+            as {{ own }}_absolute,
+        avg({{ actual }} * {{ actual }}) as {{ own }}_error,
+        {%- endfor %}
+        deviations.customer_id,
+        deviations.cutoff_date,
+        deviations.horizon_days
+    from deviations
+    inner join own_weights
+        on
+            deviations.cutoff_date = own_weights.cutoff_date
+            and deviations.horizon_days = own_weights.horizon_days
+    group by 9, 10, 11
+
+),
+
+-- Better on average in squared error, which a few large customers make noisy, and surely so in it or in
+-- absolute error.
 own_blends as (
 
     select
         {%- for own in ['purchases', 'value'] %}
-        {{ own }}_weight,
-        {{ own }}_error,
-        {{ own }}_weight * {{ own }}_weight * {{ own }}_squared
-        - 2 * {{ own }}_weight * {{ own }}_crossed as {{ own }}_excess,
-        1.645 * {{ own }}_weight * sqrt(
-            greatest(
-                power({{ own }}_weight, 2) * {{ own }}_squared_variance
-                - 4 * {{ own }}_weight * {{ own }}_covariance
-                + 4 * {{ own }}_crossed_variance, 0.0
-            ) / customers
-        ) as {{ own }}_margin,
+        max({{ own }}_weight) as {{ own }}_weight,
+        avg({{ own }}_squared) / nullif(avg({{ own }}_error), 0) as {{ own }}_gain,
+        avg({{ own }}_squared) < 0
+        and count(*) >= {{ least_customers }}
+        and (
+            {%- for loss in ['squared', 'absolute'] %}
+            avg({{ own }}_{{ loss }})
+            + 1.645 * stddev_samp({{ own }}_{{ loss }}) / sqrt(count(*)) < 0
+            {{- '\n            or ' if not loop.last }}
+            {%- endfor %}
+        ) as {{ own }}_is_better,
         {%- endfor %}
         cutoff_date,
-        horizon_days,
-        customers
-    from own_sums
+        horizon_days
+    from own_customers
+    group by 7, 8
 
 ),
 
@@ -346,26 +352,20 @@ learned as (
         case when forgetting.is_better then forgetting.days end as forgetting_days,
         case when forgetting.is_better then shrunk.shrinkage else 0.0 end
             as forgetting_share,
-        case when forgetting.is_better then forgetting.excess / forgetting.deviance end
+        case when forgetting.is_better then forgetting.mean_excess / forgetting.mean_deviance end
             as forgetting_gain,
         case when floors.is_better then shrunk.shrinkage * floors.share else 0.0 end
             as alive_floor,
-        case when floors.is_better then floors.excess / forgetting.deviance end
+        case when floors.is_better then floors.mean_excess / forgetting.mean_deviance end
             as floor_gain,
         {%- for own in ['purchases', 'value'] %}
         case
-            when
-                own_blends.{{ own }}_excess + own_blends.{{ own }}_margin < 0
-                and own_blends.customers >= {{ least_customers }}
+            when own_blends.{{ own }}_is_better
                 then own_blends.{{ own }}_weight * shrunk.own_shrinkage
             else 0.0
         end as {{ own }}_weight,
-        case
-            when
-                own_blends.{{ own }}_excess + own_blends.{{ own }}_margin < 0
-                and own_blends.customers >= {{ least_customers }}
-                then own_blends.{{ own }}_excess / own_blends.{{ own }}_error
-        end as {{ own }}_gain,
+        case when own_blends.{{ own }}_is_better then own_blends.{{ own }}_gain end
+            as {{ own }}_gain,
         {%- endfor %}
         shrunk.*
     from shrunk
@@ -391,13 +391,13 @@ sources as (
     select
         cutoffs.cutoff_date,
         horizons.horizon_days,
-        max(learned.horizon_days) as learned_horizon_days
+        max(windows.horizon_days) as learned_horizon_days
     from cutoffs
     cross join horizons
-    left join learned
+    left join windows
         on
-            cutoffs.cutoff_date = learned.cutoff_date
-            and horizons.horizon_days >= learned.horizon_days
+            cutoffs.cutoff_date = windows.cutoff_date
+            and horizons.horizon_days >= windows.horizon_days
     group by 1, 2
 
 )
