@@ -352,12 +352,15 @@ learned as (
         case when forgetting.is_better then forgetting.days end as forgetting_days,
         case when forgetting.is_better then shrunk.shrinkage else 0.0 end
             as forgetting_share,
-        case when forgetting.is_better then forgetting.mean_excess / forgetting.mean_deviance end
-            as forgetting_gain,
+        case
+            when forgetting.is_better
+                then forgetting.mean_excess / forgetting.mean_deviance
+        end as forgetting_gain,
         case when floors.is_better then shrunk.shrinkage * floors.share else 0.0 end
             as alive_floor,
-        case when floors.is_better then floors.mean_excess / forgetting.mean_deviance end
-            as floor_gain,
+        case
+            when floors.is_better then floors.mean_excess / forgetting.mean_deviance
+        end as floor_gain,
         {%- for own in ['purchases', 'value'] %}
         case
             when own_blends.{{ own }}_is_better
