@@ -20,6 +20,7 @@ SHARD, FITTED = ("3", "7"), 4000
 # The models that are run, in order, by the schema they live in.
 HISTORIES = (
     *("int_purchase_days__known", "int_value_caps", "int_histories__observed"),
+    "int_purchases__last",
     "int_customers__current",
 )
 MEASURES = (

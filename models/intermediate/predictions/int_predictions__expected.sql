@@ -163,7 +163,7 @@ blended as (
 
 ),
 
--- Who buys within a horizon buys within a longer one, whatever each has learned.
+-- Who buys within a horizon buys within a longer one, whatever each has learned; discounted, too.
 ordered as (
 
     select
@@ -175,6 +175,14 @@ ordered as (
             {%- endfor %}
         ) as expected_{{ number }}_{{ horizon }}d,
         {%- endfor %}
+        {%- endfor %}
+        {%- for horizon in horizons %}
+        greatest(
+            {%- for shorter in horizons[:loop.index] %}
+            blended_value_{{ shorter }}d * discounted_if_alive_{{ shorter }}d
+            / purchases_if_alive_{{ shorter }}d{{ ',' if not loop.last }}
+            {%- endfor %}
+        ) as clv_{{ horizon }}d,
         {%- endfor %}
         *
     from blended
@@ -253,8 +261,7 @@ select
     probability_purchase_{{ horizon }}d,
     expected_purchases_{{ horizon }}d,
     expected_value_{{ horizon }}d,
-    expected_value_{{ horizon }}d * discounted_if_alive_{{ horizon }}d
-    / purchases_if_alive_{{ horizon }}d as clv_{{ horizon }}d,
+    clv_{{ horizon }}d,
     spend_scale_{{ horizon }}d,
     -- Second moment less the square of the first, undiscounted; the mean is the scale's.
     power(expected_value_{{ horizon }}d, 2) * (
