@@ -52,7 +52,8 @@ def test_the_gate_lets_it_in_and_it_keeps_its_word(won):
     everyone = gate[gate["cohort_group"] == "everyone"].iloc[0]
     assert everyone["is_overlay"]
     assert everyone["cutoffs"] == 2
-    assert everyone["overlay_rmse"] < 0.9 * everyone["baseline_rmse"]
+    # the baseline is blended with what customers brought before, which knows some of it
+    assert everyone["overlay_rmse"] < 0.95 * everyone["baseline_rmse"]
     # as it would have been decided then
     errors = won.read(
         """
@@ -62,6 +63,7 @@ def test_the_gate_lets_it_in_and_it_keeps_its_word(won):
     ).set_index("method")["rmse"]
     assert errors["overlay_gated"] == pytest.approx(errors["overlay"])
     assert errors["overlay"] < 0.95 * errors["bgnbd"]
+    assert errors["overlay"] < 0.9 * errors["purchase_model"]
 
 
 def test_it_serves_and_says_why(won):
