@@ -1,7 +1,8 @@
 -- grain: one row per level (total or cohort), cutoff and horizon: how far whole groups have erred
 -- Season, price and the model's own misfit move all customers together, and that does not average
 -- out: the squared came / expected - 1 of windows that had ended, beyond the chance of single
--- customers, with a prior of vars clv_shared_error and clv_shared_error_windows.
+-- customers, with a prior of vars clv_shared_error and clv_shared_error_windows. A window counts for an
+-- error of half at most: one of which next to nothing was expected would say that all is possible.
 with cohorts as (
 
     select *
@@ -56,7 +57,7 @@ errors as (
             - value_variance
         ) / power(expected_value, 2) as squared_error
     from predicted
-    where realised_value_amount is not null and expected_value > 0
+    where realised_value_amount is not null and expected_value >= 0.01
 
 ),
 
@@ -66,8 +67,10 @@ windows as (
         group_level,
         cutoff_date,
         horizon_days,
-        greatest(sum(expected_value * squared_error) / sum(expected_value), 0)
-            as squared_error
+        least(
+            greatest(sum(expected_value * squared_error) / sum(expected_value), 0.0),
+            0.25
+        ) as squared_error
     from errors
     group by 1, 2, 3
 
