@@ -766,8 +766,26 @@ class Sequence:
             *("scored_on", "clv_source", "probability_alive"),
         ]
         known = set(facts)
-        facts += [f"expected_purchases_{h}d" for h in HORIZONS]
-        if self.variables.get("clv_winsor_percentile") == 1:
+        # A full run learns its corrections anew, a daily one keeps those of the last.
+        served = sum(
+            each.read(
+                """
+                select count(*) as parts from clv_intermediate.int_corrections
+                where
+                    cutoff_date = (
+                        select max(cutoff_date) from clv_intermediate.int_corrections
+                    )
+                    and forgetting_share + alive_floor + purchases_weight
+                        + value_weight > 0
+                """
+            )[0]["parts"]
+            for each in (self.warehouse, twin)
+        )
+        if served:
+            facts.remove("probability_alive")
+        else:
+            facts += [f"expected_purchases_{h}d" for h in HORIZONS]
+        if not served and self.variables.get("clv_winsor_percentile") == 1:
             facts += [f"clv_{h}d" for h in HORIZONS]
         query = (
             f"select customer_id, {', '.join(facts)} from clv.customer_lifetime_value"

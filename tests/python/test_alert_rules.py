@@ -33,7 +33,8 @@ AS_OF, FULL_RUN, BEFORE = "1998-06-30", "1998-06-28", "1998-06-29"
 HEALTHY = {
     "int_settled_until": f"select date '{FULL_RUN}' as as_of_date",
     "int_calibration__histograms": (
-        "select * replace (realised_purchases as expected_purchases) from {}"
+        "select * replace (realised_purchases as expected_purchases, "
+        "buyers::double as probability) from {}"
     ),
     "score_profiles": (
         f"select * replace (date '{BEFORE}' as as_of_date) "
