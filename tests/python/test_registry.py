@@ -278,7 +278,6 @@ def test_another_definition_of_value_serves_at_once(story):
     assert "defines value differently from the champion" in printed
 
 
-@pytest.mark.xfail(reason="refused, but with another sentence than the first one here")
 def test_a_daily_run_needs_a_full_one_that_is_not_too_old(story, tmp_path):
     build, _ = story
     printed = build.daily("1998-09-30", may_fail=True)
