@@ -34,19 +34,25 @@
         ).rows -%}
         {%- set day_before = daily_window().lines_from - modules.datetime.timedelta(1) -%}
         {%- for last in run_query('select as_of_date, settled_until, settings from ' ~ declared).rows -%}
-        {%- set before, now, changed = fromjson(last[2]), fromjson(daily_settings()), [] -%}
+        {#- Those that move the window by which a full run counts as too old are named first. -#}
+        {%- set before, now, changed, moved = fromjson(last[2]), fromjson(daily_settings()), [], [] -%}
         {%- for name in now if before.get(name) != now[name] -%}
+            {%- do moved.append(name) if name.endswith(('refund_days', 'lookback_days')) -%}
             {%- do changed.append(
                 name if name.startswith('clv_input') or name == 'clv_source_schema' else
                 (name if name.startswith('clv_') else 'clv_' ~ name) ~ ' (' ~ before.get(name) | tojson
                 ~ ' then, ' ~ now[name] | tojson ~ ' now)'
             ) -%}
         {%- endfor -%}
+        {%- set others = 'clv: a daily run needs the variables of the full run that it adds to; other values have '
+            ~ changed | join(', ') ~ '. Set them as then, or run a full build with them.' -%}
         {%- if last[0] | string > var('clv_as_of_date') | string -%}
             {%- do exceptions.raise_compiler_error(
                 'clv: a daily run as of ' ~ var('clv_as_of_date') ~ ' cannot follow the full run as of '
                 ~ last[0] ~ '. ' ~ full_run
             ) -%}
+        {%- elif moved -%}
+            {%- do exceptions.raise_compiler_error(others) -%}
         {%- elif last[1] | string < daily_window().settled_from | string -%}
             {%- do exceptions.raise_compiler_error(
                 'clv: the last full run, as of ' ~ last[0] ~ ', is too old for a daily run as of '
@@ -67,10 +73,7 @@
                 ~ 'full build (var clv_run: full).'
             ) -%}
         {%- elif changed -%}
-            {%- do exceptions.raise_compiler_error(
-                'clv: a daily run needs the variables of the full run that it adds to; other values have '
-                ~ changed | join(', ') ~ '. Set them as then, or run a full build with them.'
-            ) -%}
+            {%- do exceptions.raise_compiler_error(others) -%}
         {%- endif -%}
         {%- endfor -%}
     {%- endif -%}

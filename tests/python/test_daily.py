@@ -160,3 +160,16 @@ def test_a_daily_run_refuses_other_variables_than_the_full_run_had(daily):
     )
     assert f"other values have {changed} then, 0.35 now)" in printed
     pd.testing.assert_frame_equal(daily.read("from clv.customers order by all"), before)
+
+
+def test_a_changed_variable_is_named_though_it_moves_what_is_settled(daily):
+    """Fewer days for refunds settle more: the full run would look too old."""
+    printed = daily.build(
+        *("--select", "int_as_of"),
+        may_fail=True,
+        clv_run="daily",
+        clv_as_of_date=DAILY,
+        **(VARS | {"clv_refund_days": 1, "clv_days_between_full_runs": 14}),
+    )
+    assert daily.exit_code != 0
+    assert "clv_refund_days (60 then, 1 now)" in printed
