@@ -191,29 +191,18 @@ def describe_corrections(connection) -> list[str]:
     """What completed windows have proven against the purchase model, if anything."""
     said = {
         "forgetting": "older purchases count less",
-        "alive_floor": "P(alive) has a floor",
-        "own_purchases": "blend with own purchases",
-        "own_value": "blend with own value",
+        "alive_floor": "floor under P(alive)",
+        "own_purchases": "own purchases",
+        "own_value": "own value",
     }
-    found = connection.execute(
+    served = connection.execute(
         """
-        select
-            correction,
-            string_agg(cast(horizon_days as varchar), ', ' order by horizon_days)
-        from forecast_corrections
+        select distinct correction from forecast_corrections
         where is_production and is_served
-        group by 1
         """
     ).fetchall()
-    served = dict(found)
-    lines = [
-        f"{text}, {served[correction]} days"
-        for correction, text in said.items()
-        if correction in served
-    ]
-    return [
-        line("" if number else "corrected", text) for number, text in enumerate(lines)
-    ]
+    parts = [text for name, text in said.items() if (name,) in served]
+    return [line("corrected by", ", ".join(parts))] if parts else []
 
 
 def describe_future(connection) -> list[str]:

@@ -9,6 +9,10 @@
     {%- set looked_up = [
         declared, ref('int_orders__settled'), ref('int_purchases__settled'), ref('int_first_touches__settled')
     ] -%}
+    {%- set learned = [ref('int_corrections'), ref('int_calibration__bounds'), ref('int_calibration')] -%}
+    {%- if 'model.clv.int_predictions__expected' in selected_resources -%}
+        {%- set looked_up = looked_up + learned -%}
+    {%- endif -%}
     {%- if execute and is_daily() and flags.WHICH in ['build', 'run'] -%}
         {%- set full_run = 'Run a full build first (var clv_run: full).' -%}
         {%- for table in looked_up if load_relation(table) is none -%}

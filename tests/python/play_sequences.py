@@ -760,36 +760,30 @@ class Sequence:
         run = Run("weekly_backtest", self.last.as_of, self.last.variables)
         self.execute(run, warehouse=twin)
         must(run.code == 0, f"the full run beside the daily one failed: {run.said}")
+        # A full run learns its corrections anew, a daily one keeps those of the last:
+        # compared is what they correct, and what they correct it by.
         facts = [
             *("as_of_date", "first_purchase_date", "last_purchase_date", "frequency"),
             *("recency_days", "age_days", "order_count", "mean_value", "model_version"),
-            *("scored_on", "clv_source", "probability_alive"),
+            *("scored_on", "clv_source"),
         ]
-        known = set(facts)
-        # A full run learns its corrections anew, a daily one keeps those of the last.
-        served = sum(
-            each.read(
-                """
-                select count(*) as parts from clv_intermediate.int_corrections
-                where
-                    cutoff_date = (
-                        select max(cutoff_date) from clv_intermediate.int_corrections
-                    )
-                    and forgetting_share + alive_floor + purchases_weight
-                        + value_weight > 0
-                """
-            )[0]["parts"]
-            for each in (self.warehouse, twin)
-        )
-        if served:
-            facts.remove("probability_alive")
-        else:
-            facts += [f"expected_purchases_{h}d" for h in HORIZONS]
-        if not served and self.variables.get("clv_winsor_percentile") == 1:
-            facts += [f"clv_{h}d" for h in HORIZONS]
-        query = (
-            f"select customer_id, {', '.join(facts)} from clv.customer_lifetime_value"
-        )
+        modelled = ["probability_alive", "purchase_rate", "expected_value"]
+        modelled += ["forgetting_60d", "forgetting_120d", "forgetting_240d"]
+        modelled += [f"purchases_if_alive_{h}d" for h in HORIZONS]
+        modelled += [
+            f"own_{own}_{h}d" for own in ("purchases", "value") for h in HORIZONS
+        ]
+        columns = [f"served.{name}" for name in facts]
+        columns += [f"alive.{name}" for name in modelled]
+        facts += modelled
+        query = f"""
+            select served.customer_id, {", ".join(columns)}
+            from clv.customer_lifetime_value as served
+            left join clv_intermediate.int_predictions__alive as alive
+                on served.customer_id = alive.customer_id
+                and served.model_version = alive.model_version
+                and served.scored_on = alive.cutoff_date
+        """
         ours, theirs = (
             {row["customer_id"]: row for row in each.read(query)}
             for each in (self.warehouse, twin)
@@ -800,11 +794,7 @@ class Sequence:
             if customer in self.unsettled:
                 continue
             one, two = ours.get(customer, {}), theirs.get(customer, {})
-            # What a customer who has not bought will bring is learned in full runs.
-            is_prior = one.get("clv_source") == "cohort_prior"
             for name in facts:
-                if is_prior and name not in known:
-                    continue
                 a, b = one.get(name), two.get(name)
                 if a != b and not (
                     isinstance(a, float)

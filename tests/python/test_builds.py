@@ -1092,9 +1092,10 @@ def test_the_holdout_of_cdnow_is_as_the_readme_says(holdout):
     )
     print(coverage, totals, sep="\n")
     assert coverage["customers"] == 23500
-    for group in ("repeat_buyers", "both_ends_positive", "everyone"):
-        # the model's own: no window had ended by which they could be calibrated
-        assert 0.78 <= coverage[group] <= 0.85
+    for group in ("both_ends_positive", "everyone"):
+        assert 0.78 <= coverage[group] <= 0.84
+    # the model's own, wider than it says: no window had ended to calibrate it by
+    assert 0.78 <= coverage["repeat_buyers"] <= 0.85
     assert totals["realised"] == pytest.approx(776_870.70)
     # Revenue from the first order on, the published tracking measure, is within 10 %.
     cumulative = (totals["before"] + totals["expected"]) / (

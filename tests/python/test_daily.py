@@ -173,3 +173,16 @@ def test_a_changed_variable_is_named_though_it_moves_what_is_settled(daily):
     )
     assert daily.exit_code != 0
     assert "clv_refund_days (60 then, 1 now)" in printed
+
+
+def test_a_daily_run_needs_what_a_full_one_has_learned(daily):
+    """As after an upgrade: the full run before built histories, and no forecast."""
+    printed = daily.build(
+        *("--select", "int_predictions__expected"),
+        may_fail=True,
+        clv_run="daily",
+        clv_as_of_date=DAILY,
+        **VARS,
+    )
+    assert daily.exit_code != 0
+    assert 'int_corrections" does not exist. Run a full build first' in printed

@@ -272,6 +272,7 @@ parameters as (
             ours.stratum = theirs.stratum
             and ours.cutoff_date = theirs.cutoff_date
             and ours.purchase_model = theirs.purchase_model
+            and ours.k = theirs.k
     inner join champion
         on theirs.model_version = champion.model_version
     group by 1
