@@ -23,7 +23,6 @@
 #   --empty          for target bigquery: every statement and every test, but of no rows, into
 #                    datasets of their own (clv_smoke, ...): rights and planner for cents
 #   --target NAME    output of profiles.yml; default: CLV_TARGET, else duckdb
-#   --against FILE   for target emulator: a DuckDB file that holds this build already; builds once
 #   --daily N        for target emulator: N daily runs after the two builds, on both warehouses
 #   --help           this text
 #
@@ -39,7 +38,7 @@ set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-input="" run="" as_of="" value="" vars="" against="" daily="" target="${CLV_TARGET:-duckdb}"
+input="" run="" as_of="" value="" vars="" daily="" target="${CLV_TARGET:-duckdb}"
 dbt_options=() load_options=() reading=() page=true empty=false
 while (($#)); do
     case "$1" in
@@ -57,7 +56,7 @@ while (($#)); do
             ;;
         --demo) load_options=(--demo) && shift && continue ;;
         --columns | --dates | --decimal) ;;
-        --input | --run | --as-of | --value | --vars | --target | --against | --daily) ;;
+        --input | --run | --as-of | --value | --vars | --target | --daily) ;;
         *) fail "There is no option $1: scripts/build.sh --help lists them." ;;
     esac
     [[ -n "${2:-}" ]] || fail "$1 needs a value: scripts/build.sh --help says which."
@@ -69,7 +68,6 @@ while (($#)); do
         --value) value="$2" ;;
         --vars) vars="$2" ;;
         --target) target="$2" ;;
-        --against) against="$2" ;;
         --daily) daily="$2" ;;
     esac
     shift 2
@@ -81,7 +79,6 @@ database="$(absolute "${CLV_DUCKDB_PATH:-$clv_root/warehouse.duckdb}")"
 [[ -n "$input" || ${#reading[@]} == 0 ]] \
     || fail "--columns, --dates and --decimal say how to read a file: name it with --input."
 [[ -z "$input" ]] || input="$(absolute "$input")"
-[[ -z "$against" ]] || against="$(absolute "$against")"
 export CLV_DUCKDB_PATH="$database"
 cd "$clv_root"
 ensure_environment
@@ -111,12 +108,11 @@ if [[ "$target" == emulator ]]; then
     value="$(python scripts/merge_vars.py --vars "$vars" --get clv_value)"
     options=(--input "${input:-seeds/demo}" --vars "$vars" --value "$value")
     options+=(${reading[@]+"${reading[@]}"})
-    [[ -z "$against" ]] || options+=(--against "$against")
     [[ -z "$daily" ]] || options+=(--daily "$daily")
     [[ " ${dbt_options[*]-} " != *" test "* ]] || options+=(--fast)
     exec python scripts/build_emulator.py --server "$clv_root/.venv/emulator/bin/python" "${options[@]}"
 fi
-[[ -z "$against$daily" ]] || fail "--against and --daily are for target emulator only."
+[[ -z "$daily" ]] || fail "--daily is for target emulator only."
 # There every unit test would be two jobs; Google's own implementation runs them without an account.
 [[ "$target" != bigquery ]] || dbt_options+=(--exclude-resource-type unit_test)
 
