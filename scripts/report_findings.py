@@ -19,6 +19,7 @@ METHODS = {
     "mean": "mean of all",
     "rfm_cell_mean": "mean of the RFM cell",
     "last_horizon": "as much as before",
+    "auto": "likeliest model",
     "bgnbd": "BG/NBD",
     "mbgnbd": "MBG/NBD",
     "paretonbd": "Pareto/NBD",

@@ -32,11 +32,11 @@
         {%- set known = purchase_models() -%}
         {%- set recipe = var('clv_purchase_model') -%}
         {%- do require(
-            recipe in known
+            recipe in ['auto'] + known
             or recipe is mapping and recipe.get('default')
-            and recipe.values() | reject('in', known) | list | length == 0,
+            and recipe.values() | reject('in', ['auto'] + known) | list | length == 0,
             'clv_purchase_model',
-            'must be one of ' ~ known | join(', ')
+            'must be one of auto, ' ~ known | join(', ')
             ~ ', or one for each stratum, such as {default: bgnbd, DE: paretonbd}'
         ) -%}
         {%- set challengers = var('clv_challenger_models') -%}

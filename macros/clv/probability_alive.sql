@@ -69,31 +69,39 @@
     {%- do return(['bgcnbd', 'mbgcnbd']) -%}
 {% endmacro %}
 
-{# Purchase models that this run fits. #}
+{# Purchase models that this run may fit: auto is the likelier of two, or of those without stages. #}
 {% macro fitted_models() %}
     {%- set recipe = var('clv_purchase_model') -%}
-    {%- set fitted = recipe.values() | list if recipe is mapping else [recipe] -%}
-    {%- do return(fitted + shaped('clv_challenger_models')) -%}
+    {%- set named = recipe.values() | list if recipe is mapping else [recipe] -%}
+    {%- set fitted = named + shaped('clv_challenger_models') -%}
+    {%- if 'auto' in fitted -%}
+        {%- set fitted = fitted | reject('equalto', 'auto') | list -%}
+        {%- do fitted.extend(['bgnbd', 'mbgnbd'] + staged_models()) -%}
+    {%- endif -%}
+    {%- do return(fitted) -%}
 {% endmacro %}
 
 {#
-    Purchase models that a model version of this run can be of: those that it fits, and those that are
-    registered, of whatever log. Where nobody may ask the warehouse, any.
+    Purchase models of the versions that are scored, as int_parameters has them, and those that the variables
+    name. Where nobody may ask the warehouse, or it has no versions yet, any.
 #}
 {% macro scored_models() %}
     {%- if not execute or flags.WHICH not in ['build', 'run', 'test'] -%}
         {%- do return(purchase_models()) -%}
     {%- endif -%}
-    {%- set registry = api.Relation.create(
-        database=target.database, schema=target.schema ~ '_state',
-        identifier='registry_parameters'
+    {%- set parameters = api.Relation.create(
+        database=target.database, schema=target.schema ~ '_intermediate',
+        identifier='int_parameters'
     ) -%}
-    {%- set models = fitted_models() -%}
-    {%- if columns_there(registry) -%}
-        {%- for row in run_query('select distinct purchase_model from ' ~ registry) -%}
-            {%- do models.append(row[0]) -%}
-        {%- endfor -%}
+    {%- if not columns_there(parameters) -%}
+        {%- do return(purchase_models()) -%}
     {%- endif -%}
+    {%- set recipe = var('clv_purchase_model') -%}
+    {%- set named = recipe.values() | list if recipe is mapping else [recipe] -%}
+    {%- set models = [] if 'auto' in named else fitted_models() -%}
+    {%- for row in run_query('select distinct purchase_model from ' ~ parameters) -%}
+        {%- do models.append(row[0]) -%}
+    {%- endfor -%}
     {%- do return(models) -%}
 {% endmacro %}
 

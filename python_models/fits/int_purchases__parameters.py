@@ -12,7 +12,8 @@ While alive a customer buys at rate lambda ~ Gamma(r, alpha). How they leave dif
 bgcnbd and mbgcnbd are bgnbd and mbgnbd of customers who buy more regularly (Reutterer,
 Platzer & Schroeder 2021, International Journal of Research in Marketing 38(1)): a gap
 is over once k stages have passed, each at rate lambda, so that gaps are Erlang(k). k is
-the first maximum of the likelihood; k = 1 is the model without.
+the first maximum of the likelihood; k = 1 is the model without. auto is the likelier of
+the two, under the name without stages where k = 1; all these have four parameters.
 
 Time is in days: alpha and beta are in days; r, a, b and s have no unit.
 
@@ -309,6 +310,7 @@ MODELS = {
 }
 for name in ("bg", "mbg"):
     MODELS[f"{name}cnbd"] = MODELS[f"{name}nbd"]._replace(most_stages=MOST_STAGES)
+AUTO = ("bgcnbd", "mbgcnbd")
 NAMES = ("r", "alpha", "a", "b", "s", "beta")
 COLUMNS = {
     "model_version": "str",
@@ -464,14 +466,62 @@ def fit_purchases(
 
 
 def fit_stages(purchase_model, histories, ln_gaps, **options):
-    """`fit_purchases` with the stages of a gap that are likeliest, from one on."""
-    best = None
-    for k in range(1, MODELS[purchase_model].most_stages + 1):
-        fit = fit_purchases(purchase_model, *histories, k=k, ln_gaps=ln_gaps, **options)
-        if best and fit["log_likelihood"] <= best["log_likelihood"]:
-            break
-        best = fit
+    """`fit_purchases` with the stages of a gap that are likeliest, from one on.
+
+    Args:
+        purchase_model: a name in `MODELS`, or "auto" for the likeliest of `AUTO`.
+        histories: (x, t_x, t, weight).
+        ln_gaps: see `fit_purchases`.
+        options: of `fit_purchases`.
+
+    Returns:
+        dict: as `fit_purchases`, with purchase_model.
+    """
+    likeliest = []
+    for name in AUTO if purchase_model == "auto" else [purchase_model]:
+        best = None
+        for k in range(1, MODELS[name].most_stages + 1):
+            fit = fit_purchases(name, *histories, k=k, ln_gaps=ln_gaps, **options)
+            if best and fit["log_likelihood"] <= best["log_likelihood"]:
+                break
+            best = {**fit, "purchase_model": name}
+        likeliest.append(best)
+    best = max(likeliest, key=lambda fit: fit["log_likelihood"])
+    if purchase_model == "auto" and best["k"] == 1:
+        best["purchase_model"] = best["purchase_model"].replace("c", "")
     return best
+
+
+def fit_timed(purchase_model, rows, **options):
+    """`fit_stages`; among very many customers those with known gaps pick the model.
+
+    Args:
+        purchase_model: as of `fit_stages`.
+        rows: frame of distinct histories with frequency, recency_days, age_days,
+            customers, timed_customers (those whose gaps are known) and their ln_gaps.
+        options: of `fit_purchases`.
+
+    Returns:
+        dict: as `fit_stages`.
+    """
+    keys = ["frequency", "recency_days", "age_days"]
+    timed = rows[rows["timed_customers"] > 0]
+    ln_gaps = timed["ln_gaps"].sum()
+
+    def histories(rows, customers):
+        return tuple(rows[c].to_numpy("float64") for c in [*keys, customers])
+
+    everyone = histories(rows, "customers")
+    if not timed["timed_customers"].sum() < rows["customers"].sum():
+        return fit_stages(purchase_model, everyone, ln_gaps, **options)
+    picked = fit_stages(
+        purchase_model, histories(timed, "timed_customers"), ln_gaps, **options
+    )
+    purchases = rows["frequency"] @ rows["customers"]
+    ln_gaps *= purchases / max(timed["frequency"] @ timed["timed_customers"], 1)
+    name, k = picked["purchase_model"], picked["k"]
+    fit = fit_purchases(name, *everyone, k=k, ln_gaps=ln_gaps, **options)
+    return {**fit, "purchase_model": name}
 
 
 @contextlib.contextmanager
@@ -557,8 +607,8 @@ def fit_rows(purchase_model, rows, engine="own", last_resort=False):
     """Fit one purchase model to one stratum at one cutoff.
 
     Args:
-        purchase_model: a name in `MODELS`.
-        rows: frame with frequency, recency_days, age_days, customers and ln_gaps.
+        purchase_model: a name in `MODELS`, or "auto".
+        rows: frame with the columns of `fit_timed`.
         engine: "own", "lifetimes" to take the estimates of lifetimes, or None for our
             own without a second opinion.
         last_resort: fit with the smallest penalty that gives an interior maximum.
@@ -566,30 +616,32 @@ def fit_rows(purchase_model, rows, engine="own", last_resort=False):
     Returns:
         dict: columns of the output that describe the fit.
     """
-    kind = MODELS[purchase_model]
     keys = ["frequency", "recency_days", "age_days"]
-    ln_gaps = rows["ln_gaps"].sum()
-    rows = rows.groupby(keys, as_index=False)["customers"].sum()
+    sums = ["customers", "timed_customers", "ln_gaps"]
+    rows = rows.groupby(keys, as_index=False)[sums].sum()
     histories = tuple(rows[c].to_numpy("float64") for c in [*keys, "customers"])
     message, opinion, penalizer = "", {"seen": 0, "gaps": (np.nan, np.nan)}, 0.0
     if last_resort:
         for penalizer in PENALIZERS:
-            fit = fit_stages(purchase_model, histories, ln_gaps, penalizer=penalizer)
+            fit = fit_timed(purchase_model, rows, penalizer=penalizer)
             if fit["converged"]:
                 break
     else:
-        fit = fit_stages(purchase_model, histories, ln_gaps)
+        fit = fit_timed(purchase_model, rows)
+        purchase_model = fit["purchase_model"]
         if not fit["converged"]:
             message = "no interior optimum"
         elif engine and fit["k"] == 1:  # lifetimes knows no stages
-            seen = kind.opinion_rows if engine == "own" else np.inf
+            rows_read = MODELS[purchase_model].opinion_rows
+            seen = rows_read if engine == "own" else np.inf
             opinion = second_opinion(purchase_model, histories, fit, seen)
             message = opinion["message"]
             if engine == "lifetimes":
                 fit = adopt(purchase_model, opinion["params"], histories, fit)
+    kind = MODELS[fit["purchase_model"]]
     se = fit["params"] * np.sqrt(np.diag(fit["cov_ln"]))
     return {
-        "purchase_model": purchase_model,
+        "purchase_model": fit["purchase_model"],
         "method": fit["method"],
         "converged": fit["converged"],
         "message": message,
@@ -615,6 +667,7 @@ def adopt(purchase_model, params, histories, fit):
         purchase_model, np.log(params), group_histories(*histories), with_hessian=True
     )
     return {
+        "purchase_model": purchase_model,
         "k": 1,
         "params": params,
         "cov_ln": np.linalg.inv(-hessian),
@@ -1005,11 +1058,13 @@ def fit_all(
 
     Args:
         histories: frame with stratum, cutoff_date, frequency, recency_days, age_days,
-            customers and ln_gaps, in any order and any numeric type; ln_gaps is the sum
-            of the logs of their gaps in days, and 0 where no model has stages.
+            customers, timed_customers and ln_gaps, in any order and any numeric type;
+            ln_gaps is the sum of the logs of the gaps in days of timed_customers. Where
+            no model has stages both are those of everyone and 0.
         cutoffs: frame with cutoff_date and is_production.
-        purchase_model: the recipe: a name in `MODELS`, or {stratum: name} with the key
-            "default"; a stratum stands for those below it too.
+        purchase_model: the recipe: a name in `MODELS`, "auto" (see `fit_stages`), or
+            {stratum: name} with the key "default"; a stratum stands for those below it
+            too.
         challengers: further names, fitted at the cutoffs that are not production.
         min_customers: a smaller stratum inherits the parameters of its parent.
         engine: "own" or "lifetimes".
@@ -1026,12 +1081,13 @@ def fit_all(
     recipe = purchase_model
     if isinstance(recipe, str):
         recipe = {"default": recipe}
-    unknown = {*recipe.values(), *challengers} - MODELS.keys()
+    unknown = {*recipe.values(), *challengers} - {"auto", *MODELS}
     if unknown:
         raise ValueError(f"no purchase model {min(unknown)!r}; use {', '.join(MODELS)}")
     if engine not in ("own", "lifetimes"):
         raise ValueError(f"fit_engine is {engine!r}; use 'own' or 'lifetimes'")
-    numbers = ["frequency", "recency_days", "age_days", "customers", "ln_gaps"]
+    numbers = ["frequency", "recency_days", "age_days"]
+    numbers += ["customers", "timed_customers", "ln_gaps"]
     histories = histories.astype(
         {"stratum": "str", **dict.fromkeys(numbers, "float64")}
     )
@@ -1108,7 +1164,7 @@ def model(dbt, session):
     frame = fit_all(
         _to_pandas(dbt.ref("int_histories__compressed")),
         _to_pandas(dbt.ref("int_cutoffs")),
-        dbt.config.meta_get("purchase_model", "bgnbd"),
+        dbt.config.meta_get("purchase_model", "auto"),
         dbt.config.meta_get("challenger_models", []),
         int(dbt.config.meta_get("min_stratum_customers", 1000)),
         dbt.config.meta_get("fit_engine", "own"),

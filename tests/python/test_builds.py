@@ -151,7 +151,11 @@ class Build(Warehouse):
         return printed
 
 
-HOLDOUT = {"clv_horizons": [30, 90, 180, 273, 365], "clv_backtest_days": [273]}
+HOLDOUT = {
+    "clv_horizons": [30, 90, 180, 273, 365],
+    "clv_backtest_days": [273],
+    "clv_purchase_model": "bgnbd",
+}
 
 
 @pytest.fixture(scope="module")
@@ -844,7 +848,7 @@ def test_ranges_cover_what_they_say_out_of_time(rolling):
         """
         select cutoff_date, horizon_days, coverage_80, coverage_80_raw
         from clv.model_backtest
-        where method = 'bgnbd' and group_type = 'all'
+        where method = 'auto' and group_type = 'all'
         order by horizon_days, cutoff_date
         """
     )
@@ -871,7 +875,7 @@ def test_the_model_beats_every_naive_row(rolling):
             mae_above_model / mae_above_model_se as absolute
         from clv.model_backtest
         where
-            group_type = 'all' and method not in ('bgnbd', 'purchase_model')
+            group_type = 'all' and method not in ('auto', 'purchase_model')
             and horizon_days in (90, 180)
         """
     )
@@ -981,7 +985,7 @@ def test_metrics_from_bins_are_those_of_customers(rolling):
         """
         from clv.model_backtest
         where
-            cutoff_date = '1997-09-30' and horizon_days = 90 and method = 'bgnbd'
+            cutoff_date = '1997-09-30' and horizon_days = 90 and method = 'auto'
             and group_type = 'all'
         """
     ).iloc[0]
@@ -1201,13 +1205,13 @@ def macros(tmp_path_factory):
         ({"clv_horizons": [30, 90]}, "var 'clv_horizons' must be a list of whole days"),
         (
             {"clv_purchase_model": {"DE": "bgnbd"}},
-            "var 'clv_purchase_model' must be one of bgnbd, mbgnbd, paretonbd, bgcnbd, "
-            "mbgcnbd, or one "
-            "for each stratum, such as {default: bgnbd, DE: paretonbd}; it is",
+            "var 'clv_purchase_model' must be one of auto, bgnbd, mbgnbd, paretonbd, "
+            "bgcnbd, mbgcnbd, or one for each stratum, such as "
+            "{default: bgnbd, DE: paretonbd}; it is",
         ),
         (
             {"clv_purchase_model": {"default": "bgnbd", "DE": "bgbb"}},
-            "var 'clv_purchase_model' must be one of bgnbd, mbgnbd, paretonbd, bgcnbd",
+            "var 'clv_purchase_model' must be one of auto, bgnbd, mbgnbd, paretonbd, ",
         ),
         (
             {"clv_overlay_objectives": {"mean": "mae"}},

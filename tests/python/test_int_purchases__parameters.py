@@ -23,7 +23,8 @@ def compressed(x, t_x, age, stratum="all", cutoff=CUTOFF):
     """The input table, on the day grain."""
     frame = pd.DataFrame({"frequency": x, "recency_days": t_x, "age_days": age})
     frame = frame.astype(int).value_counts(sort=False).rename("customers")
-    return frame.reset_index().assign(stratum=stratum, cutoff_date=cutoff, ln_gaps=0.0)
+    frame = frame.reset_index().assign(stratum=stratum, cutoff_date=cutoff, ln_gaps=0.0)
+    return frame.assign(timed_customers=frame["customers"])
 
 
 def fit_all(purchases, rows, *arguments, production=CUTOFF, **options):
@@ -343,6 +344,9 @@ def test_irregular_buyers_have_gaps_of_one_stage(purchases, sample):
         user.size() - 1, (last - first).dt.days, (CDNOW_END - first).dt.days
     )
     rows.loc[0, "ln_gaps"] = days["ln_gap"].sum()
+    auto = fit_all(purchases, rows, "auto").iloc[0]
+    assert (auto["model_version"], auto["purchase_model"]) == ("auto", "mbgnbd")
+    likelihoods = []
     for purchase_model in ("bgcnbd", "mbgcnbd"):
         row = fit_all(purchases, rows, purchase_model).iloc[0]
         plain = fit_all(purchases, rows, purchase_model.replace("c", "")).iloc[0]
@@ -350,6 +354,29 @@ def test_irregular_buyers_have_gaps_of_one_stage(purchases, sample):
         names = ["r", "alpha", "a", "b", "log_likelihood", "is_flagged"]
         assert row[names].tolist() == plain[names].tolist()
         assert row["lifetimes_parameter_difference"] < 1e-5
+        likelihoods.append(row["log_likelihood"])
+    assert auto["log_likelihood"] == max(likelihoods)
+    assert auto["lifetimes_parameter_difference"] < 1e-5
+
+
+def test_the_likeliest_model_is_found_among_customers_with_known_gaps(
+    purchases, grocery
+):
+    rows = grocery.assign(stratum="all", cutoff_date="2006-12-31")
+    whole = fit_all(
+        purchases, rows.assign(timed_customers=rows["customers"]), "auto"
+    ).iloc[0]
+    assert (whole["purchase_model"], whole["k"]) == ("mbgcnbd", 2)
+    # Every second history was not read for its gaps.
+    known = np.arange(len(rows)) % 2 == 1
+    part = rows.assign(
+        timed_customers=np.where(known, rows["customers"], 0),
+        ln_gaps=np.where(known, rows["ln_gaps"], 0.0),
+    )
+    part = fit_all(purchases, part, "auto").iloc[0]
+    names = ["purchase_model", "k", "customers", "r", "alpha", "a", "b"]
+    assert part[names].tolist() == whole[names].tolist()
+    assert part["log_likelihood"] == pytest.approx(whole["log_likelihood"], rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -543,7 +570,12 @@ def test_model_gives_the_documented_table(purchases, simulate, fake_dbt, stored)
     tables |= dict.fromkeys(
         [f"int_season__{name}" for name in ("days", "observed", "outcomes")], cutoffs
     )
-    dbt = fake_dbt(tables, min_stratum_customers=500, challenger_models=["paretonbd"])
+    dbt = fake_dbt(
+        tables,
+        purchase_model="bgnbd",
+        min_stratum_customers=500,
+        challenger_models=["paretonbd"],
+    )
     frame = purchases.model(dbt, None)
     assert list(frame.columns) == list(purchases.COLUMNS)
     assert frame["model_version"].tolist() == ["bgnbd", "paretonbd", "bgnbd"]

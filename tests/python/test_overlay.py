@@ -62,7 +62,7 @@ def test_the_gate_lets_it_in_and_it_keeps_its_word(won):
         """
     ).set_index("method")["rmse"]
     assert errors["overlay_gated"] == pytest.approx(errors["overlay"])
-    assert errors["overlay"] < 0.95 * errors["bgnbd"]
+    assert errors["overlay"] < 0.95 * errors["auto"]
     assert errors["overlay"] < 0.9 * errors["purchase_model"]
 
 

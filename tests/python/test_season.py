@@ -69,6 +69,7 @@ def tables(log, cutoffs, promotions=()):
         )
         histories = histories.value_counts(sort=False).rename("customers")
         histories = histories.reset_index().assign(stratum="all", ln_gaps=0.0)
+        histories["timed_customers"] = histories["customers"]
         frames[0].append(histories)
         calendar = pd.DataFrame(
             {
@@ -275,6 +276,7 @@ def build(tmp_path_factory, seasonal_log):
         build.build(
             *("--select", "+model_tracking", "+model_backtest"),
             clv_season="warped",
+            clv_purchase_model="bgnbd",
             clv_as_of_date=str(as_of.date()),
             clv_backtest_days=[(as_of - day).days for day in CUTOFFS if day < as_of],
         )

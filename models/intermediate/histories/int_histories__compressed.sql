@@ -1,6 +1,7 @@
 -- grain: one row per stratum, cutoff and distinct history
 -- Where a forecast would be withheld nothing is fitted.
 {%- set staged = fitted_models() | select('in', staged_models()) | list %}
+{%- set timed_customers = 50000 %}
 with histories as (
 
     select *
@@ -16,19 +17,51 @@ with histories as (
 
 {%- if staged %}
 
--- What models of regular buyers need beside the history, and nobody else does.
-gaps as (
+sizes as (
 
     select
         cutoff_date,
-        customer_id,
+        count(*) as customers
+    from histories
+    group by 1
+
+),
+
+-- How regularly customers buy is read off so many of them, picked by a stable hash.
+picked as (
+
+    select
+        histories.cutoff_date,
+        histories.customer_id
+    from histories
+    inner join sizes
+        on histories.cutoff_date = sizes.cutoff_date
+    where
+        case
+            when sizes.customers <= {{ timed_customers }} then true
+            else
+                {{ hash_bucket('histories.customer_id', 100000) }}
+                < 100000.0 * {{ timed_customers }} / sizes.customers
+        end
+
+),
+
+gaps as (
+
+    select
+        known.cutoff_date,
+        known.customer_id,
         {{ days_between(
-            'lag(purchase_date) over (
-            partition by cutoff_date, customer_id
-            order by purchase_date
-        )', 'purchase_date'
+            'lag(known.purchase_date) over (
+            partition by known.cutoff_date, known.customer_id
+            order by known.purchase_date
+        )', 'known.purchase_date'
         ) }} as gap_days
-    from {{ ref('int_purchase_days__known') }}
+    from {{ ref('int_purchase_days__known') }} as known
+    inner join picked
+        on
+            known.customer_id = picked.customer_id
+            and known.cutoff_date = picked.cutoff_date
 
 ),
 
@@ -37,9 +70,8 @@ summed as (
     select
         cutoff_date,
         customer_id,
-        sum(ln(gap_days)) as ln_gaps
+        coalesce(sum(ln(gap_days)), 0.0) as ln_gaps
     from gaps
-    where gap_days is not null
     group by 1, 2
 
 ),
@@ -48,7 +80,7 @@ timed as (
 
     select
         histories.*,
-        coalesce(summed.ln_gaps, 0.0) as ln_gaps
+        summed.ln_gaps
     from histories
     left join summed
         on
@@ -75,6 +107,7 @@ select
     recency_days,
     age_days,
     count(*) as customers,
-    sum(ln_gaps) as ln_gaps
+    count(ln_gaps) as timed_customers,
+    coalesce(sum(ln_gaps), 0.0) as ln_gaps
 from timed
 group by 1, 2, 3, 4, 5
