@@ -261,7 +261,7 @@
 
 {# What is said of transactions, in six columns: days, purchases and currencies. #}
 {% macro transaction_facts(columns, found) %}
-    {%- set ts = columns['ts'] -%}
+    {%- set ts, as_of = columns['ts'], var('clv_as_of_date') -%}
     {%- set day = local_date(as_instant(ts, type_found(ts, found.values()), is_safe=true)) -%}
     {%- set currency = 'upper(' ~ trimmed('cast(' ~ columns.get('currency', "''") ~ ' as ' ~ type_text() ~ ')') ~ ')' -%}
     min({{ day }}) as first_day,
@@ -274,6 +274,9 @@
                 {%- if 'amount' in columns %}
                 {%- set amount = safe_cast_to(columns['amount'], type_money()) %}
                 and {{ 'coalesce(' ~ amount ~ ', 0) >= 0' if var('clv_value') == 'none' else amount ~ ' > 0' }}
+                {%- endif %}
+                {%- if as_of is not none %}
+                and {{ day }} <= date '{{ as_of }}'
                 {%- endif %}
                 then 1
             else 0
@@ -292,7 +295,9 @@
     {%- elif not row[3] and not is_daily() -%}
         {%- do exceptions.raise_compiler_error(
             'clv: transactions has no line that is a purchase: each of the ' ~ lines ~ ' lines of ' ~ relation
-            ~ ' is a refund or has no amount above 0.'
+            ~ ' is a refund or has no amount above 0'
+            ~ (', or is after ' ~ var('clv_as_of_date') ~ ', var clv_as_of_date; the first is of ' ~ row[1]
+               if var('clv_as_of_date') is not none else '') ~ '.'
         ) -%}
     {%- elif row[4] > 1 and project_currency is none -%}
         {%- do exceptions.raise_compiler_error(

@@ -213,6 +213,13 @@ def test_a_table_that_was_named_must_be_there(shop):
             "transactions has no line that is a purchase",
         ),
         (
+            STANDARD,
+            {"clv_as_of_date": "2023-12-31"},
+            "transactions has no line that is a purchase: each of the 200 lines of "
+            '"warehouse"."clv_raw"."transactions" is a refund or has no amount above '
+            "0, or is after 2023-12-31, var clv_as_of_date; the first is of 2024-01-01",
+        ),
+        (
             "select customerno as user_id, orderedat as ts, nettotal as amount, "
             "true as is_refund from o",
             {"clv_value": "none"},
