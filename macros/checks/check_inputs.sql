@@ -211,6 +211,9 @@
     {%- if input == 'transactions' -%}
         {%- set instant = safe_cast_to(columns['ts'], type_instant()) -%}
         {%- do faults.append(('ts', 'is null', columns['ts'] ~ ' is null', '')) -%}
+        {%- do faults.append((
+            'ts', 'is the zero of a clock, in 1970, or before', instant ~ " < timestamp '1970-01-02'", '',
+        )) -%}
         {%- if var('clv_value') != 'none' -%}
             {%- do faults.append((
                 'amount', 'is null', columns['amount'] ~ ' is null',
@@ -275,6 +278,7 @@
                 {%- set amount = safe_cast_to(columns['amount'], type_money()) %}
                 and {{ 'coalesce(' ~ amount ~ ', 0) >= 0' if var('clv_value') == 'none' else amount ~ ' > 0' }}
                 {%- endif %}
+                and nullif({{ trimmed('cast(' ~ columns['user_id'] ~ ' as ' ~ type_text() ~ ')') }}, '') is not null
                 {%- if as_of is not none %}
                 and {{ day }} <= date '{{ as_of }}'
                 {%- endif %}
@@ -295,7 +299,7 @@
     {%- elif not row[3] and not is_daily() -%}
         {%- do exceptions.raise_compiler_error(
             'clv: transactions has no line that is a purchase: each of the ' ~ lines ~ ' lines of ' ~ relation
-            ~ ' is a refund or has no amount above 0'
+            ~ ' is a refund or has no user_id or no amount above 0'
             ~ (', or is after ' ~ var('clv_as_of_date') ~ ', var clv_as_of_date; the first is of ' ~ row[1]
                if var('clv_as_of_date') is not none else '') ~ '.'
         ) -%}
