@@ -704,14 +704,15 @@ def refuse_sum(connection, source: Source) -> None:
 def create(connection, table: str, source: Source | None) -> None:
     """Write one table of the contract, from its file or empty."""
     columns = source.columns if source else {}
-    absent = {}
-    if source and source.currency:
-        absent["currency"] = literal(source.currency)
+    values = {name: column.value for name, column in columns.items()}
+    if source and source.currency and "currency" in CONTRACT[table]:
+        named = values.get("currency", "null")
+        values["currency"] = f"coalesce({named}, {literal(source.currency)})"
+    days = {name for name, column in columns.items() if column.is_day}
     selected = ", ".join(
-        f"cast({given.value if given else absent.get(column, 'null')} as "
-        f"{DATE if given and given.is_day else wanted}) as {column}"
+        f"cast({values.get(column, 'null')} as "
+        f"{DATE if column in days else wanted}) as {column}"
         for column, wanted in CONTRACT[table].items()
-        for given in [columns.get(column)]
     )
     origin = f"from {source.opened.sql}" if source else "where false"
     try:

@@ -945,9 +945,13 @@ def test_a_zone_may_stand_apart_from_its_time(tmp_path, database):
     ]
 
 
-def test_a_sign_names_the_currency_where_no_column_does(folder, database, capsys):
+@pytest.mark.parametrize("column", ["", ",currency"])
+def test_a_sign_names_the_currency_where_no_column_does(
+    column, folder, database, capsys
+):
+    end = "," if column else ""
     (folder / "transactions.csv").write_text(
-        "user_id,ts,amount\n1,2023-05-01,€ 5.50\n2,2023-05-02,€ 7.25\n"
+        f"user_id,ts,amount{column}\n1,2023-05-01,€ 5.50{end}\n2,2023-05-02,€ 7{end}\n"
     )
     assert run(folder, database) == 0
     assert ", currency EUR\n" in capsys.readouterr().out
