@@ -118,6 +118,8 @@
                 ~ 'clv_input_columns, such as timestamp_seconds(' ~ mapped ~ ') on BigQuery or to_timestamp('
                 ~ mapped ~ ') on DuckDB'
             ) -%}
+        {%- elif is_name and type == type_money() and found[mapped | lower].dtype | lower in ['bool', 'boolean'] -%}
+            {%- do lacking.append(input ~ '.' ~ column ~ ' is true or false, not an amount') -%}
         {%- endif -%}
     {%- endfor -%}
     {%- if missing -%}

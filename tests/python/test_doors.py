@@ -218,6 +218,12 @@ def test_a_table_that_was_named_must_be_there(shop):
             "transactions has no line that is a purchase",
         ),
         (
+            "select customerno as user_id, orderedat as ts, nettotal > 12 as amount "
+            "from o",
+            {},
+            "transactions.amount is true or false, not an amount",
+        ),
+        (
             "select ' ' as user_id, orderedat as ts, nettotal as amount from o",
             {},
             "transactions has no line that is a purchase: each of the 200 lines",
