@@ -233,7 +233,8 @@ def test_a_table_that_was_named_must_be_there(shop):
             {"clv_as_of_date": "2023-12-31"},
             "transactions has no line that is a purchase: each of the 200 lines of "
             '"warehouse"."clv_raw"."transactions" is a refund or has no user_id or no '
-            "amount above 0, or is after 2023-12-31, var clv_as_of_date; the first is of 2024-01-01",
+            "amount above 0, or is after 2023-12-31, var clv_as_of_date; the first is "
+            "of 2024-01-01",
         ),
         (
             "select customerno as user_id, orderedat as ts, nettotal as amount, "
