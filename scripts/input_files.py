@@ -7,10 +7,12 @@ value of the file.
 """
 
 import codecs
+import contextlib
 import csv
 import datetime
 import gzip
 import io
+import itertools
 import re
 import shutil
 import unicodedata
@@ -46,6 +48,8 @@ ENCODINGS = (
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 CHUNK = 1 << 22
 SAMPLE = 1 << 20  # of a text file, for its header and its encoding
+MOST_TITLES = 20  # lines above a header
+WIDEST_DECIMAL = 38  # digits; DuckDB reads wider ones as other numbers
 
 
 class InputFaultError(Exception):
@@ -106,8 +110,10 @@ def ending_of(path: Path) -> str:
     return next((end for end in ENDINGS if name.endswith(end)), "")
 
 
-def open_file(connection, path: Path, scratch: Path, wanted: set[str]) -> Opened:
-    """Open a file; of a text file, wanted are the columns to know its delimiter by."""
+def open_file(
+    connection, path: Path, scratch: Path, wanted: set[str], least: int = 1
+) -> Opened:
+    """Open a file; wanted are the names of its header, least how many cells it has."""
     file, ending = shorten(path.name), ending_of(path)
     try:
         if path.is_dir():
@@ -132,10 +138,10 @@ def open_file(connection, path: Path, scratch: Path, wanted: set[str]) -> Opened
                 "write it again, or give it the ending of what it is"
             )
         if ending == ".parquet":
-            return open_parquet(connection, path, scratch)
+            return open_parquet(connection, path, scratch, wanted)
         if ending == ".xlsx":
-            return open_sheet(connection, path)
-        return open_text(connection, path, scratch, wanted)
+            return open_sheet(connection, path, wanted, least)
+        return open_text(connection, path, scratch, wanted, least)
     except OSError as error:
         reason = error.strerror or "it is damaged"
         raise InputFaultError(f"{file} cannot be read: {reason}") from None
@@ -185,18 +191,36 @@ def described(connection, sql: str) -> dict[str, str]:
     return {row[0]: row[1].upper() for row in rows}
 
 
+def titles_above(rows, wanted: set[str], least: int) -> int:
+    """How many rows stand above the header: each with too few cells to be a row."""
+    for place, row in enumerate(itertools.islice(rows, MOST_TITLES)):
+        cells = [str(cell).strip().lower() for cell in row]
+        filled = [cell for cell in cells if cell]
+        if len(filled) >= max(least, 2) or wanted.intersection(filled):
+            return place
+        if any("\n" in cell or "\r" in cell for cell in cells):
+            return 0
+    return 0
+
+
 # -- Parquet and spreadsheets
 
 
-def open_parquet(connection, path: Path, scratch: Path) -> Opened:
-    sql = (
-        f"read_parquet({quoted(plain_name(path, scratch))}, binary_as_string = true, "
-        "hive_partitioning = false)"
-    )
+def open_parquet(connection, path: Path, scratch: Path, wanted: set[str]) -> Opened:
+    file = quoted(plain_name(path, scratch))
+    for name, digits in connection.execute(
+        f"select name, precision from parquet_schema({file})"
+    ).fetchall():
+        if (digits or 0) > WIDEST_DECIMAL and name.lower() in wanted:
+            raise InputFaultError(
+                f"{shorten(name, 40)} of {shorten(path.name)} is a decimal of {digits} "
+                f"digits, and {WIDEST_DECIMAL} can be read: write it as decimal(18, 4)"
+            )
+    sql = f"read_parquet({file}, binary_as_string = true, hive_partitioning = false)"
     return Opened(sql, described(connection, sql))
 
 
-def open_sheet(connection, path: Path) -> Opened:
+def open_sheet(connection, path: Path, wanted: set[str], least: int) -> Opened:
     """The first sheet: a column all of numbers, times or flags keeps its type."""
     import pyarrow
     from python_calamine import CalamineError, CalamineWorkbook
@@ -205,7 +229,7 @@ def open_sheet(connection, path: Path) -> Opened:
     try:
         book = CalamineWorkbook.from_path(str(path))
         name = book.sheet_names[0]
-        header, *rows = book.get_sheet_by_index(0).to_python() or [[]]
+        rows = book.get_sheet_by_index(0).to_python()
     except (CalamineError, IndexError, zlib.error):
         raise InputFaultError(
             f"{file} is damaged, protected or no spreadsheet: save it again as .xlsx "
@@ -213,15 +237,25 @@ def open_sheet(connection, path: Path) -> Opened:
         ) from None
     while rows and all(cell == "" for cell in rows[-1]):
         rows.pop()
+    how = f"sheet {shorten(name, 30)}"
+    if len(book.sheet_names) > 1:
+        how += f", the first of {len(book.sheet_names)}"
+    if not rows:
+        raise InputFaultError(
+            f"{file} has nothing in its first sheet, the only one that is read ({how})"
+        )
+    titles = titles_above(rows, wanted, least)
+    header, *rows = rows[titles:]
     names = checked_names(file, [str(cell) for cell in header])
     cells = zip(*rows, strict=True) if rows else [()] * len(names)
     table = pyarrow.table(dict(zip(names, map(column_of, cells), strict=True)))
     view = f"sheet_{id(table)}"
     connection.register(view, table)
-    how = f"sheet {shorten(name, 30)}"
-    if len(book.sheet_names) > 1:
-        how += f", the first of {len(book.sheet_names)}"
-    return Opened(view, described(connection, view), [how])
+    return Opened(view, described(connection, view), [how, *said_of(titles)])
+
+
+def said_of(titles: int) -> list[str]:
+    return [f"header in row {titles + 1}"] if titles else []
 
 
 def column_of(cells):
@@ -248,7 +282,9 @@ def as_text(value) -> str | None:
 # -- Text files
 
 
-def open_text(connection, path: Path, scratch: Path, wanted: set[str]) -> Opened:
+def open_text(
+    connection, path: Path, scratch: Path, wanted: set[str], least: int
+) -> Opened:
     file = shorten(path.name)
     readable, how = utf8_copy(path, scratch)
     with readable.open("rb") as opened:
@@ -257,35 +293,42 @@ def open_text(connection, path: Path, scratch: Path, wanted: set[str]) -> Opened
     told = re.match(r"\"?sep=(.)\"?\r?\n", head, re.IGNORECASE)
     if told:
         head = head[told.end() :]
-    delimiter, header = find_header(file, head, wanted, told[1] if told else "")
+    delimiter, header, titles = find_header(
+        file, head, wanted, least, told[1] if told else ""
+    )
+    how += said_of(titles)
     if delimiter != ",":
         how.insert(0, f"{DELIMITERS.get(delimiter, 'otherwise')}-separated")
     names = checked_names(file, header)
     columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in names)
     sql = (
         f"read_csv({quoted(plain_name(readable, scratch))}, auto_detect = false, "
-        f"header = true, skip = {1 if told else 0}, delim = {quoted(delimiter)}, "
+        f"header = true, skip = {titles + bool(told)}, delim = {quoted(delimiter)}, "
         f"quote = '\"', escape = '\"', compression = 'none', columns = {{{columns}}})"
     )
     return Opened(sql, dict.fromkeys(names, "VARCHAR"), how, delimiter)
 
 
-def find_header(file: str, head: str, wanted: set[str], told: str):
-    """The delimiter that finds most wanted columns in the header, and its names."""
-    best: tuple[tuple[int, int], str, list[str]] = ((-1, -1), "", [])
+def find_header(file: str, head: str, wanted: set[str], least: int, told: str):
+    """The delimiter that finds most wanted columns, its header and what is above."""
+    best: tuple[tuple[int, int], str, list[str], int] = ((-1, -1), "", [], 0)
     for delimiter in told or DELIMITERS:
-        try:
-            names = next(
-                csv.reader(io.StringIO(head, newline=""), delimiter=delimiter), []
-            )
-        except csv.Error:
-            continue
+        rows = list(first_rows(head, delimiter))
+        titles = titles_above(rows, wanted, least)
+        names = rows[titles] if rows else []
         known = {name.strip().lower() for name in names} & wanted
         if (len(known), len(names)) > best[0]:
-            best = ((len(known), len(names)), delimiter, names)
+            best = ((len(known), len(names)), delimiter, names, titles)
     if not any(name.strip() for name in best[2]):
         raise InputFaultError(f"{file} is empty: it has no header line")
     return best[1:]
+
+
+def first_rows(head: str, delimiter: str):
+    """The rows a header may be among, as far as they are CSV."""
+    reader = csv.reader(io.StringIO(head, newline=""), delimiter=delimiter)
+    with contextlib.suppress(csv.Error):
+        yield from itertools.islice(reader, MOST_TITLES)
 
 
 def checked_names(file: str, header: list[str]) -> list[str]:

@@ -53,7 +53,10 @@ MICROSECONDS = {
     "microseconds": "1",
     "nanoseconds": "0.001",
 }
-CLOCKS = ("", "%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p")
+CLOCKS = (
+    *("", "%H:%M", "%H:%M:%S", "%H:%M:%S.%f"),
+    *("%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I:%M:%S%p"),
+)
 PATTERNS = {
     "iso": ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d"),
     "day-first": ("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y"),
@@ -201,7 +204,7 @@ class Column:
     @property
     def has_zone(self) -> str:
         """SQL of whether a time in text says its zone."""
-        zone = r"[0-9](?: ?[A-Za-z].*|[-+][0-9:]{2,8})$"
+        zone = r"[0-9] ?(?:[A-Za-z].*|[-+][0-9:]{2,8})$"
         return (
             f"case when length({self.text}) > 16 "
             f"then regexp_matches(substr({self.text}, 12), {literal(zone)}) end"
@@ -301,7 +304,7 @@ def evidence(form: str) -> str:
 
 
 def settle_numbers(connection, sql, columns: dict[str, Column], told: str, file: str):
-    """The form of the numbers of a file, and what was unusual about them."""
+    """The form of the numbers of a file, their currency, and what was unusual."""
     signs = {}
     found: dict[str, tuple[int, str, str, int]] = {}  # what is said → by which
     forms = []
@@ -339,9 +342,10 @@ def settle_numbers(connection, sql, columns: dict[str, Column], told: str, file:
     separators = rf"#[{'.' if form == 'comma' else ','} \u00a0\u2007\u2009\u202f'’]#"
     if any(re.search(separators, form) for form in forms):
         how.append("thousands separators")
+    currency = code_of(next(iter(signs), ""))
     if any(re.search(SIGN_SHAPE, form) for form in forms):
-        how.append("currency signs left out")
-    return form, how
+        how.append(f"amounts in {currency}" if currency else "currency signs left out")
+    return form, currency, how
 
 
 def refuse_another_currency(
@@ -350,7 +354,7 @@ def refuse_another_currency(
     """Refuse a sign in amounts that contradicts the column that names the currency."""
     for name, column in columns.items():
         sign = sign_of(connection, sql, name, column, file)
-        code = CODES.get(sign, sign.upper() if len(sign) == 3 else "")
+        code = code_of(sign)
         others = connection.execute(
             f"select count(*) from {sql} where upper(trim({currency.text})) "
             f"{'!= ' + literal(code) if code else f'in {tuple(CODES.values())}'}"
@@ -361,6 +365,11 @@ def refuse_another_currency(
                 f"{shorten(currency.name, 30)} names in {others:,} rows: write plain "
                 "numbers, or mend that column"
             )
+
+
+def code_of(sign: str) -> str:
+    """The currency that a sign is of; none where several have it."""
+    return CODES.get(sign, sign.upper() if len(sign) == 3 else "")
 
 
 def sign_of(connection, sql, name, column: Column, file: str) -> str:

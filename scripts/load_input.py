@@ -167,6 +167,10 @@ LIMIT = 10**12
 # spreadsheets lose them.
 IDS = ("user_id", "other_id", "subscriber_key")
 WHOLE_UP_TO = {"FLOAT": 2**24, "DOUBLE": 10**15}
+SUMS = (
+    *("total", "totals", "grand total", "subtotal", "sub total", "sum", "summe"),
+    *("gesamt", "gesamtsumme", "zwischensumme", "totale", "somme", "suma", "totaal"),
+)
 NOBODY = ("nan", "null", "none", "nil", "n/a", "#n/a", "na", "undefined", "unknown")
 FREE_TEXT = ("metadata_json",)  # may run over several lines
 
@@ -180,12 +184,14 @@ EXPECTED = {
 }
 FUTURE, ZERO = "lies in the future", "is the zero of a clock, in 1970, or before"
 CUT = "is a number that has lost digits, such as 1.2E+15,"
+SUM = "is a word for a sum, such as Total,"
 FINE = "is finer than the four decimals that are kept"
 BROKEN = "has a line break"
 REMEDY = {
     ("amount", "has no value"): "give it one; if no visit has a price, say --value "
     "none",
     ("amount", FINE): "give amounts in a smaller unit",
+    ("user_id", SUM): "leave out rows that sum up others",
     ("user_id", CUT): "format the column as text where it comes from",
     ("other_id", CUT): "format the column as text where it comes from",
 }
@@ -249,6 +255,7 @@ class Source:
     path: Path
     opened: Opened
     columns: dict[str, Column] = field(default_factory=dict)
+    currency: str = ""  # of its amounts, by their sign
 
     @property
     def file(self) -> str:
@@ -361,6 +368,10 @@ def parse_columns(text: str) -> dict[str, dict[str, str]]:
             )
         if column in mapping.setdefault(table, {}):
             raise InputFaultError(f"--columns names {column} of {table} twice")
+        if name in mapping[table].values():
+            raise InputFaultError(
+                f"--columns takes {shorten(name, 40)} of {table} for two columns"
+            )
         mapping[table][column] = name
     return mapping
 
@@ -370,9 +381,17 @@ def columns_of(
 ) -> dict[str, Column]:
     """The columns of the contract that a file has, by its own names or by --columns."""
     names = {name.strip().lower(): name for name in opened.types}
+    taken = {told.strip().lower() for told in mapping.values()}
     found = {}
     for column, wanted in CONTRACT[table].items():
         told = mapping.get(column)
+        if not told and column in taken:  # it was told to be another one
+            continue
+        if told and wanted in TIMES and re.match(r"\d+[-/.]\d+[-/.]\d", told):
+            raise InputFaultError(
+                f"{file} has no header, or --columns takes a date for the name of "
+                f"{column}: its first line must name the columns"
+            )
         name = names.get((told or column).strip().lower())
         if name is not None:
             found[column] = Column(name, opened.types[name], wanted)
@@ -415,17 +434,24 @@ def require_columns(
         likely = [column.replace("_", ""), *LIKELY.get(column, "").split()]
         name = next((bare.pop(name) for name in likely if name in bare), "?")
         pairs.append(f"{column}={shorten(name, 40)}")
-    if is_data(names) and all(pair.endswith("=?") for pair in pairs):
+    guessed = [pair for pair in pairs[len(mapping) :] if not pair.endswith("=?")]
+    if is_data(names) and not guessed:
         raise InputFaultError(
             f"{source.file} has no header: its first line must name the columns "
             f"({english(REQUIRED[table])})"
         )
+    if len(names) == 1 < len(REQUIRED[table]) and source.opened.delimiter:
+        raise InputFaultError(
+            f"{source.file} has one column only, and {table} needs "
+            f"{english(REQUIRED[table])}: part them by comma, semicolon, tab or |"
+        )
     prefix = "" if table == "transactions" else f"{table}."
     pairs = [f'"{prefix}{p}"' if "," in p else prefix + p for p in pairs]
     several = len(missing) > 1
+    sheet = f" ({source.opened.how[0]})" if ending_of(source.path) == ".xlsx" else ""
     raise InputFaultError(
         f"{table} has no column{'s' * several} {english(missing)}, which "
-        f"{'are' if several else 'is'} required; if {source.file} names "
+        f"{'are' if several else 'is'} required; if {source.file}{sheet} names "
         f"{'them' if several else 'it'} otherwise, say --columns "
         f"{shlex.quote(','.join(pairs))}"
     )
@@ -457,13 +483,18 @@ def faults_of(source: Source, optional: set[str]) -> dict[tuple[str, str], str]:
                 f"not {column.is_empty} and {column.value} is null"
             )
         elif name in IDS and column.kind in WHOLE_UP_TO:
-            faults[name, CUT] = f"abs({column.sql}) > {WHOLE_UP_TO[column.kind]}"
+            faults[name, CUT] = (
+                f"not isnan({column.sql}) and abs({column.sql}) > "
+                f"{WHOLE_UP_TO[column.kind]}"
+            )
         elif column.kind == "VARCHAR":
             if name in IDS:
                 faults[name, CUT] = (
                     f"regexp_full_match({column.sql}, "
                     "'[0-9][.,]?[0-9]*[eE]\\+[0-9]+|[0-9][.,][0-9]+[eE][0-9]+')"
                 )
+            if (table, name) == ("transactions", "user_id"):
+                faults[name, SUM] = f"rtrim(lower(trim({column.sql})), ' :') in {SUMS}"
             if source.opened.delimiter and name not in FREE_TEXT:
                 faults[name, BROKEN] = f"contains({column.sql}, chr(10))"
     for name, column in source.columns.items():
@@ -515,12 +546,13 @@ def counted(faults: dict) -> dict:
 def understand(connection, source: Source, options: Options, result: dict) -> Source:
     """Where values are not plain, settle what they mean, by column."""
     sql, columns, how = source.opened.sql, dict(source.columns), []
+    currency = ""
     numbers, times = source.text_columns(NUMBERS), source.text_columns(TIMES)
     if options.decimal or any(not_plain(result, name) for name in numbers):
-        form, said = settle_numbers(
+        form, currency, said = settle_numbers(
             connection, sql, numbers, options.decimal, source.file
         )
-        if "currency" in columns and any("sign" in each for each in said):
+        if "currency" in columns:
             refuse_another_currency(
                 connection, sql, numbers, columns["currency"], source.file
             )
@@ -533,6 +565,7 @@ def understand(connection, source: Source, options: Options, result: dict) -> So
     return replace(
         source,
         columns=columns,
+        currency=currency,
         opened=replace(source.opened, how=source.opened.how + how),
     )
 
@@ -650,17 +683,36 @@ def refuse_useless(source: Source, options: Options, result: dict) -> None:
     )
 
 
+def refuse_sum(connection, source: Source) -> None:
+    """Refuse a last row that sums up the others, as spreadsheets and reports have."""
+    rows, total, user, amount = connection.execute(
+        "select (select count(*) from transactions), "
+        "(select sum(amount) from transactions), user_id, amount from transactions "
+        "order by rowid desc limit 1"
+    ).fetchone()
+    is_sum = amount is not None and amount > 0 and 2 * amount == total
+    if is_sum and rows > (19 if user else 2):
+        raise InputFaultError(
+            f"the last row of {source.file}, {rows:,}, is the sum of all others: leave "
+            "it out"
+        )
+
+
 # -- Loading
 
 
 def create(connection, table: str, source: Source | None) -> None:
     """Write one table of the contract, from its file or empty."""
     columns = source.columns if source else {}
+    values = {name: column.value for name, column in columns.items()}
+    if source and source.currency and "currency" in CONTRACT[table]:
+        named = values.get("currency", "null")
+        values["currency"] = f"coalesce({named}, {literal(source.currency)})"
+    days = {name for name, column in columns.items() if column.is_day}
     selected = ", ".join(
-        f"cast({given.value if given else 'null'} as "
-        f"{DATE if given and given.is_day else wanted}) as {column}"
+        f"cast({values.get(column, 'null')} as "
+        f"{DATE if column in days else wanted}) as {column}"
         for column, wanted in CONTRACT[table].items()
-        for given in [columns.get(column)]
     )
     origin = f"from {source.opened.sql}" if source else "where false"
     try:
@@ -676,10 +728,11 @@ def read_source(
 ) -> tuple[Source, dict]:
     """Open one file, find its columns and check its values."""
     wanted = {mapping.get(column, column).lower() for column in CONTRACT[table]}
-    opened = open_file(connection, path, scratch, wanted)
+    optional = {"amount"} if options.value == "none" else set()
+    least = len(set(REQUIRED[table]) - optional)
+    opened = open_file(connection, path, scratch, wanted, least)
     file = shorten(path.name)
     source = Source(table, path, opened, columns_of(table, opened, mapping, file))
-    optional = {"amount"} if options.value == "none" else set()
     require_columns(source, mapping, optional)
     return check(connection, source, options)
 
@@ -687,6 +740,8 @@ def read_source(
 def notes_on(connection, source: Source, result: dict) -> list[str]:
     """What a person should know of how a file was read."""
     notes = []
+    if source.table == "transactions":
+        refuse_sum(connection, source)
     if source.opened.how:
         notes.append(
             f"{source.table}: read {source.file} as {english(source.opened.how)}"

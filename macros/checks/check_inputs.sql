@@ -118,6 +118,8 @@
                 ~ 'clv_input_columns, such as timestamp_seconds(' ~ mapped ~ ') on BigQuery or to_timestamp('
                 ~ mapped ~ ') on DuckDB'
             ) -%}
+        {%- elif is_name and type == type_money() and found[mapped | lower].dtype | lower in ['bool', 'boolean'] -%}
+            {%- do lacking.append(input ~ '.' ~ column ~ ' is true or false, not an amount') -%}
         {%- endif -%}
     {%- endfor -%}
     {%- if missing -%}
@@ -211,6 +213,9 @@
     {%- if input == 'transactions' -%}
         {%- set instant = safe_cast_to(columns['ts'], type_instant()) -%}
         {%- do faults.append(('ts', 'is null', columns['ts'] ~ ' is null', '')) -%}
+        {%- do faults.append((
+            'ts', 'is the zero of a clock, in 1970, or before', instant ~ " < timestamp '1970-01-02'", '',
+        )) -%}
         {%- if var('clv_value') != 'none' -%}
             {%- do faults.append((
                 'amount', 'is null', columns['amount'] ~ ' is null',
@@ -261,7 +266,7 @@
 
 {# What is said of transactions, in six columns: days, purchases and currencies. #}
 {% macro transaction_facts(columns, found) %}
-    {%- set ts = columns['ts'] -%}
+    {%- set ts, as_of = columns['ts'], var('clv_as_of_date') -%}
     {%- set day = local_date(as_instant(ts, type_found(ts, found.values()), is_safe=true)) -%}
     {%- set currency = 'upper(' ~ trimmed('cast(' ~ columns.get('currency', "''") ~ ' as ' ~ type_text() ~ ')') ~ ')' -%}
     min({{ day }}) as first_day,
@@ -274,6 +279,10 @@
                 {%- if 'amount' in columns %}
                 {%- set amount = safe_cast_to(columns['amount'], type_money()) %}
                 and {{ 'coalesce(' ~ amount ~ ', 0) >= 0' if var('clv_value') == 'none' else amount ~ ' > 0' }}
+                {%- endif %}
+                and nullif({{ trimmed('cast(' ~ columns['user_id'] ~ ' as ' ~ type_text() ~ ')') }}, '') is not null
+                {%- if as_of is not none %}
+                and {{ day }} <= date '{{ as_of }}'
                 {%- endif %}
                 then 1
             else 0
@@ -292,7 +301,9 @@
     {%- elif not row[3] and not is_daily() -%}
         {%- do exceptions.raise_compiler_error(
             'clv: transactions has no line that is a purchase: each of the ' ~ lines ~ ' lines of ' ~ relation
-            ~ ' is a refund or has no amount above 0.'
+            ~ ' is a refund or has no user_id or no amount above 0'
+            ~ (', or is after ' ~ var('clv_as_of_date') ~ ', var clv_as_of_date; the first is of ' ~ row[1]
+               if var('clv_as_of_date') is not none else '') ~ '.'
         ) -%}
     {%- elif row[4] > 1 and project_currency is none -%}
         {%- do exceptions.raise_compiler_error(

@@ -50,7 +50,7 @@ with asked as (
         {{ value }} as value,
         -- Repeat purchase days are days after the first: as many of them at least lie up to the last.
         coalesce(
-            {{ x }} >= 0 and {{ x }} - {{ x }} = 0
+            {{ x }} >= 0 and {{ x }} = floor({{ x }}) and {{ x }} - {{ x }} = 0
             and {{ t_x }} >= {{ x }} and ({{ x }} > 0 or {{ t_x }} = 0)
             and {{ age }} >= {{ t_x }} and {{ age }} - {{ age }} = 0,
             false

@@ -249,6 +249,13 @@ def shapes(random_):
         "Parquet, bytes": {
             "transactions.parquet": parquet_of(orders, user="encode(user_id)")
         },
+        "titles": {"t.csv": b"Orders of 2023,,\n\n,exported in May,\n" + text},
+        "titles, tab": {
+            "t.csv": b"Orders, all\n" + text_of(table_of(orders), "\t").encode()
+        },
+        "titles of a sheet": {
+            "a.xlsx": sheet_of([COLUMNS, *cells], ("Orders", "", ""))
+        },
         "Excel's line": {
             "t.csv": b"sep=;\r\n" + text_of(table_of(orders), ";", ends="CRLF").encode()
         },
@@ -294,6 +301,10 @@ def shapes(random_):
         "an old sheet": {"transactions.xlsx": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" * 99},
         "another zip": {"transactions.xlsx": b"PK\x03\x04" + bytes(200)},
         "a picture": {"transactions.csv": bytes(range(256)) * 9},
+        "a line above a title": {"t.csv": b"Kd-1,2023-01-01,9\nOrders\n" + text},
+        "a sum without id": {
+            "t.csv": text + f",2023-12-31,{sum(o.amount for o in orders)}\n".encode()
+        },
         "html": {"transactions.csv": b"<html><table><tr><td>1</td></tr></table>"},
         "json": {"transactions.csv": b'[{"user_id": "Kd-1", "ts": 1, "amount": 2}]'},
     }
@@ -423,6 +434,7 @@ LINES = {
     "an empty line after": (lambda line, _: f"{line}\n", LOADS),
     "commas after": (lambda line, _: f"{line}\n,,", REFUSED),
     "a sum after": (lambda line, _: f"{line}\nSum,,123456.78", REFUSED),
+    "a dated sum": (lambda line, _: f"{line}\nTotal,2023-12-31,123456.78", REFUSED),
     "the header again": (lambda line, _: f"{line}\nuser_id,ts,amount", REFUSED),
     "a bad byte": (lambda line, _: f"{line}", EITHER),
 }

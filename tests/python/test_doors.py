@@ -185,6 +185,11 @@ def test_a_table_that_was_named_must_be_there(shop):
             "transactions.ts is null in 1 of 201 rows",
         ),
         (
+            f"{STANDARD} union all select 'c1', timestamp '1970-01-01', 5",
+            {},
+            "transactions.ts is the zero of a clock, in 1970, or before in 1 of 201",
+        ),
+        (
             "select customerno as user_id, orderedat as ts, 1e12 as amount from o",
             {},
             "transactions.amount is 1,000,000,000 or more (no amount of one line) "
@@ -211,6 +216,25 @@ def test_a_table_that_was_named_must_be_there(shop):
             "select customerno as user_id, orderedat as ts, 0.0 as amount from o",
             {},
             "transactions has no line that is a purchase",
+        ),
+        (
+            "select customerno as user_id, orderedat as ts, nettotal > 12 as amount "
+            "from o",
+            {},
+            "transactions.amount is true or false, not an amount",
+        ),
+        (
+            "select ' ' as user_id, orderedat as ts, nettotal as amount from o",
+            {},
+            "transactions has no line that is a purchase: each of the 200 lines",
+        ),
+        (
+            STANDARD,
+            {"clv_as_of_date": "2023-12-31"},
+            "transactions has no line that is a purchase: each of the 200 lines of "
+            '"warehouse"."clv_raw"."transactions" is a refund or has no user_id or no '
+            "amount above 0, or is after 2023-12-31, var clv_as_of_date; the first is "
+            "of 2024-01-01",
         ),
         (
             "select customerno as user_id, orderedat as ts, nettotal as amount, "

@@ -105,6 +105,7 @@ def test_a_history_that_nobody_has_is_scored_too(built):
         "0, 30, 100, 10.0",  # a last purchase beside no repeat
         "3, 2, 100, 10.0",  # three days of purchases within two
         "2, 30, 100, -10.0",
+        "1.5, 30, 100, 10.0",
         "2, 30, 100, 'nan'::double",
         "2, 30, 100, 'infinity'::double",
         "'nan'::double, 30, 100, 10.0",

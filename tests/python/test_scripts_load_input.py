@@ -4,11 +4,13 @@ import codecs
 import datetime
 import decimal
 import gzip
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet
 import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -80,7 +82,14 @@ UNDERSTOOD = {  # the same two orders → what is said of how they were read
             .replace("49", "€ 49")
             .encode("cp1252"),
             "semicolon-separated, Windows-1252, decimal comma, thousands separators, "
-            "currency signs left out, day-first dates",
+            "amounts in EUR, day-first dates",
+        ),
+        (f"Orders,,\n\nof 2022\n{PLAIN}", "header in row 4"),
+        (
+            PLAIN.replace("2022-01-13", "1/13/2022 12:00AM").replace(
+                "2022-01-14", "1/14/2022 12:00AM"
+            ),
+            "month-first dates",
         ),
     ],
     "transactions.tsv": [(PLAIN.replace(",", "\t"), "tab-separated")],
@@ -94,7 +103,18 @@ UNDERSTOOD = {  # the same two orders → what is said of how they were read
                 ]
             ),
             "sheet Orders",
-        )
+        ),
+        (
+            attack_inputs.sheet_of(
+                [
+                    *(["", "", ""], ["user_id", "ts", "amount"]),
+                    ["Kd-1", datetime.date(2022, 1, 13), 1024.81],
+                    ["Kd-2", datetime.date(2022, 1, 14), 49.45],
+                ],
+                header=("All orders", "", ""),
+            ),
+            "sheet Orders, header in row 3",
+        ),
     ],
 }
 
@@ -461,6 +481,15 @@ def test_unknown_files_and_columns_are_only_mentioned(folder, database, capsys):
     assert "outside the contract, ignored: mood" in printed
 
 
+def wide_decimals():
+    """A Parquet file of amounts that DuckDB would read as others."""
+    amounts = pyarrow.array([decimal.Decimal("12.50")], pyarrow.decimal256(50, 2))
+    table = pyarrow.table({"user_id": ["1"], "ts": ["2024-01-31"], "amount": amounts})
+    written = io.BytesIO()
+    pyarrow.parquet.write_table(table, written)
+    return written.getvalue()
+
+
 FAULTS = {
     "no_transactions": ({}, "holds no transactions file"),
     "missing_column": (
@@ -479,6 +508,27 @@ FAULTS = {
         {"transactions.csv": "Kd-1,2024-01-31,2\n"},
         "transactions.csv has no header: its first line must name the columns "
         "(user_id, ts, amount)",
+    ),
+    "no_separator": (
+        {"transactions.csv": "user_id^ts^amount\n1^2024-01-31^2\n"},
+        "transactions.csv has one column only, and transactions needs user_id, ts",
+    ),
+    "empty_sheet": (
+        {"transactions.xlsx": attack_inputs.sheet_of([], header=())},
+        "transactions.xlsx has nothing in its first sheet, the only one that is read",
+    ),
+    "sum_at_the_end": (
+        {"transactions.csv": GOOD + ",2024-02-29,7.50\n"},
+        "the last row of transactions.csv, 3, is the sum of all others: leave it out.",
+    ),
+    "sum_of_a_month": (
+        {"transactions.csv": GOOD + "Subtotal:,2024-01-31,7.50\n"},
+        "transactions.user_id is a word for a sum, such as Total, in 1 of 3 rows of "
+        "transactions.csv (row 3); leave out rows that sum up others.",
+    ),
+    "wide_decimals": (
+        {"transactions.parquet": wide_decimals()},
+        "amount of transactions.parquet is a decimal of 50 digits, and 38 can be read",
     ),
     "bad_date": (
         {"transactions.csv": GOOD + "3,tomorrow,1\n4,2024-02-30,1\n"},
@@ -892,6 +942,45 @@ def test_a_zone_may_stand_apart_from_its_time(tmp_path, database):
     assert rows(database, "select ts from clv_raw.transactions order by ts") == [
         (datetime.datetime(2023, 5, 1, 18, 22, 1),),
         (datetime.datetime(2023, 5, 2, 12, 22, 1),),
+    ]
+
+
+@pytest.mark.parametrize("column", ["", ",currency"])
+def test_a_sign_names_the_currency_where_no_column_does(
+    column, folder, database, capsys
+):
+    end = "," if column else ""
+    (folder / "transactions.csv").write_text(
+        f"user_id,ts,amount{column}\n1,2023-05-01,€ 5.50{end}\n2,2023-05-02,€ 7{end}\n"
+    )
+    assert run(folder, database) == 0
+    assert ", currency EUR\n" in capsys.readouterr().out
+    assert rows(database, "select distinct currency from clv_raw.transactions") == [
+        ("EUR",)
+    ]
+
+
+def test_what_is_told_of_columns_must_be_names_each_for_one(folder, database, capsys):
+    (folder / "transactions.csv").write_text("Kd-1,2024-01-31,2\nKd-2,2024-01-31,3\n")
+    for told, sentence in (
+        ("user_id=Kd-1,ts=2024-01-31,amount=2", "transactions.csv has no header, or"),
+        ("user_id=a,ts=b,amount=c", "transactions.csv has no header: its first line"),
+        ("user_id=a,ts=a", "--columns takes a of transactions for two columns."),
+    ):
+        assert run(folder, database, "--columns", told) == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_ids_that_pandas_has_not_are_empty(folder, database):
+    write_parquet(
+        folder / "transactions.parquet",
+        "select unnest([17.0, 'nan'::double]) as user_id, 2 as amount, "
+        "date '2024-01-31' as ts",
+    )
+    assert run(folder, database) == 0
+    assert rows(database, "select user_id from clv_raw.transactions") == [
+        ("17",),
+        (None,),
     ]
 
 
