@@ -1,5 +1,5 @@
 -- grain: one row per stratum, cutoff and distinct history
--- Where a forecast would be withheld nothing is fitted.
+-- Cutoffs whose forecast would be withheld are not fitted.
 {%- set staged = fitted_models() | select('in', staged_models()) | list %}
 with histories as (
 
@@ -16,7 +16,7 @@ with histories as (
 
 {%- if staged %}
 
--- What models of regular buyers need beside the history, and nobody else does.
+-- Needed only by the models of regular buyers.
 gaps as (
 
     select
