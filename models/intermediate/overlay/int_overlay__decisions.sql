@@ -156,7 +156,7 @@ verdicts as (
                     then 1
                 else 0
             end
-        ) = 1 as is_surely_better
+        ) = 1 as is_significantly_better
     from cohort_groups
     left join judged
         on
@@ -191,11 +191,11 @@ reasoned as (
             when not is_judged then 'no window has ended'
             when cohort_group = 'everyone' and is_won then 'better'
             when cohort_group = 'everyone' and is_worse then 'worse'
-            when cohort_group = 'everyone' then 'not surely better'
+            when cohort_group = 'everyone' then 'not significantly better'
             when is_won and has_vote and is_worse then 'worse here'
             when is_won then 'better for everyone'
-            when has_vote and is_surely_better and not is_worse then 'better here'
-            else 'not better for everyone, nor surely here'
+            when has_vote and is_significantly_better and not is_worse then 'better here'
+            else 'not better overall, nor significantly here'
         end as reason
     from decided
 
