@@ -324,7 +324,10 @@ def figure(panel: Panel, found: Found, unit: Unit, fewest: int = FEWEST) -> Figu
                 cells[at:] = [mark, *[""] * (len(headings) - at - 1)]
         told = [row for row, mark in zip(told, hidden, strict=True) if not mark]
         if any(hidden):
-            note = f"Groups of fewer than {fewest} customers are hidden, and what reveals them."
+            note = (
+                f"Groups of fewer than {fewest} customers, and cells that reveal"
+                " them, are hidden."
+            )
             if not any(row[panel.people] for row in told):
                 nothing, told = note, []
     title = panel.finding(told, unit) if told else nothing

@@ -231,7 +231,8 @@ def cohorts(rows: Rows, unit: Unit) -> str:
     ended = [row for row in ended if row["horizon_days"] == longest]
     expected = weighted(ended, "expected", "customers")
     actual = weighted(ended, "realised", "customers")
-    start = f"Cohorts' actual value was {unit.amount(actual)} per customer in {longest} days"
+    start = f"Cohorts' actual value was {unit.amount(actual)} per customer"
+    start += f" in {longest} days"
     moved = change(actual, expected)
     if moved is None:
         return start

@@ -547,8 +547,8 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "cohorts", "executive", "cohorts", "cohort_clv",
         "Per customer of each [[cohort]], over the next 30, 90, 180 and 365 days"
-        " ([[horizon]]); large dots are actuals of the last completed window. Cohorts of"
-        " fewer than 30 customers are in the table only.",
+        " ([[horizon]]); large dots are actuals of the last completed window. Cohorts"
+        " of fewer than 30 customers are in the table only.",
         findings.cohorts,
         [
             Column("cohort_month", "Cohort", month),

@@ -241,7 +241,7 @@ def test_a_shop_that_was_there_before_goes_on(story):
     ours_id, theirs_id = current(story["second"]), current(story["theirs"])
     chapter = story["forward"]
     assert current(chapter) == ours_id
-    assert f"go on from log {ours_id}" in chapter["said"]
+    assert f"continue log {ours_id}" in chapter["said"]
     pd.testing.assert_frame_equal(
         chapter["registry"], story["second"]["registry"], check_like=True
     )
