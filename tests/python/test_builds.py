@@ -208,7 +208,7 @@ def test_a_plan_says_what_it_detects_and_when_the_shop_is_too_small(holdout):
         assert found[3] == expected
     assert "too few" in known
     least = 100 * np.sqrt(2 * spread / len(value)) / value["value"].mean()
-    assert f"find a difference of {least:.1f} % or more" in known
+    assert f"detect a difference of {least:.1f} % or more" in known
 
 
 # -- Published numbers, from the transaction log through SQL and the fit
@@ -1214,7 +1214,7 @@ def macros(tmp_path_factory):
         (
             {"clv_overlay_objectives": {"mean": "mae"}},
             "var 'clv_overlay_objectives' must have a mean of tweedie, poisson or l2 "
-            "(mae finds medians, whose sum is far too low)",
+            "(mae fits medians, whose sum is far too low)",
         ),
         (
             {"clv_challenger_models": ["bgnbd"]},

@@ -194,7 +194,8 @@ reasoned as (
             when cohort_group = 'everyone' then 'not significantly better'
             when is_won and has_vote and is_worse then 'worse here'
             when is_won then 'better for everyone'
-            when has_vote and is_significantly_better and not is_worse then 'better here'
+            when has_vote and is_significantly_better and not is_worse
+                then 'better here'
             else 'not better overall, nor significantly here'
         end as reason
     from decided
