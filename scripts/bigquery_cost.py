@@ -1,4 +1,4 @@
-"""What a full and a daily run read on BigQuery, in bytes and dollars, without running.
+"""Bytes and dollars that a full and a daily run read on BigQuery, without running.
 
 usage: bigquery_cost.py --full SMALLER LARGER [--daily SMALLER LARGER]
                         [--customers N] [--shipments N] [--top N]
@@ -14,9 +14,9 @@ customers, and by the same power to as many as are asked for. The raw log is tak
 partitioned by the month of ts, as load_bigquery.py does it (--unpartitioned: not).
 
 A column of a table is billed once per statement, and every table at least 10 MB. Views
-cost nothing to make, nor do the probes of contracts, which ask for no row. What writes
-is billed by what it reads. `--shipments` says how often an average customer has been
-shipped by the export, evenly over a year until now: two rows of its ledger each.
+cost nothing to make, nor do the probes of contracts, which ask for no row. Writing
+statements are billed by what they read. `--shipments` is how often an average customer
+was exported, evenly over the past year: two rows of its ledger each.
 
 Prints a table of runs and kinds of statements, then the statements that read most.
 """
@@ -50,7 +50,7 @@ WIDTHS = {"NUMERIC": 16, "BOOL": 1}
 KINDS = {"model": "models", "seed": "models", "test": "tests", "operation": "hooks"}
 PROBE = re.compile(r"where false and current_timestamp\(\) = current_timestamp\(\)")
 TEMPORARY = re.compile(r"__dbt_tmp\d*$")  # what dbt writes before it merges it
-SHIPPED = ("export_ledger",)  # what has rows by shipment
+EXPORTED = ("export_ledger",)  # tables with rows per export
 PIT = "clv_intermediate.int_predictions__pit"
 # Table → variable that bounds the customers in it, for each of what.
 SAMPLED = {PIT: ("clv_calibration_max_customers", "cutoff_date, horizon_days")}
@@ -90,7 +90,7 @@ class Sizes:
     def rows(self, table: str, conditions: frozenset[str]) -> float:
         """Return how many rows of a table, such as clv.customers, meet one of them."""
         where = " or ".join(sorted(conditions)) or "true"
-        if table.partition(".")[2] in SHIPPED:
+        if table.partition(".")[2] in EXPORTED:
             months = "select current_date - to_days(30 * i) as recorded_at"
             months = f"({months} from range(12) as months (i))"
             share = one(self.larger, f"select avg(({where})::int) from {months}")

@@ -194,8 +194,8 @@ def list_objects(project_id, dataset_id, table_id=None):
 
 database.objects = list_objects
 
-# 8. So does duckdb_columns(), which is asked what may not be null in a table, and
-# whether it has the hidden column of a table partitioned by when rows came.
+# 8. So does duckdb_columns(), which is queried for not-null columns of a table, and for
+# the hidden column of a table partitioned by ingestion time.
 ASKED = {
     "SELECT column_name FROM duckdb_columns()": "not nulls_allowed and $3 is null",
     "SELECT 1 FROM duckdb_columns()": "column_name = $3",

@@ -3,10 +3,10 @@
 usage: report.py [--output PATH] [--target NAME] [--vars YAML]
 
 Reads marts only, through dbt's own connection, so that every target of profiles.yml
-serves. The file needs nothing outside itself. It holds sums, never a customer, so its
-size does not grow with them, and hides what few customers do (small_cells.py).
-Charts are Vega-Lite; scripts/report_panels.py says which, report_charts.py how they are
-drawn and report_findings.py what is said over them.
+serves. The file is self-contained. It holds sums, never a single customer, so its size
+does not grow with the customers, and hides groups of few (small_cells.py). Charts are
+Vega-Lite: scripts/report_panels.py lists the panels, report_charts.py draws them and
+report_findings.py writes the sentences above them.
 """
 
 import argparse
@@ -64,12 +64,12 @@ from small_cells import FEWEST, marks, shown
 PROJECT = Path(__file__).resolve().parent.parent
 MOST_ROWS = 200
 
-# What each query found: rows, or None where a mart of it does not exist.
+# Rows of each query, or None where one of its marts does not exist.
 Found = dict[str, Rows | None]
 
 
 class ReportError(Exception):
-    """Why no page can be made, in a sentence."""
+    """The reason why no page can be made, in a sentence."""
 
 
 # -- Reading
@@ -123,7 +123,7 @@ class Warehouse:
         ]
 
     def read_all(self, unit: Unit) -> Found:
-        """Every query of the page, and no connection left behind."""
+        """Rows of every query of the page; closes the connections."""
         columns = PRICED if unit.is_priced else UNPRICED
         found = {name: self.read(query, columns) for name, query in READS.items()}
         self.adapter.cleanup_connections()
@@ -139,9 +139,9 @@ class Card:
 
     Attributes:
         key: its name.
-        title: what it is; [[words]] are explained.
+        title: its label; [[words]] are explained.
         value: the number as text.
-        note: what it is compared with.
+        note: the comparison under it.
         trend: numbers of its sparkline, oldest first.
         status: ok, warn, fail or nothing.
     """
@@ -172,7 +172,7 @@ def than(now: float | None, before: float | None, when: str) -> str:
 
 
 def key_figures(found: Found, unit: Unit, fewest: int = FEWEST) -> list[Card]:
-    """The numbers of the Executive tab, those that there are and are not of few."""
+    """The numbers of the Executive tab that exist and are not of few customers."""
     cards = []
     equity = shown(found["equity"] or (), "customers", fewest)
     if equity and equity[-1] is found["equity"][-1]:
@@ -202,7 +202,7 @@ def key_figures(found: Found, unit: Unit, fewest: int = FEWEST) -> list[Card]:
                     "top_tenth",
                     "Held by the top 10%",
                     percent(top["share_of_expected_value"]),
-                    f"of the {unit.noun} expected of all customers",
+                    f"of the expected {unit.noun} of all customers",
                     tuple(shares),
                 )
             )
@@ -282,7 +282,7 @@ def state_of_play(found: Found, unit: Unit) -> list[Card]:
 
 @dataclass(frozen=True)
 class Figure:
-    """A panel with what was found."""
+    """A panel with its rows."""
 
     panel: Panel
     title: str
@@ -295,7 +295,7 @@ class Figure:
 
 
 def one_line(row: Row) -> Row:
-    """Without the signs in texts that end a line, and with it an expression of Vega."""
+    """Replace line breaks in texts, which would end an expression of Vega."""
     return {
         key: " ".join(value.splitlines()) if isinstance(value, str) else value
         for key, value in row.items()
@@ -325,7 +325,8 @@ def figure(panel: Panel, found: Found, unit: Unit, fewest: int = FEWEST) -> Figu
         told = [row for row, mark in zip(told, hidden, strict=True) if not mark]
         if any(hidden):
             note = (
-                f"What fewer than {fewest} customers do is hidden, and what tells it."
+                f"Groups of fewer than {fewest} customers, and cells that reveal"
+                " them, are hidden."
             )
             if not any(row[panel.people] for row in told):
                 nothing, told = note, []
@@ -337,7 +338,7 @@ def figure(panel: Panel, found: Found, unit: Unit, fewest: int = FEWEST) -> Figu
 
 
 def explain(words: str) -> Markup:
-    """Make buttons of [[words]] that say what they mean."""
+    """Turn [[words]] into buttons that show their definition."""
     terms = {term.lower(): term for term in GLOSSARY}
     parts = re.split(r"\[\[(.+?)\]\]", words)
     for at in range(1, len(parts), 2):
@@ -374,7 +375,7 @@ def page(found: Found, unit: Unit, vega: str, fewest: int = FEWEST) -> str:
     """The whole page as text."""
     readiness = found["readiness"] or ()
     if withheld(readiness):
-        # Earlier cutoffs may have rows; they say nothing of now.
+        # Earlier cutoffs may have rows, which do not describe the present.
         found = found | {read: [] for read in FORECASTS if found[read] is not None}
     if money := found["money"]:
         unit = replace(unit, money=money[0]["money"])
@@ -430,7 +431,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         every = defaults() | (yaml.safe_load(options.vars) or {})
-        # In what currency amounts are, the marts say.
+        # The currency of the amounts is read from the marts.
         unit = Unit(None if every["clv_value"] == "none" else "")
         with ThreadPoolExecutor(1) as aside:
             vega = aside.submit(bundle)

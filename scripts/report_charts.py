@@ -72,7 +72,7 @@ def amounts(of: str, unit: Unit, title: str | None = None, **scale: Any) -> Spec
 
 
 def numbers(of: str, title: str | None = None) -> Spec:
-    """A number of things on an axis."""
+    """A count on an axis."""
     return amounts(of, Unit(None), title)
 
 
@@ -92,7 +92,7 @@ def names(
 
 
 def coloured(of: str, colours: dict[str, str]) -> Spec:
-    """Colour by what a field says."""
+    """Colour by a field."""
     scale = {"domain": list(colours), "range": list(colours.values())}
     return field(of, "nominal", scale=scale, legend=None)
 
@@ -110,7 +110,7 @@ def layer(mark: str, encoding: Spec, data: Rows | None = None, **properties) -> 
 
 
 def guide(mark: str, encoding: Spec, data: Rows | None = None, **properties) -> Spec:
-    """A mark that leads the eye: without a tooltip."""
+    """A guide line or mark, without a tooltip."""
     return layer(mark, encoding, data, tooltip=None, **properties)
 
 
@@ -167,14 +167,14 @@ def equity(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
 
 
 def cohorts(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
-    # What few customers do is chance; their cohorts are in the table.
+    # Cohorts of few customers are noise; they are in the table only.
     large = [row for row in rows if row["customers"] >= 30] or rows
     x, charts = day("cohort_month", large, is_monthly=True), []
 
     for horizon in horizons(rows):
         at = ahead(large, horizon)
         past = [row for row in at if row["realised"] is not None]
-        now, then, came = (
+        now, then, actual = (
             {"x": x, "y": amounts(of, unit, zero=True)}
             for of in ("ahead", "expected", "realised")
         )
@@ -183,7 +183,7 @@ def cohorts(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
             guide("line", now, color=ACCENT, strokeWidth=2.5),
             layer("point", then, past, color=MUTED, filled=True, size=40),
             layer("point", now, color=ACCENT, filled=True, size=40),
-            layer("point", came, past, color=SERIES[1], filled=True, size=80),
+            layer("point", actual, past, color=SERIES[1], filled=True, size=80),
         ]
         caption = f"{horizon} days"
         charts.append(chart(at, tips, *layers, height=170, caption=caption))
@@ -192,7 +192,7 @@ def cohorts(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
 
 def forecast(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     x = day("week_end_date", rows)
-    came, expected, modelled = (
+    actual, expected, modelled = (
         {"x": x, "y": amounts(of, unit, zero=True)}
         for of in ("realised", "expected", "modelled")
     )
@@ -203,9 +203,9 @@ def forecast(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
             rows,
             tips,
             guide("line", modelled, ahead, color=MUTED, strokeDash=[5, 4]),
-            layer("line", came, behind, color=INK, strokeWidth=1.5),
+            layer("line", actual, behind, color=INK, strokeWidth=1.5),
             layer("line", expected, ahead, color=ACCENT, strokeWidth=2.5),
-            layer("point", came, behind, color=INK, filled=True, size=14),
+            layer("point", actual, behind, color=INK, filled=True, size=14),
             layer("point", expected, ahead, color=ACCENT, filled=True, size=14),
         )
     ]

@@ -1,7 +1,7 @@
-"""What the page says: how numbers are written, and the sentence above each chart.
+"""Text of the page: how numbers are written, and the sentence above each chart.
 
-Pure functions of the rows of a mart. A sentence is computed from the rows it stands
-over; none of them knows a number of its own.
+Pure functions of the rows of a mart. Each sentence is computed from the rows of its
+chart; none contains a number of its own.
 """
 
 import datetime as dt
@@ -34,7 +34,7 @@ NAIVE = ("mean", "rfm_cell_mean", "last_horizon")
 
 
 def count(value: float | None) -> str:
-    """Write a number of things: 23,502."""
+    """Write a count: 23,502."""
     return NOTHING if value is None else f"{value:,.0f}"
 
 
@@ -80,7 +80,7 @@ def instant(value: str | dt.datetime | None) -> str:
 
 
 def text(value: Any) -> str:
-    """Write anything else."""
+    """Write any other value."""
     return NOTHING if value is None else str(value)
 
 
@@ -105,11 +105,11 @@ def short(value: float) -> str:
 
 @dataclass(frozen=True)
 class Unit:
-    """What value is counted in: a currency, or purchases where nothing has a price.
+    """The unit of value: a currency, or purchases where there are no prices.
 
     Attributes:
         currency: its code, '' where the log names none; None without prices.
-        money: what the amounts are: revenue, margin, or value where that is not known.
+        money: kind of amount: revenue, margin, or value where that is not known.
     """
 
     currency: str | None
@@ -122,14 +122,14 @@ class Unit:
 
     @property
     def symbol(self) -> str:
-        """What stands before an amount."""
+        """The prefix of an amount."""
         if not self.currency:
             return ""
         return SYMBOLS.get(self.currency, f"{self.currency} ")
 
     @property
     def noun(self) -> str:
-        """What is counted, as a word."""
+        """The unit as a word."""
         return self.money if self.is_priced else "purchases"
 
     def amount(self, value: float | None) -> str:
@@ -148,7 +148,7 @@ class Unit:
         return f"{sign}{self.symbol}{abs(value):,.{digits}f}"
 
 
-# -- What every sentence needs
+# -- Parts of sentences
 
 
 def change(now: float | None, before: float | None) -> str | None:
@@ -170,7 +170,7 @@ def weighted(rows: Rows, field: str, weight: str) -> float | None:
 
 
 def usual(horizons: Collection[int]) -> int | None:
-    """The horizon to speak of where there are several: 90 days, else the longest."""
+    """The horizon to report where there are several: 90 days, else the longest."""
     return 90 if 90 in horizons else max(horizons, default=None)
 
 
@@ -189,17 +189,17 @@ def sentence(words: str) -> str:
 Finding = Callable[[Rows, Unit], str]
 
 
-# -- What is to be known before any number is believed
+# -- Readiness of the forecasts
 
 
 def withheld(rows: Rows) -> str | None:
-    """Why there is no forecast; None where there is one."""
+    """The reason why there is no forecast; None where there is one."""
     reasons = [row["reason"] for row in rows if not row["is_forecast"]]
     return f"There is no forecast: {reasons[0]}" if reasons else None
 
 
 def notices(rows: Rows) -> list[str]:
-    """What the readiness of the horizons says, a sentence each."""
+    """The notices on the readiness of the horizons, a sentence each."""
     reasons = {row["reason"] for row in rows if row["is_forecast"] and row["reason"]}
     said = [withheld(rows), *sorted(reasons)]
     said += [f"This log {each}" for each in {row["warning"] for row in rows} if each]
@@ -211,7 +211,7 @@ def notices(rows: Rows) -> list[str]:
 
 def equity(rows: Rows, unit: Unit) -> str:
     now = rows[-1]
-    said = f"Customers are expected to bring {unit.amount(now['value'])}"
+    said = f"Customers' expected value is {unit.amount(now['value'])}"
     said += f" over the next {now['horizon_days']} days"
     if len(rows) > 1 and (moved := change(now["value"], rows[-2]["value"])):
         so = "the same as" if moved == "as much" else f"{moved} than"
@@ -220,20 +220,21 @@ def equity(rows: Rows, unit: Unit) -> str:
 
 
 def cohorts(rows: Rows, unit: Unit) -> str:
-    came = [row for row in rows if row["realised"] is not None]
-    if not came:
+    ended = [row for row in rows if row["realised"] is not None]
+    if not ended:
         newest = max(rows, key=lambda row: (row["cohort_month"], row["horizon_days"]))
         return (
-            f"The cohort of {month(newest['cohort_month'])} is expected to bring"
+            f"The cohort of {month(newest['cohort_month'])} has an expected value of"
             f" {unit.amount(newest['ahead'])} per customer over"
             f" {newest['horizon_days']} days; no window has ended yet"
         )
-    longest = max(row["horizon_days"] for row in came)
-    came = [row for row in came if row["horizon_days"] == longest]
-    expected = weighted(came, "expected", "customers")
-    realised = weighted(came, "realised", "customers")
-    start = f"Cohorts brought {unit.amount(realised)} per customer in {longest} days"
-    moved = change(realised, expected)
+    longest = max(row["horizon_days"] for row in ended)
+    ended = [row for row in ended if row["horizon_days"] == longest]
+    expected = weighted(ended, "expected", "customers")
+    actual = weighted(ended, "realised", "customers")
+    start = f"Cohorts' actual value was {unit.amount(actual)} per customer"
+    start += f" in {longest} days"
+    moved = change(actual, expected)
     if moved is None:
         return start
     if moved == "as much":
@@ -245,11 +246,11 @@ def forecast(rows: Rows, unit: Unit) -> str:
     ahead = [row["expected"] for row in rows if 0 < row["week"] <= 13]
     behind = [row["realised"] for row in rows if -13 < row["week"] <= 0]
     if not ahead:
-        return "Weeks have passed, and none ahead is forecast"
-    said = f"Those who have bought will bring {unit.amount(sum(ahead))}"
+        return "There are past weeks, but no forecast of future ones"
+    said = f"Forecast value of existing customers: {unit.amount(sum(ahead))}"
     said += f" in the next {plural(len(ahead), 'week')}"
     if len(behind) == len(ahead):
-        said += f"; the last {len(behind)} brought {unit.amount(sum(behind))}"
+        said += f"; actual value of the last {len(behind)}: {unit.amount(sum(behind))}"
     return said
 
 
@@ -259,7 +260,7 @@ def spend(rows: Rows, unit: Unit) -> str:
         return "No channel has acquisition spend"
     total = sum(row["acquisition_spend"] for row in paid)
     value = sum(row["predicted_value"] or 0 for row in paid)
-    verb = "is expected to bring" if value >= total else "is expected to bring only"
+    verb = "is expected to return" if value >= total else "is expected to return only"
     return (
         f"{unit.amount(total)} of acquisition spend {verb}"
         f" {unit.amount(value)}, {value / total:.1f} for each 1 spent"
@@ -286,7 +287,7 @@ def segments(rows: Rows, unit: Unit) -> str:
         top = max(rows, key=lambda row: row["customers"])
         return f"{top['label']}: {percent(top['share_of_customers'])} of customers"
     if not share:
-        return f"No segment is expected to bring any {unit.noun}"
+        return f"No segment has expected {unit.noun}"
     return (
         f"{top['label']}: {percent(top['share_of_customers'])} of customers,"
         f" {percent(share)} of expected {unit.noun}"
@@ -296,7 +297,7 @@ def segments(rows: Rows, unit: Unit) -> str:
 def value_curve(rows: Rows, unit: Unit) -> str:
     top = next((row for row in rows if row["percentile"] == 90), rows[-1])
     if top["share_of_expected_value"] is None:
-        return f"No {unit.noun} is expected of anybody"
+        return f"No customer has expected {unit.noun}"
     return (
         f"The top {percent(top['share_of_customers'])} of customers hold"
         f" {percent(top['share_of_expected_value'])} of expected {unit.noun}"
@@ -309,7 +310,7 @@ def value_curve(rows: Rows, unit: Unit) -> str:
 def freshness(rows: Rows, unit: Unit) -> str:
     late = [row for row in rows if row["status"] != "ok"]
     if not late:
-        return "Everything is fresh enough"
+        return "Data and scores are within their age limits"
     worst = max(late, key=lambda row: row["share_of_limit"] or 0)
     return (
         f"{sentence(name(worst['subject']))}:"
@@ -327,24 +328,24 @@ def runs(rows: Rows, unit: Unit) -> str:
 
 
 def drift(rows: Rows, unit: Unit) -> str:
-    for band, so in (("alert", "moved far"), ("watch", "moved, but not far")):
+    for band, so in (("alert", "drifted strongly"), ("watch", "drifted slightly")):
         moved = [row for row in rows if row["band"] == band]
         if moved:
             names = sorted({name(row["feature"]) for row in moved})
             since = sorted({row["reference_name"] for row in moved})
             listed = sentence(", ".join(names))
             return f"{listed} {so}, compared with {', '.join(since)}"
-    return "What customers do has not moved beyond chance"
+    return "No feature has drifted beyond chance"
 
 
 def alerts(rows: Rows, unit: Unit) -> str:
     loud = [row for row in rows if row["quiet_because"] is None]
     pages = sum(1 for row in loud if row["severity"] == "page")
     if not loud:
-        quiet = f"; {plural(len(rows), 'quiet one')}" if rows else ""
+        quiet = f"; {len(rows)} muted" if rows else ""
         return f"No alert is open{quiet}"
     said = f"{sentence(plural(len(loud), 'alert'))} open"
-    return said + (f", {pages} of them worth waking somebody" if pages else "")
+    return said + (f", {plural(pages, 'page')}" if pages else "")
 
 
 def versions(rows: Rows, unit: Unit) -> str:
@@ -362,7 +363,7 @@ def calibration(rows: Rows, unit: Unit) -> str:
     error = weighted(rows, "calibration_error", "customers")
     worst = max(rows, key=lambda row: row["calibration_error"])
     return (
-        f"Chances of a purchase are off by {100 * error:.1f} points on average,"
+        f"Purchase probabilities are off by {100 * error:.1f} points on average,"
         f" {100 * worst['calibration_error']:.1f} at worst"
     )
 
@@ -370,7 +371,7 @@ def calibration(rows: Rows, unit: Unit) -> str:
 def coverage(rows: Rows, unit: Unit) -> str:
     everyone = next((row for row in rows if row["group_type"] == "all"), rows[0])
     return (
-        f"{percent(everyone['coverage_80'])} of customers fell within their 80% range"
+        f"{percent(everyone['coverage_80'])} of actual values are within the 80% range"
         f" over {everyone['horizon_days']} days"
     )
 
@@ -380,7 +381,7 @@ def tracking(rows: Rows, unit: Unit) -> str:
     last = (after or rows)[-1]
     error = last["cumulative_error"]
     if error is None:
-        return "Nobody has come back yet"
+        return "No customer has bought again yet"
     weeks = plural(len(after), "week")
     when = f"{weeks} after the fit" if after else "within the fit"
     written = percent(abs(error))
@@ -393,7 +394,7 @@ def tracking(rows: Rows, unit: Unit) -> str:
 def frequency(rows: Rows, unit: Unit) -> str:
     total = sum(row["customers"] for row in rows)
     if not total:
-        return "Nobody has bought yet"
+        return "No customer has bought yet"
     off = sum(abs(row["customers"] - row["expected_customers"]) for row in rows) / 2
     return (
         f"The fit misplaces {percent(off / total)} of customers by number of repeat"
@@ -418,7 +419,7 @@ def backtest(rows: Rows, unit: Unit) -> str:
     naive = [row for row in at if row["method"] in NAIVE and row["mae"]]
     model = next((row for row in at if row["is_recipe"]), None)
     if not naive or model is None:
-        return "There is no naive method to compare with yet"
+        return "No naive method can be compared yet"
     best = min(naive, key=lambda row: row["mae"])
     gain = 1 - model["mae"] / best["mae"]
     where = "smaller" if gain >= 0 else "larger"

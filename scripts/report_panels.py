@@ -1,4 +1,4 @@
-"""The panels of the page: what each reads, draws, says and lists.
+"""The panels of the page: query, chart, sentence and table of each.
 
 `READS` are the only queries; they name marts, and sums that a chart needs are columns
 of a mart. `PANELS` is the order of the page. To add a panel, add a read and a row.
@@ -28,7 +28,7 @@ from report_findings import (
     times,
 )
 
-# Columns that differ where nothing has a price: purchases are the value then.
+# Columns that differ without prices, where purchases stand in for value.
 PRICED = {
     "expected": "expected_value",
     "future": "clv",
@@ -60,7 +60,7 @@ READS: dict[str, str] = {
         select horizon_days, status, is_forecast, reason, warning
         from {forecast_readiness}
         order by horizon_days""",
-    # Without costs, and with a margin rate of 1, what is called margin is revenue.
+    # Without costs, and with a margin rate of 1, the margin equals the revenue.
     "money": """
         select
             case
@@ -77,7 +77,7 @@ READS: dict[str, str] = {
         from {customer_equity}
         where horizon_days = 365
         order by cutoff_date""",
-    # What is expected now, and what the last window of each length that ended brought.
+    # The current expectation, and the actuals of the last completed window per horizon.
     "cohorts": """
         select now.cohort_month, now.horizon_days, now.customers,
             now.{expected} / now.customers as ahead, past.cutoff_date,
@@ -195,7 +195,7 @@ READS: dict[str, str] = {
             and each.cutoff_date = last.cutoff_date
         where decile > 0
         order by each.horizon_days, decile""",
-    # Challengers are backtested too: the recipe is the row to look at.
+    # Challengers are backtested too; is_recipe marks the served model.
     "backtest": """
         select each.cutoff_date, each.horizon_days, each.method, group_type,
             group_value, customers, mae, rmse, bias, spearman, coverage_50,
@@ -213,7 +213,7 @@ READS: dict[str, str] = {
         ) as recipes on each.method = recipes.method
         where group_type in ('all', 'frequency_class')
         order by each.horizon_days, each.method, group_type, group_value""",
-    # The oldest fit: most weeks came after it.
+    # The oldest fit, with the most weeks out of sample.
     "tracking": """
         select each.cutoff_date, week, week_end_date, is_in_sample,
             expected_cumulative, actual_cumulative, cumulative_error,
@@ -244,7 +244,7 @@ READS: dict[str, str] = {
 }
 
 
-# Those that say what is expected, or how right that was: nothing, where it is withheld.
+# Queries of forecasts and their accuracy: without rows where forecasts are withheld.
 FORECASTS = (
     "equity", "cohorts", "forecast", "channels", "curve", "calibration", "backtest",
     "tracking", "frequency", "activity", "overlay",
@@ -281,19 +281,19 @@ class Panel:
 
     Attributes:
         key: its name, unique on the page.
-        tab: where it is.
-        read: the query it draws.
-        mart: the mart, for the table under it.
-        about: what is drawn; [[words]] are explained in GLOSSARY.
-        finding: the sentence above it, from its rows.
-        columns: its table, and its tooltips.
-        empty: what to say without rows.
-        draw: its charts; none is a table alone.
-        legend: (colour, label) of what is drawn.
-        prepare: what is done to the rows first.
+        tab: its tab.
+        read: its query.
+        mart: the mart, for the caption of its table.
+        about: description; [[words]] are explained in GLOSSARY.
+        finding: function of its rows that gives the sentence above it.
+        columns: columns of its table and tooltips.
+        empty: sentence without rows.
+        draw: its charts; None for a table only.
+        legend: (colour, label) of its marks.
+        prepare: transformation of the rows before all else.
         is_wide: whether it takes the whole width.
-        people: the column that counts customers, where rows may be of few: of those
-            what stands right of it is hidden.
+        people: the column that counts customers; columns to its right are hidden in
+            rows with few customers.
         whole: the field by which rows are parts of one total, '' if all are.
     """
 
@@ -313,13 +313,13 @@ class Panel:
     whole: str | None = None
 
 
-# -- What is done to rows before they are drawn
+# -- Transformations of rows
 
 
 def by_channel(rows: Rows, unit: Unit) -> Rows:
     """Sum the last twelve cohort months of each channel; its status is the newest.
 
-    Spend is money: beside purchases it says nothing.
+    Without prices there is no value to compare spend with.
     """
     if not unit.is_priced:
         return []
@@ -387,7 +387,7 @@ REFERENCES = {
 
 
 def banded(rows: Rows, unit: Unit) -> Rows:
-    """Say how far each feature moved; what chance explains has not moved."""
+    """Classify the drift of each feature; drift explained by chance is none."""
 
     def band(row: Row) -> str:
         if row["is_clock"]:
@@ -409,7 +409,7 @@ def banded(rows: Rows, unit: Unit) -> Rows:
 
 
 def served(rows: Rows, unit: Unit) -> Rows:
-    """Say from when to when each version served last, oldest first."""
+    """Add the last period in which each version served, oldest first."""
     return sorted(
         (
             row
@@ -430,7 +430,7 @@ def with_horizon(rows: Rows, unit: Unit) -> Rows:
 
 
 def of_ranges(rows: Rows, unit: Unit) -> Rows:
-    """The recipe's coverage over 90 days, else the longest horizon; everyone first."""
+    """The recipe's coverage over 90 days, else the longest horizon; all first."""
     known = [row for row in rows if row["is_recipe"] and row["coverage_80"] is not None]
     horizon = findings.usual({row["horizon_days"] for row in known})
     classes = ["0", "1-2", "3-9", "10-29", "30+"]
@@ -498,9 +498,9 @@ SEGMENT_COLUMNS = [
     Column("label", "Segment"),
     Column("customers", "Customers", count),
     Column("share_of_customers", "Of customers", percent),
-    Column("share_of_expected_value", "Of expectation", percent),
+    Column("share_of_expected_value", "Of expected value", percent),
 ]
-SEGMENT_LEGEND = [(M, "Share of customers"), (A, "Share of expectation")]
+SEGMENT_LEGEND = [(M, "Share of customers"), (A, "Share of expected value")]
 CHANNEL_LEGEND = [
     (charts.GOOD, "Green"),
     (charts.WARN, "Amber"),
@@ -511,8 +511,8 @@ CHANNEL_LEGEND = [
 PANELS: tuple[Panel, ...] = (
     Panel(
         "equity", "executive", "equity", "customer_equity",
-        "What all customers who have bought are expected to bring together, at each"
-        " [[cutoff]]; with the [[80% range]] where value is money.",
+        "Expected value of all customers who have bought, in total, at each [[cutoff]];"
+        " with the [[80% range]] where value is money.",
         findings.equity,
         [
             Column("cutoff_date", "Cutoff", date),
@@ -522,7 +522,7 @@ PANELS: tuple[Panel, ...] = (
             Column("high", "High", MONEY),
             Column("interval_source", "Range from"),
         ],
-        "Nobody has bought yet, so that nothing can be expected.",
+        "No customer has bought yet, so there is no forecast.",
         charts.equity,
         [(A, "Expected over 365 days")],
         is_wide=True,
@@ -530,8 +530,7 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "curve", "executive", "curve", "customer_value_curve",
-        "Customers in the order of what is expected of them over 365 days"
-        " ([[percentile]]).",
+        "Customers ranked by expected value over 365 days ([[percentile]]).",
         findings.value_curve,
         [
             Column("percentile", "Percentile"),
@@ -540,7 +539,7 @@ PANELS: tuple[Panel, ...] = (
             Column("share_of_customers", "Customers above", percent),
             Column("share_of_expected_value", "Their share", percent),
         ],
-        "Nobody has bought yet, so that nobody can be put in order.",
+        "No customer has bought yet, so there is no ranking.",
         charts.value_curve,
         is_wide=True,
         people="customers",
@@ -548,8 +547,8 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "cohorts", "executive", "cohorts", "cohort_clv",
         "Per customer of each [[cohort]], over the next 30, 90, 180 and 365 days"
-        " ([[horizon]]); dots are what came in the last window that has ended. Cohorts"
-        " of fewer than 30 are in the table alone.",
+        " ([[horizon]]); large dots are actuals of the last completed window. Cohorts"
+        " of fewer than 30 customers are in the table only.",
         findings.cohorts,
         [
             Column("cohort_month", "Cohort", month),
@@ -558,12 +557,12 @@ PANELS: tuple[Panel, ...] = (
             Column("ahead", "Expected now", MONEY),
             Column("cutoff_date", "Window began", date),
             Column("expected", "Expected then", MONEY),
-            Column("realised", "Came", MONEY),
+            Column("realised", "Actual", MONEY),
         ],
-        "No cohort has bought yet.",
+        "No customer has bought yet, so there are no cohorts.",
         charts.cohorts,
-        [(A, "Expected from now on"), (M, "Expected of the last window"),
-         (S[1], "Came in it")],
+        [(A, "Expected from now on"), (M, "Expected in the last window"),
+         (S[1], "Actual in the last window")],
         oldest_first,
         is_wide=True,
         people="customers",
@@ -571,26 +570,26 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "forecast", "executive", "forecast", "cohort_forecast",
-        "Of everybody who has bought, week by week: what came, first purchases"
-        " included, and what will. Those who are yet to buy first are not in it.",
+        "Weekly value of the customers who have bought: actual, first purchases"
+        " included, and forecast. Future first purchases are not included.",
         findings.forecast,
         [
             Column("week_start_date", "From", date),
             Column("week_end_date", "To", date),
-            Column("realised", "Came", MONEY),
+            Column("realised", "Actual", MONEY),
             Column("expected", "Forecast", MONEY),
             Column("modelled", "Purchase model", MONEY),
         ],
-        "Without purchases that have a price no week can be forecast.",
+        "Without prices there is no weekly forecast.",
         charts.forecast,
-        [(I, "Came"), (A, "Forecast"), (M, "Purchase model alone")],
+        [(I, "Actual"), (A, "Forecast"), (M, "Purchase model alone")],
         is_wide=True,
     ),
     Panel(
         "segments", "executive", "segments", "segment_summary",
-        "[[CLV segments]]: share of customers, and of what is expected over 365 days.",
+        "[[CLV segments]]: share of customers, and of expected value over 365 days.",
         findings.segments,
-        [*SEGMENT_COLUMNS, Column("next_best_action", "What to do")],
+        [*SEGMENT_COLUMNS, Column("next_best_action", "Next best action")],
         "No customer is in a segment yet.",
         charts.segments,
         SEGMENT_LEGEND,
@@ -612,8 +611,8 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "spend", "executive", "channels", "channel_economics",
-        "Channels by spend and by what their new customers are expected to bring in 365"
-        " days, last twelve [[cohort]] months; above the line the spend comes back.",
+        "Channels by spend and by expected value of their new customers over 365 days,"
+        " last twelve [[cohort]] months; above the line value exceeds spend.",
         findings.spend,
         [
             Column("channel", "Channel", name),
@@ -652,16 +651,16 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "alerts", "operations", "alerts", "alerts",
-        "Rules of seeds/reference/alert_rules.csv that are breached, with who acts and"
-        " where it says how. Quiet ones are explained by another.",
+        "Breached rules of seeds/reference/alert_rules.csv, with owner and runbook."
+        " Muted alerts are explained by another one or a planned refit.",
         findings.alerts,
         [
             Column("rule", "Rule", name),
             Column("severity", "Severity"),
-            Column("subject", "Worst"),
+            Column("subject", "Worst subject"),
             Column("measured", "Measured", decimal),
             Column("breached_limit", "Limit", decimal),
-            Column("quiet_because", "Quiet because", name),
+            Column("quiet_because", "Muted because", name),
             Column("owner", "Owner", name),
             Column("runbook", "Runbook"),
         ],
@@ -670,10 +669,10 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "freshness", "operations", "freshness", "data_freshness",
-        "Age of data and scores, as a share of the limit at which it has failed.",
+        "Age of data and scores, as a share of the limit at which the check fails.",
         findings.freshness,
         [
-            Column("subject", "What", name),
+            Column("subject", "Subject", name),
             Column("newest_date", "Newest", date),
             Column("checked_date", "Checked on", date),
             Column("age_days", "Age in days", count),
@@ -693,7 +692,7 @@ PANELS: tuple[Panel, ...] = (
             Column("status", "Status"),
             Column("champion_since", "Champion since", date),
             Column("decided_on", "Decided on", date),
-            Column("reason", "Why"),
+            Column("reason", "Reason"),
             Column("customers", "Customers fitted", count),
         ],
         "No model version is registered yet.",
@@ -704,7 +703,7 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "runs", "operations", "runs", "scoring_runs",
-        "The last 40 runs that tried to score, and how long they worked.",
+        "The last 40 runs that tried to score, and their duration.",
         findings.runs,
         [
             Column("started_at", "Started", findings.instant),
@@ -722,7 +721,7 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "drift", "operations", "drift", "feature_drift",
-        "How far what customers do has moved ([[PSI]]).",
+        "Drift of customer behaviour since the reference period ([[PSI]]).",
         findings.drift,
         [
             Column("feature_name", "Feature"),
@@ -736,23 +735,23 @@ PANELS: tuple[Panel, ...] = (
         charts.drift,
         [("var(--heat-0)", "Same"), ("var(--band-watch)", "Watch, 0.1 and more"),
          ("var(--band-alert)", "Alert, 0.25 and more"),
-         ("var(--card-2)", "Moves with time alone")],
+         ("var(--card-2)", "Changes with time alone")],
         banded,
     ),
     Panel(
         "calibration", "model", "calibration", "model_calibration",
-        "Chance of a purchase that was given, and share who bought, by [[decile]]; the"
-        " last [[backtest]] window of each length.",
+        "Predicted purchase probability, and share of customers who bought, by"
+        " [[decile]]; the last [[backtest]] window of each horizon.",
         findings.calibration,
         [
             Column("horizon", "Days ahead"),
             Column("cutoff_date", "Cutoff", date),
             Column("decile", "Decile"),
             Column("customers", "Customers", count),
-            Column("mean_probability", "Given", percent),
+            Column("mean_probability", "Predicted", percent),
             Column("observed_rate", "Bought", percent),
         ],
-        "No backtest window has ended yet, so that no prediction can be checked.",
+        "No backtest window is complete yet, so no prediction can be checked.",
         charts.calibration,
         lambda rows: [*charts.by_horizon(rows), (M, "As predicted")],
         with_horizon,
@@ -761,8 +760,8 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "coverage", "model", "backtest", "model_backtest",
-        "Share of customers whose [[realised]] value fell within their 50, 80 and 90%"
-        " ranges; dashed is what it should be.",
+        "Share of customers whose [[actual]] value is within their 50, 80 and 90%"
+        " ranges; dashed is the nominal share.",
         findings.coverage,
         [
             Column("group_name", "Repeat purchases"),
@@ -773,8 +772,8 @@ PANELS: tuple[Panel, ...] = (
             Column("coverage_80", "In the 80% range", percent),
             Column("coverage_90", "In the 90% range", percent),
         ],
-        "No range can be checked yet: no backtest window has ended, or nothing has a"
-        " price.",
+        "No range can be checked yet: no backtest window is complete, or there are no"
+        " prices.",
         charts.coverage,
         [(S[0], "50% range"), (S[1], "80% range"), (S[2], "90% range")],
         of_ranges,
@@ -783,43 +782,43 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "tracking", "model", "tracking", "model_tracking",
-        "Repeat [[purchase day|purchase days]] per week beside those expected by the"
-        " oldest fit; right of the dashed line the weeks that it had not seen.",
+        "Actual repeat [[purchase day|purchase days]] per week, and those expected by"
+        " the oldest fit; the weeks right of the dashed line are out of sample.",
         findings.tracking,
         [
             Column("week_end_date", "Week to", date),
-            Column("is_in_sample", "Seen by the fit", flag),
-            Column("actual_cumulative", "Came so far", count),
+            Column("is_in_sample", "In sample", flag),
+            Column("actual_cumulative", "Actual so far", count),
             Column("expected_cumulative", "Expected so far", count),
-            Column("actual_incremental", "Came that week", count),
+            Column("actual_incremental", "Actual that week", count),
             Column("expected_incremental", "Expected that week", count),
         ],
         "No full week has passed yet.",
         charts.tracking,
-        [(I, "Came"), (A, "Expected")],
+        [(I, "Actual"), (A, "Expected")],
         is_wide=True,
     ),
     Panel(
         "frequency", "model", "frequency", "model_frequency",
-        "Customers by number of [[repeat purchase|repeat purchases]], and how many the"
-        " fit expects.",
+        "Customers by number of [[repeat purchase|repeat purchases]]: actual, and"
+        " expected by the fit.",
         findings.frequency,
         [
             Column("label", "Repeat purchases"),
             Column("customers", "Customers", count),
             Column("expected_customers", "Expected", count),
         ],
-        "Nobody has bought yet, so that there is no fit.",
+        "No customer has bought yet, so there is no fit.",
         charts.frequency,
-        [(I, "Customers"), (A, "Expected by the fit")],
+        [(I, "Actual"), (A, "Expected by the fit")],
         counted,
         people="customers",
         whole="",
     ),
     Panel(
         "activity", "model", "activity", "customer_activity_grid",
-        "Mean chance of a purchase within 90 days, by history; the table has"
-        " [[P(alive)]] too.",
+        "Mean probability of a purchase within 90 days, by purchase history; the table"
+        " has [[P(alive)]] too.",
         findings.activity,
         [
             Column("purchases", "Repeat purchases"),
@@ -828,7 +827,7 @@ PANELS: tuple[Panel, ...] = (
             Column("mean_probability_purchase_90d", "Buys in 90 days", percent),
             Column("mean_probability_alive", "P(alive)", percent),
         ],
-        "Nobody has bought yet, so that there is no history.",
+        "No customer has bought yet, so there is no history.",
         charts.activity,
         prepare=classed,
         people="customers",
@@ -837,18 +836,19 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "backtest", "model", "backtest", "model_backtest",
         "[[Mean absolute error]] per customer of the model and of [[naive method|naive"
-        " methods]], in the last [[backtest]] window of each length.",
+        " methods]], in the last [[backtest]] window of each horizon.",
         findings.backtest,
         [
             Column("horizon_days", "Days ahead", count),
             Column("cutoff_date", "Cutoff", date),
             Column("method_name", "Method"),
             Column("mae", "Mean absolute error", MONEY),
-            Column("rmse", "Root mean square", MONEY),
+            Column("rmse", "Root mean squared error", MONEY),
             Column("bias", "Bias", percent),
             Column("spearman", "Rank correlation", decimal),
         ],
-        "No error can be told: no backtest window has ended, or nothing has a price.",
+        "No error can be computed: no backtest window is complete, or there are no"
+        " prices.",
         charts.backtest,
         [(A, "Model"), (M, "Others")],
         of_methods,
@@ -857,7 +857,7 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "overlay", "model", "overlay", "overlay_gate",
         "Error of the [[baseline]] (dark) and of the [[overlay]] (diamond) per group of"
-        " customers: the overlay is used only where it wins.",
+        " customers: the overlay is used only where its error is lower.",
         findings.overlay,
         [
             Column("cohort_group", "Group", name),
@@ -866,9 +866,9 @@ PANELS: tuple[Panel, ...] = (
             Column("baseline_rmse", "Baseline error", MONEY),
             Column("overlay_rmse", "Overlay error", MONEY),
             Column("is_overlay", "Used", flag),
-            Column("reason", "Why"),
+            Column("reason", "Reason"),
         ],
-        "There is no overlay here: var clv_overlay adds one.",
+        "The overlay is off: var clv_overlay enables it.",
         charts.overlay,
         [(I, "Baseline"), (charts.GOOD, "Overlay, used"), (M, "Overlay, not used")],
         of_groups,
@@ -876,35 +876,37 @@ PANELS: tuple[Panel, ...] = (
     ),
 )  # fmt: skip
 
-# Words that are explained where they stand and at the foot of the page.
+# Terms explained in place and at the foot of the page.
 GLOSSARY = {
-    "80% range": "Eight times in ten the truth lies within it.",
-    "backtest": "A forecast made again as of an earlier day, and compared with what"
-    " then came.",
-    "baseline": "The probabilistic model alone.",
+    "80% range": "The actual value lies within it with probability 80%.",
+    "actual": "Observed after the window has ended.",
+    "backtest": "A forecast made as of an earlier day, and compared with the actual"
+    " value since.",
+    "baseline": "The forecast without the overlay.",
     "CAC": "Customer acquisition cost: spend of a channel over its new customers.",
-    "champion": "The model version that serves; another one must beat it first.",
-    "CLV": "Customer lifetime value: the discounted value expected of a customer over"
-    " the days named.",
+    "champion": "The model version that serves; a candidate replaces it only after"
+    " passing the release checks.",
+    "CLV": "Customer lifetime value: the expected discounted value of a customer over"
+    " the given days.",
     "CLV segments": "Groups by expected value, loyalty and time since the last"
     " purchase.",
     "cohort": "Customers who first bought in the same month.",
-    "customer equity": "The CLV of all customers who have bought, together.",
+    "customer equity": "The sum of the CLV of all customers who have bought.",
     "cutoff": "Last day whose data were used; the forecast begins the day after.",
-    "decile": "A tenth of the customers, in the order of the prediction.",
+    "decile": "A tenth of the customers, ranked by the prediction.",
     "horizon": "Number of days ahead.",
-    "mean absolute error": "How far a forecast is off per customer, up or down, on"
-    " average.",
-    "model version": "Parameters fitted as of a day, by a recipe.",
-    "naive method": "What could be said without a model: the mean of all, that of the"
-    " same RFM cell, or as much as in the window before.",
+    "mean absolute error": "Mean absolute difference of forecast and actual value per"
+    " customer.",
+    "model version": "Parameters fitted as of a day, with a model specification.",
+    "naive method": "A forecast without a model: the mean of all, that of the same"
+    " RFM cell, or the customer's value in the window before.",
     "overlay": "Machine learning that corrects the baseline.",
     "P(alive)": "Probability that a customer has not left for good. It is 100% for"
-    " one-time buyers under BG/NBD: read the chance of a purchase instead.",
-    "percentile": "Share of customers of whom less is expected.",
-    "PSI": "Population stability index: 0 is no change, 0.1 worth a look, 0.25 a lot.",
+    " one-time buyers under BG/NBD: use the purchase probability instead.",
+    "percentile": "Share of customers with a lower expected value.",
+    "PSI": "Population stability index: 0 is no change, from 0.1 moderate, from 0.25"
+    " strong.",
     "purchase day": "A day with at least one purchase; orders of one day count once.",
-    "realised": "What came, once the window had ended.",
     "repeat purchase": "A purchase day after the first one.",
     "RFM": "Recency, frequency, monetary value: the classic scores of 1 to 5.",
 }

@@ -1,8 +1,8 @@
-"""Say in a few lines what a build found and where to look.
+"""Print a summary of a build and the tables to query.
 
 usage: summarize.py [--database PATH] [--vars YAML]
 
-What fewer customers than var clv_min_cell do is not said.
+Figures of fewer customers than var clv_min_cell are not printed.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def enter(connection, schema: str) -> str:
 
 
 def where_to_look(database: Path, schema: str) -> list[str]:
-    """Statements that a DuckDB client takes as they stand."""
+    """Statements to paste into a DuckDB client."""
     inside = database.is_relative_to(PROJECT)
     shown = database.relative_to(PROJECT) if inside else database
     lines = [line("where to look", str(shown))]
@@ -66,7 +66,7 @@ def line(label: str, text: str) -> str:
 
 
 def describe_input(connection, schema: str, fewest: int) -> tuple[bool, list[str]]:
-    """Whether enough have bought to say what they did, and what was loaded."""
+    """Whether enough customers have bought to show figures, and the lines."""
     people = read(
         connection,
         """
@@ -95,7 +95,7 @@ def describe_input(connection, schema: str, fewest: int) -> tuple[bool, list[str
         customers += f", of whom {people['buyers']:,} have bought"
     is_few = people["buyers"] < fewest
     if is_few:
-        customers = f"fewer than {fewest} have bought: what they did is not said"
+        customers = f"fewer than {fewest} have bought: figures are hidden"
     period = f"{people['first_date']} to {people['last_date']}"
     lines = [line("customers", customers)]
     if not is_few:
@@ -110,7 +110,7 @@ def describe_input(connection, schema: str, fewest: int) -> tuple[bool, list[str
 
 
 def describe_readiness(connection) -> tuple[bool, list[str]]:
-    """Whether there is a forecast, and what is to be known before it is believed."""
+    """Whether there is a forecast, and its caveats."""
     found = connection.execute(
         "select distinct is_forecast, reason, warning from forecast_readiness"
     ).fetchall()
@@ -122,7 +122,7 @@ def describe_readiness(connection) -> tuple[bool, list[str]]:
 
 
 def describe_checks(connection) -> list[str]:
-    """How forecasts of windows that have ended compare with what came."""
+    """Compare forecasts with actuals in completed windows."""
     found = connection.execute(
         """
         select horizon_days, count(*), min(bias), max(bias), avg(coverage_80)
@@ -139,9 +139,10 @@ def describe_checks(connection) -> list[str]:
     return [
         line(
             "" if number else "checked",
-            f"{days} days, {windows} ended window{'s' if windows > 1 else ''}: total "
+            f"{days} days, {windows} completed window{'s' if windows > 1 else ''}:"
+            + " total "
             + (f"{low:+.0%} to {high:+.0%}" if windows > 1 else f"{low:+.0%}")
-            + f" off, 80 % ranges held {held:.0%}",
+            + f" off, 80 % ranges covered {held:.0%}",
         )
         for number, (days, windows, low, high, held) in enumerate(found)
     ]
@@ -188,7 +189,7 @@ def describe_fit(connection, schema: str) -> list[str]:
 
 
 def describe_corrections(connection) -> list[str]:
-    """What completed windows have proven against the purchase model, if anything."""
+    """The corrections of the purchase model that serve."""
     said = {
         "forgetting": "older purchases count less",
         "alive_floor": "floor under P(alive)",
@@ -206,7 +207,7 @@ def describe_corrections(connection) -> list[str]:
 
 
 def describe_future(connection) -> list[str]:
-    """What all who have bought are expected to bring, and how sure that is."""
+    """Expected purchases and value of all customers who have bought, with the range."""
     (purchases,) = connection.execute(
         "select sum(expected_purchases_365d) from customer_lifetime_value"
     ).fetchone()
@@ -241,7 +242,7 @@ def describe_future(connection) -> list[str]:
 
 
 def describe_segments(connection, is_forecast: bool, fewest: int) -> list[str]:
-    """The segments that hold most of what is expected, else most customers."""
+    """The segments with the most expected value, else the most customers."""
     (priced,) = connection.execute(
         "select count(clv_365d) > 0 from segment_summary"
     ).fetchone()
@@ -270,7 +271,7 @@ def describe_segments(connection, is_forecast: bool, fewest: int) -> list[str]:
 
 
 def describe_alerts(connection) -> list[str]:
-    """The alerts to be heard, pages first: one line by what to do about them."""
+    """The active alerts, pages first: a line per severity and runbook."""
     found = connection.execute(
         """
         select

@@ -1,8 +1,8 @@
 {#
-    A time of an input as an instant in UTC. A day without a clock time, of type date or as text, is
-    one of the time zone of var clv_time_zone and begins there; every other time says itself when it
-    was. `type` is that of the column as the warehouse names it, null where nobody knows it;
-    `is_safe`: null where the text is no time.
+    A time of an input as an instant in UTC. A day without a time, of type date or as text, is a
+    day in the time zone of var clv_time_zone and means its start; every other time is unambiguous.
+    `type` is the column's type in the warehouse, null where it is not known; `is_safe`: null where
+    the text is not a time.
     as_instant("date '2024-01-02'", 'DATE') -> 2024-01-01 23:00:00 in Europe/Berlin
 #}
 {% macro as_instant(value, type=none, is_safe=false, time_zone=none) -%}
@@ -15,7 +15,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# The type is asked for when the view is read, which costs nothing: a later load may bring another. #}
+{# The type is looked up when the view is read, at no cost: a later load may change it. #}
 {% macro default__as_instant(value, type, instant, time_zone) -%}
     {%- set start = local_start(safe_cast_to(value, 'date'), time_zone) -%}
     case typeof({{ value }})
@@ -29,7 +29,7 @@
         end
 {%- endmacro %}
 
-{# Partitions are pruned by a column that stands alone: what has a clock time by its type is cast. #}
+{# Partitions are pruned by a bare column: a column with a time by its type is only cast. #}
 {% macro bigquery__as_instant(value, type, instant, time_zone) -%}
     {%- if (type or '') | upper in ['TIMESTAMP', 'DATETIME'] -%}
         {{ instant }}

@@ -1,6 +1,6 @@
 {#
-    dbt-bigquery's, which leaves it to the dataset when a table and its partitions are deleted: a table is
-    kept unless hours_to_expiration says otherwise, and its partitions as long as the table.
+    dbt-bigquery's, which leaves the expiration of tables and partitions to the dataset. Here a table is kept
+    unless hours_to_expiration is set, and its partitions as long as the table.
 #}
 {% macro bigquery_table_options(config, node, temporary) %}
     {%- set options = adapter.get_table_options(config, node, temporary) -%}

@@ -1,11 +1,11 @@
 {#
-    A query for the distinct rows of `relation` and how often each comes (`copies`). `columns` maps
+    A query for the distinct rows of `relation` and the number of each (`copies`). `columns` maps
     the names of the result to expressions over the relation; `condition` says which rows count.
     count_copies(ref('t'), {'a': 'a', 'b': 'upper(b)'}) -> a, b, copies
 
-    To group many wide rows is most of the work, and nearly all come once. DuckDB therefore counts
-    hashes first, and groups only the rows whose hash came more than once: what rows are identical
-    is decided by their values. BigQuery, which would read the relation once for each step, groups.
+    Grouping many wide rows is most of the work, and nearly all are unique. DuckDB therefore counts
+    hashes first and groups by value only the rows whose hash occurs more than once. BigQuery, which
+    would read the relation once for each step, groups all.
 #}
 {% macro count_copies(relation, columns, condition='true') -%}
     {{ return(adapter.dispatch('count_copies', 'clv')(relation, columns, condition)) }}

@@ -1,7 +1,7 @@
 {#
     The statement that creates a function from values to a table.
     create_table_function(relation, {'n': 'bigint'}, 'select n') -> create … relation(n) …
-    DuckDB knows no types of arguments: the query casts them.
+    DuckDB has no argument types: the query casts them.
 #}
 {% macro create_table_function(relation, arguments, query) -%}
     {{ return(adapter.dispatch('create_table_function', 'clv')(relation, arguments, query)) }}

@@ -1,6 +1,6 @@
 {#
-    dbt's own, which asks the warehouse; ours asks only where the answer can be yes. What is compiled
-    for BigQuery without being run is the statement of a first build, so that it needs no network.
+    dbt's own macro queries the warehouse; this one does so only where the answer can be yes. Compiling for
+    BigQuery without running gives the statement of a first build and needs no network.
 #}
 {% macro is_incremental() %}
     {%- if not execute or model.config.materialized != 'incremental'

@@ -1,4 +1,4 @@
-{# The time of the warehouse's clock, in UTC: for rows of state only, never for models. #}
+{# The warehouse's current time in UTC, for rows of state only, never for models. #}
 {% macro now() -%}
     {{ return(adapter.dispatch('now', 'clv')()) }}
 {%- endmacro %}

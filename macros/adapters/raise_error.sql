@@ -1,6 +1,6 @@
 {#
-    Stops the statement with a sentence wherever a row comes here. Use it in a `case` branch: the
-    value has no type of its own.
+    Stops the statement with a sentence when a row is evaluated. Use it in a `case` branch: the value
+    has no type of its own.
     case when amount < 0 then raise_error("'negative'") else false end
 #}
 {% macro raise_error(sentence) -%}

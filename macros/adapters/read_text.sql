@@ -1,6 +1,6 @@
 {#
-    What a language model makes of a text: a struct of sentiment (-1 to 1), topic (one word) and
-    status ('' when all went well). BigQuery alone has one (AI.GENERATE, a Gemini of Vertex AI).
+    Classification of a text by a language model: a struct of sentiment (-1 to 1), topic (one word) and
+    status ('' on success). Only on BigQuery (AI.GENERATE, a Gemini model of Vertex AI).
 #}
 {% macro read_text(text) -%}
     {{ return(adapter.dispatch('read_text', 'clv')(text)) }}
@@ -11,7 +11,7 @@
     {%- if execute -%}
         {%- do exceptions.raise_compiler_error(
             "clv: var 'clv_text_model' must be null on " ~ target.type
-            ~ ': only BigQuery can have texts read; load text_signals instead.'
+            ~ ': texts are classified on BigQuery only; load text_signals instead.'
         ) -%}
     {%- endif -%}
 {%- endmacro %}

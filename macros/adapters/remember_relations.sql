@@ -1,7 +1,7 @@
 {#
-    Tells dbt which relations there are, before anything runs at once. dbt would ask the warehouse for
-    that at every command, `dbt compile` too, which then needs a network; so flag populate_cache is
-    off, and this, an on-run-start hook, does it for all others.
+    Fills dbt's relation cache before models run in parallel. dbt would query the warehouse for it at
+    every command, including `dbt compile`, which would then need a network; so flag populate_cache is
+    off, and this on-run-start hook fills it for commands that run.
 #}
 {% macro remember_relations() %}
     {%- if execute and flags.WHICH != 'compile' -%}
@@ -14,12 +14,12 @@
     {%- endif -%}
 {% endmacro %}
 
-{# DuckDB's adapter lists the whole schema when it is first asked for a relation of it. #}
+{# DuckDB's adapter lists the whole schema at the first lookup of one of its relations. #}
 {% macro default__remember_schema(database, schema) %}
     {%- do adapter.get_relation(database, schema, 'any') -%}
 {% endmacro %}
 
-{# BigQuery's asks for one relation at a time, but believes the list to be whole once it has one. #}
+{# BigQuery's adapter looks up one relation at a time, but takes a list, once cached, as complete. #}
 {% macro bigquery__remember_schema(database, schema) %}
     {%- set all = api.Relation.create(database=database, schema=schema).without_identifier() -%}
     {%- for relation in adapter.list_relations_without_caching(all) -%}

@@ -9,8 +9,8 @@
 {% endmacro %}
 
 {#
-    BigQuery merges the statement itself. To have dbt compare columns, it would write the rows to a table first
-    and read them again from there: they are compared here.
+    BigQuery runs the statement without a temporary table. For dbt to compare columns it would write the rows to
+    one and read them again: they are compared here instead.
 #}
 {% macro bigquery__replace_months_strategy(column, months) %}
     {%- if execute and model.resource_type == 'model' and load_relation(this) -%}

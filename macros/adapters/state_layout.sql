@@ -1,6 +1,6 @@
 {#
-    How a table of state is laid out: by the month in which a row was written. It is kept for ever, whatever
-    its dataset does with tables that do not say so.
+    Partitioning of a table of state: by the month in which a row was written. Without expiration, whatever
+    the default of its dataset.
 #}
 {% macro state_layout(table) -%}
     {{ adapter.dispatch('state_layout', 'clv')(table) }}

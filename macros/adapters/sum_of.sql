@@ -1,7 +1,7 @@
 {#
     The sum of a term over constant rows. `columns` are the names of their values; the term is the body of
-    a call block, which takes the values, or where the warehouse adds them up itself, their names. To
-    BigQuery the term is sent once: it writes columns out wherever they are used.
+    a call block, which takes the values or, where the warehouse computes the sum, their names. On
+    BigQuery the term is in the statement once, because columns are inlined wherever they are used.
     {% call(one, other) sum_of(['one', 'other'], [(1, 2), (3, 4)]) %}{{ one }} * {{ other }}{% endcall %} -> 14
 #}
 {% macro sum_of(columns, rows) -%}

@@ -2,8 +2,8 @@
     A text without the white space around it: blanks, tabs, line ends and every other character that
     Unicode calls white space.
     trimmed("' abc '") -> 'abc'
-    On DuckDB text of single bytes between two visible characters, which is nearly all of it, is
-    known to be trimmed without looking further.
+    On DuckDB single-byte text that begins and ends with a visible character, which is nearly all of
+    it, needs no trimming.
 #}
 {% macro trimmed(text) -%}
     {{ return(adapter.dispatch('trimmed', 'clv')(text)) }}

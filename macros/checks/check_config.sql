@@ -1,4 +1,4 @@
-{# Stops the run with one sentence when a variable has a value that nothing can be built with. #}
+{# Stops the run with one sentence when a variable has an invalid value. #}
 {% macro check_config() %}
     {%- if execute -%}
         {%- do check_names() -%}
@@ -110,7 +110,7 @@
             var('clv_currency') is none
             or var('clv_currency') is string and modules.re.fullmatch('[A-Z][A-Z0-9]{2,9}', var('clv_currency')),
             'clv_currency',
-            'must be a code in capitals such as EUR, or null for the one that the log names'
+            'must be a code in capitals such as EUR, or null for the currency of the log'
         ) -%}
         {%- do check_input_config() -%}
 
@@ -153,7 +153,7 @@
             strata is sequence and strata is not string
             and strata | reject('in', attributes) | list | length == 0,
             'clv_strata',
-            'must be a list of ' ~ attributes | join(', ') ~ '; [] fits everyone together'
+            'must be a list of ' ~ attributes | join(', ') ~ '; [] fits all customers together'
         ) -%}
 
         {%- set inactivity = var('clv_inactivity_days') -%}
@@ -221,7 +221,7 @@
 
         {%- do check_overlay_config() -%}
         {%- do check_export_config() -%}
-        {#- One day or channel twice would be counted twice. -#}
+        {#- A day or channel listed twice would be counted twice. -#}
         {%- for name in [
             'clv_horizons', 'clv_backtest_days', 'clv_strata', 'clv_challenger_models',
             'clv_suppressed_statuses', 'clv_consent_channels', 'clv_other_channels',
@@ -235,7 +235,7 @@
     {%- endif -%}
 {% endmacro %}
 
-{# Every variable of this project; a test holds the list beside dbt_project.yml. #}
+{# Every variable of this project; a test compares the list with dbt_project.yml. #}
 {% macro variable_names() %}
     {%- do return([
         'clv_source_database', 'clv_source_schema', 'clv_input_tables', 'clv_input_columns',
@@ -270,7 +270,7 @@
     ]) -%}
 {% endmacro %}
 
-{# Variables that begin like ours and are none of ours are most likely misspelt: ignored, they would mislead. #}
+{# Unknown variables with the project's prefix are most likely misspelt; ignoring them would hide that. #}
 {% macro check_names() %}
     {%- set given = adapter.config.vars.to_dict() -%}
     {%- set scoped = given.get(project_name, {}) -%}
@@ -284,7 +284,7 @@
     {%- endfor -%}
 {% endmacro %}
 
-{# Of some names the one most like `name`: by the pairs of letters that they share. #}
+{# The name most similar to `name`, by shared pairs of letters. #}
 {% macro nearest(name, names) %}
     {%- set best = namespace(name=none, likeness=-1) -%}
     {%- for other in names -%}
@@ -300,7 +300,7 @@
     {%- do return(best.name) -%}
 {% endmacro %}
 
-{# Whether a text is a day of the calendar, as 2024-02-29. #}
+{# Whether a text is a valid date, such as 2024-02-29. #}
 {% macro is_date(text) %}
     {%- if not modules.re.fullmatch('[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])', text) or text < '1' -%}
         {%- do return(false) -%}
@@ -310,7 +310,7 @@
     {%- do return(day | string == text) -%}
 {% endmacro %}
 
-{# The dates: days that there are. #}
+{# The dates: must be valid. #}
 {% macro check_date_config() %}
     {%- set tomorrow = (run_started_at + modules.datetime.timedelta(days=1)).strftime('%Y-%m-%d') -%}
     {%- for name, otherwise in [
@@ -326,7 +326,7 @@
     {%- endfor -%}
 {% endmacro %}
 
-{# Where the inputs are, and what their columns are called. #}
+{# The inputs: tables and column mappings. #}
 {% macro check_input_config() %}
     {%- for name in ['clv_source_database', 'clv_source_schema'] -%}
         {%- do require(
@@ -402,7 +402,7 @@
         and losses.p90 | default('quantile') == 'quantile'
         and losses | reject('in', ['mean', 'p50', 'p90']) | list | length == 0,
         'clv_overlay_objectives',
-        'must have a mean of tweedie, poisson or l2 (mae finds medians, whose sum is far too low), '
+        'must have a mean of tweedie, poisson or l2 (mae fits medians, whose sum is far too low), '
         ~ 'and may have a p50 of quantile or mae and a p90 of quantile'
     ) -%}
 {% endmacro %}

@@ -1,7 +1,6 @@
 {#
-    Stops where a dataset of this project deletes by default what is new in it, as every one does in a
-    project of BigQuery without billing: memory and seeds would be gone one day, without a word. An empty
-    build may write into such a one.
+    Stops if a dataset of this project has a default expiration, as every dataset has in a BigQuery project
+    without billing: state and seeds would silently disappear. An empty build may write into such a dataset.
 #}
 {% macro check_datasets() %}
     {%- if execute and flags.WHICH in ['build', 'run', 'seed'] and not flags.EMPTY -%}
@@ -17,12 +16,12 @@
 
 {% macro default__check_dataset(database, schema) %}{% endmacro %}
 
-{# Type clv_bigquery of scripts/adapter, which alone can look. #}
+{# Type clv_bigquery of scripts/adapter, the only one that can check this. #}
 {% macro clv_bigquery__check_dataset(database, schema) %}
     {%- for what, days in adapter.get_default_expirations(database, schema).items() -%}
         {%- do exceptions.raise_compiler_error(
-            'clv: new ' ~ what ~ ' in dataset ' ~ schema ~ ' are deleted after ' ~ days ~ ' days, which is how a '
-            ~ 'project of BigQuery without billing is, and takes history and state away; with billing, lift it: '
+            'clv: new ' ~ what ~ ' in dataset ' ~ schema ~ ' are deleted after ' ~ days ~ ' days, as in a '
+            ~ 'BigQuery project without billing, and history and state with them; with billing, remove the default: '
             ~ 'alter schema `' ~ database ~ '.' ~ schema ~ '` set options (default_table_expiration_days = null, '
             ~ 'default_partition_expiration_days = null).'
         ) -%}
@@ -30,8 +29,8 @@
 {% endmacro %}
 
 {#
-    Says in one line what a day costs where every daily run reads the whole log, since its table is not
-    partitioned by the instant that it is read by; stops where its partitions are deleted with time.
+    Logs one line with the daily cost if every daily run reads the whole log because its table is not
+    partitioned by the timestamp of the filter; stops if its partitions expire.
 #}
 {% macro default__say_cost_of_log(relation, columns) %}{% endmacro %}
 
@@ -46,7 +45,7 @@
         {%- if by is not none and by.expiration_ms -%}
             {%- do exceptions.raise_compiler_error(
                 'clv: partitions of ' ~ relation ~ ' are deleted after ' ~ by.expiration_ms | int // 86400000
-                ~ ' days: customers would lose their history. Lift it: alter table ' ~ relation
+                ~ ' days: customers would lose their history. Remove it: alter table ' ~ relation
                 ~ ' set options (partition_expiration_days = null).'
             ) -%}
         {%- endif -%}

@@ -1,6 +1,6 @@
 {#
-    SQL of a code, such as a currency, for a message: as it is where it has at most three characters,
-    else its length alone, since the column may hold anything.
+    SQL of a code, such as a currency, for a message: unchanged up to three characters, else its length
+    only, because the column may hold personal data.
     shown_code("'EUR'") -> 'EUR'; shown_code("'jane@example.com'") -> '(16 characters)'
 #}
 {% macro shown_code(expression) -%}

@@ -1,6 +1,6 @@
 {#
-    Filters by days that are written out, by which a warehouse prunes partitions, each beside a join that says the
-    same. All are true where the as-of date is found in the log, and in unit tests, whose rows have days of their own.
+    Filters on literal days, by which a warehouse prunes partitions; each accompanies a join with the same
+    condition. All are `true` where the as-of date is read from the log, and in unit tests, whose rows have other days.
 #}
 {% macro given_as_of() %}
     {%- do check_date_config() -%}
@@ -10,27 +10,27 @@
     ) -%}
 {% endmacro %}
 
-{# Beside a join on the production cutoff: that day. #}
+{# With a join on the production cutoff: that day. #}
 {% macro at_as_of(column) -%}
     {%- set as_of = given_as_of() -%}
     {{ column ~ " = date '" ~ as_of ~ "'" if as_of else 'true' }}
 {%- endmacro %}
 
-{# Beside a join on backtest cutoffs: the days before, so many at least. #}
+{# With a join on backtest cutoffs: at least so many days before the as-of date. #}
 {% macro before_as_of(column, days=1) -%}
     {%- set as_of = given_as_of() -%}
     {{ column ~ " <= date '" ~ (as_of - modules.datetime.timedelta(days)) ~ "'" if as_of else 'true' }}
 {%- endmacro %}
 
-{# Beside a comparison with cutoffs: no earlier than so many days before it. #}
+{# With a comparison with cutoffs: at most so many days before the as-of date. #}
 {% macro within_days(column, days) -%}
     {%- set as_of = given_as_of() -%}
     {{ since(column, as_of - modules.datetime.timedelta(days)) if as_of else 'true' }}
 {%- endmacro %}
 
 {#
-    Beside a join on int_settled_until: the day that it holds, in a full run. A daily run goes by that of the last
-    full run, whatever it was.
+    With a join on int_settled_until: its day, in a full run. A daily run uses the day of the last full run,
+    whatever it was.
 #}
 {% macro at_settled(column, operator) -%}
     {%- set as_of = none if is_daily() else given_as_of() -%}

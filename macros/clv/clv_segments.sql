@@ -1,7 +1,7 @@
 {#
-    The CLV segments in the order in which they are tried, each with its condition and its reason
-    in words. The conditions read the columns of int_segments__ruled: purchase_days, state, tier
-    (3 = VIP, 2 = notable, 1 = valuable by CLV), is_outlier, is_historically_valuable, is_promising.
+    The CLV segments in order of precedence, each with its condition and its reason in words. The
+    conditions read the columns of int_segments__ruled: purchase_days, state, tier (3 = VIP,
+    2 = notable, 1 = valuable by CLV), is_outlier, is_historically_valuable, is_promising.
 #}
 {% macro clv_segment_rules() %}
     {%- set percentiles = shaped('clv_segment_percentiles') -%}
@@ -96,7 +96,7 @@
     end
 {%- endmacro %}
 
-{# Everything that the cut-points depend on besides the data: with other settings they start anew. #}
+{# The variables on which the cut-points depend; other settings start a new version. #}
 {% macro cut_point_settings() -%}
     {%- set settings = model_definition_parts() -%}
     {%- for name in [

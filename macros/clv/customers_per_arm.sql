@@ -1,6 +1,6 @@
 {#
-    Customers that each of two equal arms needs to find, in 4 tests of 5 (two-sided 5 %), a lift of
-    the mean by the share `lift`; rho_squared is what a covariate explains of the variance.
+    Customers that each of two equal arms needs to detect a relative lift of the mean by `lift` with
+    80 % power (two-sided 5 %); rho_squared is the share of variance that a covariate explains.
     customers_per_arm(3.0, 9.0, 0.05, 0) -> 6279.1
 #}
 {% macro customers_per_arm(mean, variance, lift, rho_squared=0) -%}

@@ -1,9 +1,9 @@
-{# Methods of int_cohort_forecast; of two that are as good, the first serves. #}
+{# Methods of int_cohort_forecast; in a tie the first serves. #}
 {% macro forecast_methods() -%}
     {%- do return(['purchase_model', 'combined', 'recent_mean', 'holt_winters']) -%}
 {%- endmacro %}
 
-{# Cohorts that are judged together, by full weeks since their month of first purchase. #}
+{# Classes of cohorts evaluated together, by full weeks since their month of first purchase. #}
 {% macro forecast_age_class(settled_weeks) -%}
     case
         when {{ settled_weeks }} < 13 then '0 to 12 weeks'

@@ -1,4 +1,4 @@
-{# Class of a customer by their repeat purchase days: ranges of those who buy often are mapped apart. #}
+{# Class of a customer by repeat purchase days: ranges of frequent buyers are calibrated separately. #}
 {% macro frequency_class(frequency) -%}
     case
         when {{ frequency }} = 0 then '0'

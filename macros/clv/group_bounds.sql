@@ -1,5 +1,5 @@
 {#
-    The value that Student's distribution stays below with all but `outside` / 2 (0.05 or 0.20):
+    The quantile 1 - `outside` / 2 (0.05 or 0.20) of Student's distribution:
     Cornish and Fisher's expansion in 1 / degrees, within 1 % from 3 degrees of freedom on.
     student_quantile('0.05', 10) -> 2.228
 #}
@@ -16,8 +16,8 @@
 
 {#
     Bounds of a group's expected value, as columns, from value_variance of `predicted` and
-    shared_error of `errors`: lower_95_raw and upper_95_raw from the chance of single customers
-    alone; lower_80 ... upper_95 with the shared error, a factor. Distances add as squares.
+    shared_error of `errors`: lower_95_raw and upper_95_raw from the variance of single customers
+    only; lower_80 ... upper_95 with the shared error, a factor. Variances add.
 #}
 {% macro group_bounds(predicted, errors) -%}
     {%- set expected = predicted ~ '.expected_value' -%}

@@ -7,8 +7,8 @@
 {%- endmacro %}
 
 {#
-    What a row of horizon_rows() has in columns named <column>_<horizon>d<suffix>. Horizons as rows read
-    a table once; a union of a query for each horizon would read it once for each.
+    The value of <column>_<horizon>d<suffix> for a row of horizon_rows(). Horizons as rows read a table
+    once; a union over horizons would read it once for each.
 #}
 {% macro of_horizon(column, suffix='') -%}
     case horizons.horizon_days

@@ -8,8 +8,8 @@
 {%- endmacro %}
 
 {#
-    One standard column of an input, cast to its type: the column of that name, or what var
-    clv_input_columns puts in its place; null when the table or the column is absent.
+    One standard column of an input, cast to its type: the column of that name, or its mapping in var
+    clv_input_columns; null when the table or the column is absent.
     Text is trimmed and empty text is null.
 #}
 {% macro input_column(input, column, type, found=none) -%}
@@ -31,8 +31,8 @@
 {%- endmacro %}
 
 {#
-    The condition of var clv_history_from on an input with a ts, empty where it is null. The column stands
-    alone beside a literal of its own type: BigQuery takes nothing else for a filter on partitions.
+    The condition of var clv_history_from on an input with a ts, empty where it is null. It compares the bare
+    column with a literal of its type: BigQuery accepts nothing else as a partition filter.
 #}
 {% macro since_history(input, found=none) -%}
     {%- set first = var('clv_history_from') -%}
@@ -59,8 +59,8 @@
 {% endmacro %}
 
 {#
-    The columns that the table of an input has when the run executes, [] where there is none; null
-    where nobody may ask the warehouse: when the project is parsed or compiled.
+    The columns of the table of an input when the run executes, [] without a table; null when the
+    warehouse cannot be queried: while the project is parsed or compiled.
 #}
 {% macro found_columns(input) %}
     {%- do check_input_config() -%}

@@ -1,5 +1,5 @@
 {#
-    Whether a number is a score: there, not negative and finite. NaN and infinity differ from themselves
+    Whether a number is a valid score: not null, not negative and finite. NaN and infinity differ from themselves
     when subtracted; to DuckDB, NaN is more than any number.
 #}
 {% macro is_score(number) -%}

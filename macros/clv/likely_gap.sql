@@ -1,5 +1,5 @@
 {#
-    The longest time without a transaction, in days, that chance leaves once in 10,000 times where
+    The longest gap without a transaction, in days, that occurs by chance once in 10,000 times if
     `active_share` of all days have one.
     likely_gap('0.5') -> 13.3
 #}

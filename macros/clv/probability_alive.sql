@@ -20,9 +20,9 @@
     leaving_span, ends where (alpha + u) ^ -(r + x) has fallen by 24 e-folds. Error of P(alive) for
     x up to 500 and T up to 3,000 days: below 2e-10 (tests/python/test_probability_alive.py).
 
-    Compiled are `models`: the integral of Pareto/NBD is by far the longest. It needs the columns
+    Only `models` are compiled, because the integral of Pareto/NBD is by far the longest. It needs the columns
     leaving_from and leaving_span beside the others, models with stages need those of stage_chances.
-    frequency is the name of x where it is another.
+    `frequency` is the column of x.
 #}
 {% macro probability_alive(frequency='frequency', models=purchase_models()) -%}
     case
@@ -64,7 +64,7 @@
     {%- do return(['bgnbd', 'mbgnbd', 'paretonbd'] + staged_models()) -%}
 {% endmacro %}
 
-{# Those of regular buyers, whose gaps have stages. #}
+{# Purchase models of regular buyers, whose gaps have stages. #}
 {% macro staged_models() %}
     {%- do return(['bgcnbd', 'mbgcnbd']) -%}
 {% endmacro %}
@@ -106,8 +106,8 @@
 {% endmacro %}
 
 {#
-    Columns stage_1, stage_2, stage_3: how likely it is that so many of the k stages of a gap have passed
-    since the last purchase, in multiples of none, for who is alive. With y = (T - t_x) / (alpha + T),
+    Columns stage_1, stage_2, stage_3: the probability that so many of the k stages of a gap have passed
+    since the last purchase, relative to that of none, given alive. With y = (T - t_x) / (alpha + T),
     (r + k x) y, (r + k x) (r + k x + 1) / 2 y^2 ...; 0 from stage k on.
 #}
 {% macro stage_chances(frequency='frequency') -%}
@@ -124,7 +124,7 @@ end as stage_{{ stage }}{{ ',\n' if not loop.last }}
     {%- endfor -%}
 {%- endmacro %}
 
-{# Of all stages, none included. #}
+{# The sum over all stages, none included. #}
 {% macro stage_chances_sum() -%}
     1.0 + stage_1 + stage_2 + stage_3
 {%- endmacro %}

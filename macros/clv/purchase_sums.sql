@@ -1,6 +1,6 @@
 {#
-    What one customer's purchase days add up to. Sums of sums of disjoint days are sums again, so
-    that settled days need not be read again. `cap` is the value the model does not look beyond.
+    Sums over one customer's purchase days. Sums over disjoint days add up, so that settled days need
+    not be read again. `cap` is the value at which days are capped for the fit.
 #}
 {% macro purchase_sums(days, cap) -%}
     count(case when {{ days }}.is_purchase then 1 end) as purchase_days,

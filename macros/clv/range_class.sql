@@ -1,7 +1,7 @@
 {#
-    Class of a customer whose ranges are calibrated together: fifth of the value a day that the purchase model
-    expects, and whether they bought once, are likely to have left, or neither. `bounds` is a row of
-    int_calibration__bounds. The model errs by these: it is too sure of those whom it calls dead.
+    Class of customers whose ranges are calibrated together: quintile of the value a day that the purchase
+    model expects, and whether they bought once, have likely left, or are likely alive. `bounds` is a row of
+    int_calibration__bounds. The model's errors differ by these: it is overconfident about dropout.
 #}
 {% macro range_class(row, bounds) -%}
     concat(
@@ -19,7 +19,7 @@
     )
 {%- endmacro %}
 
-{# All that it can be. #}
+{# All classes. #}
 {% macro range_classes() %}
     {%- set classes = [] -%}
     {%- for kind in ['one purchase', 'likely left', 'likely alive'] -%}

@@ -1,10 +1,10 @@
 {#
-    Creates table function score_history(frequency, recency, age, mean_value) beside the marts: what
-    the champion's purchase model expects of a history, also of one that nobody has, without what
-    int_corrections makes of that. One row per stratum and horizon.
+    Creates table function score_history(frequency, recency, age, mean_value) in the schema of the marts:
+    the expectation of the champion's purchase model for any history, also a hypothetical one, without the
+    corrections of int_corrections. One row per stratum and horizon.
     frequency: repeat purchase days; recency and age: days from the first purchase to the last one
-    and to the cutoff; mean_value: value per purchase day (null leaves value out). A history
-    that cannot be is answered with nulls.
+    and to the cutoff; mean_value: value per purchase day (null leaves value out). An impossible
+    history gives nulls.
 
     Given alive, E[N(t)] is the mean over p ~ Beta(a, b') of
     (1 - (1 + p t / (alpha + T))^-(r + x)) / p, with b' = b + x for bgnbd and b + x + 1 for mbgnbd
@@ -34,8 +34,8 @@
 
 {# The body of the function. #}
 {% macro score_history_query() %}
-    {#- NaN and infinity are no numbers: both differ from themselves when subtracted. Columns have other
-        names than the arguments, which DuckDB would put in their places. -#}
+    {#- NaN and infinity do not give 0 when subtracted from themselves. Columns have other names than the
+        arguments, which DuckDB would substitute for them. -#}
     {%- set x, t_x, age, value = (
         safe_cast_to('frequency', type_double()), safe_cast_to('recency', type_double()),
         safe_cast_to('age', type_double()), safe_cast_to('mean_value', type_double())
@@ -60,7 +60,7 @@ with asked as (
 
 ),
 
--- Read from a mart: who may read the marts may ask, and needs no right on the registry.
+-- Read from a mart, so that readers of the marts need no permission on the registry.
 champion as (
 
     select *
@@ -69,8 +69,8 @@ champion as (
 
 ),
 
--- Of what cannot be, something that can is computed and left out of the answer. Grouped, for BigQuery writes
--- out what is not wherever it is read.
+-- For an impossible history a possible one is computed and dropped from the result. Grouped, because
+-- BigQuery inlines what is not grouped wherever it is read.
 histories as (
 
     select

@@ -1,6 +1,6 @@
 {#
     Standard error of a mean, from a sum, a sum of squares and a count (divisor n - 1); null for
-    one observation. Equal observations leave rounding noise, which is taken for zero.
+    one observation. Rounding noise of equal observations is set to zero.
 #}
 {% macro standard_error(total, squares, number) -%}
     sqrt(

@@ -1,9 +1,9 @@
 {#
-    MD5 over expressions, nulls told apart from every text; equal on every warehouse as long as the
+    MD5 over expressions, with nulls distinct from every text; equal on every warehouse as long as the
     expressions are text, whole numbers or booleans.
     surrogate_key(['order_id', 'sku']) -> 32 hexadecimal digits
-    The signs that part values and stand for null are escaped within values, in the few rows that have
-    them: to look for them takes a tenth of the time that it would take to replace them everywhere.
+    The separator and the null marker are escaped within values, in the few rows that contain them: the
+    search takes a tenth of the time of replacing them everywhere.
 #}
 {% macro surrogate_key(expressions) -%}
     {%- set values, plain, escaped = [], [], [] -%}

@@ -1,6 +1,6 @@
 {#
-    The key of a line of int_transactions__resolved: a hash of everything delivered in it, in forms
-    that every warehouse writes alike.
+    The key of a line of int_transactions__resolved: a hash of all its delivered columns, in formats
+    that are the same on every warehouse.
 #}
 {% macro transaction_key(lines) -%}
     {%- set columns = [

@@ -1,6 +1,6 @@
 {#
-    Published levels of value and the probability, as the model reads it, that value lies above
-    them: calibrated (int_calibration's tail_<horizon>d; without one, as the model has it), then the model's own.
+    Published quantiles of value and the model's probability of a value above each: calibrated
+    (int_calibration's tail_<horizon>d; uncalibrated without one), then the model's own.
 #}
 {% macro value_levels(horizon) %}
     {%- set tail = 'coalesce(calibration.tail_' ~ horizon ~ 'd, 0.1)' -%}

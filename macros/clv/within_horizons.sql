@@ -1,6 +1,6 @@
 {#
-    What a measure that is known at horizons, such as clv_%sd, is after `days` (an expression): on
-    straight lines from 0 to the first horizon and between horizons; null beyond the last.
+    A measure known at the horizons, such as clv_%sd, interpolated linearly at `days` (an expression):
+    from 0 to the first horizon and between horizons; null beyond the last.
 #}
 {% macro within_horizons(measure, horizons, days) -%}
     case

@@ -1,4 +1,4 @@
-{# Whether this run scores on incremental history (var clv_run: daily) instead of rebuilding all. #}
+{# Whether this run scores on incremental history (var clv_run: daily) instead of rebuilding everything. #}
 {% macro is_daily() %}
     {{- return(var('clv_run') == 'daily') -}}
 {% endmacro %}
@@ -7,9 +7,9 @@
     The first days that a daily run reads or writes, as dates of Python, all known before it starts:
     a warehouse prunes partitions by literals only.
 
-    lines_from      lines from here on are read again and replace those of the last run
-    reach_from      days that a refund dated from lines_from on can reach, the refunds of those days
-                    and what these could reach; all that the last full run had not settled, too
+    lines_from      lines from this day on are read again and replace those of the last run
+    reach_from      covers the days that a refund from lines_from on can reach, the refunds of those
+                    days and the days within their reach; also all days not settled by the last full run
     days_from       purchase days that such a refund can change; replaced as well
     settled_from    the earliest that purchase days can have been settled by the last full run
     year_from       the year before the as-of date, or the longest horizon
@@ -35,7 +35,7 @@
     }) -%}
 {% endmacro %}
 
-{# A filter that a warehouse prunes partitions by. #}
+{# A filter by which a warehouse prunes partitions. #}
 {% macro since(column, first_day) -%}
     {{ column }} >= date '{{ first_day }}'
 {%- endmacro %}
@@ -46,8 +46,8 @@
 {%- endmacro %}
 
 {#
-    What a daily run must share with the full run that it adds to, as JSON: what is predicted, how customers
-    are cut, how far lines are read again; and, as hashes, which tables and columns are read.
+    Settings that a daily run must share with the last full run, as JSON: the definition of value, the
+    segments, how far lines are read again; and, as hashes, the tables and columns that are read.
 #}
 {% macro daily_settings() -%}
     {%- set settings = fromjson(cut_point_settings()) -%}

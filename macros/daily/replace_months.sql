@@ -1,7 +1,7 @@
 {#
     Config of a table whose months a daily run replaces, from the month that starts on `first_day`
     to that of the as-of date; a full run replaces all of it. After an upgrade that changes its columns
-    a daily run fails here: the months that it leaves would not have them.
+    a daily run fails here, because the months it does not replace would lack them.
     Use: config(**replace_months('transaction_date', daily_window().lines_from))
 #}
 {% macro replace_months(column, first_day) %}

@@ -1,9 +1,9 @@
 {#
-    Operations that change who serves, by hand, from the registry of the log that was built last. Each is
-    refused with a sentence where it cannot be done, and changes nothing then. Scores that serve change
+    Operations that change the serving version by hand, in the registry of the log that was built last. An
+    operation that cannot be done is refused with a sentence and changes nothing. Served scores change
     at once; the marts follow with a daily run: scripts/change_version.sh does both.
 
-    Makes a version the champion that has scores of today; whoever served is retired:
+    Makes a version with scores as of the last run the champion; the former one is retired:
         dbt run-operation promote_model --args '{version: "2024-12-31-1a2b3c4d", reason: "…"}'
 #}
 {% macro promote_model(version, reason) %}
@@ -20,8 +20,8 @@
 {% endmacro %}
 
 {#
-    Withdraws the champion, and makes the version that served before it champion again; a canary goes as
-    well. What was withdrawn serves again only by promote_model or pin_model:
+    Withdraws the champion, and makes the version that served before it champion again; a canary is retired
+    too. A withdrawn version serves again only by promote_model or pin_model:
         dbt run-operation rollback_model --args '{reason: "…"}'
 #}
 {% macro rollback_model(reason) %}
@@ -43,7 +43,7 @@
 {% endmacro %}
 
 {#
-    Withdraws the canary alone; the champion serves its share again:
+    Withdraws the canary only; the champion serves its share again:
         dbt run-operation withdraw_canary --args '{reason: "…"}'
 #}
 {% macro withdraw_canary(reason) %}
@@ -64,8 +64,8 @@
 {% endmacro %}
 
 {#
-    Makes a version the champion from the next run on, whatever the gate says, until unpin_model; it may
-    be any that predicts the same as the champion:
+    Makes a version the champion from the next run on, whatever the gate decides, until unpin_model; it
+    may be any version with the champion's definition:
         dbt run-operation pin_model --args '{version: "2024-12-31-1a2b3c4d", reason: "…"}'
 #}
 {% macro pin_model(version, reason) %}
@@ -80,7 +80,7 @@
 {% endmacro %}
 
 {#
-    Lets the gate decide again; who serves stays until it does:
+    Lets the gate decide again; the serving version stays until then:
         dbt run-operation unpin_model --args '{reason: "…"}'
 #}
 {% macro unpin_model(reason) %}
@@ -92,14 +92,14 @@
         {%- endif -%}
         {%- do tell_registry(
             [(pinned[0].model_version, 'unpinned', reason)], pinned[0].as_of_date,
-            pinned[0].model_version ~ ' is pinned no longer'
+            pinned[0].model_version ~ ' is no longer pinned'
         ) -%}
     {%- endif -%}
 {% endmacro %}
 
 {#
-    Where each version of the log that was built last stands → list of dicts; is_comparable where it
-    predicts what the champion does, scored_until the day of its latest scores.
+    The status of each version of the log that was built last → list of dicts; is_comparable if it has
+    the champion's definition, scored_until the day of its latest scores.
 #}
 {% macro known_versions() %}
     {%- if execute -%}
@@ -174,7 +174,7 @@
     {%- do return(versions) -%}
 {% endmacro %}
 
-{# The version of that name, which must predict what the champion does. #}
+{# The version of that name, which must have the champion's definition. #}
 {% macro the_version(versions, name) %}
     {%- set found = versions | selectattr('model_version', 'equalto', name | string) | list -%}
     {%- if not found -%}
@@ -183,14 +183,14 @@
         ) -%}
     {%- elif not found[0].is_comparable -%}
         {%- do exceptions.raise_compiler_error(
-            'clv: ' ~ name ~ ' defines value differently from the champion, so that it cannot take its '
-            ~ 'place: run a full build with the variables of its definition (model_registry).'
+            'clv: ' ~ name ~ ' defines value differently from the champion, so it cannot replace '
+            ~ 'it: run a full build with the variables of its definition (model_registry).'
         ) -%}
     {%- endif -%}
     {%- do return(found[0]) -%}
 {% endmacro %}
 
-{# Nobody may lose their scores: a version serves at once only when all have one of today by it. #}
+{# No customer may lose their score: a version serves at once only if all have a current one by it. #}
 {% macro refuse_without_scores(version) %}
     {%- if version.scored_until | string != version.as_of_date | string -%}
         {%- do exceptions.raise_compiler_error(
@@ -201,7 +201,7 @@
     {%- endif -%}
 {% endmacro %}
 
-{# Makes a version champion; the champion that was becomes `leaves`, a canary is retired, another pin ends. #}
+{# Makes a version champion; the former champion becomes `leaves`, a canary is retired, another pin ends. #}
 {% macro change_champion(versions, chosen, leaves, reason) %}
     {%- set events = [(chosen.model_version, 'champion', reason)] -%}
     {%- for other in versions if other.model_version != chosen.model_version -%}
@@ -218,7 +218,7 @@
     {%- do tell_registry(events, chosen.as_of_date, chosen.model_version ~ ' is the champion') -%}
 {% endmacro %}
 
-{# Appends an operator's events, (version, status, reason) each, in one statement; says what to run next. #}
+{# Appends an operator's events, (version, status, reason) each, in one statement; logs what to run next. #}
 {% macro tell_registry(events, as_of_date, outcome) %}
     {%- set rows = [] -%}
     {%- for version, status, reason in events -%}
@@ -229,7 +229,7 @@
         ) -%}
     {%- endfor -%}
     {%- do run_query(append_events(rows | join(' union all '), 'operator')) -%}
-    {#- Looking for relations began a transaction, which would be rolled back at the end. -#}
+    {#- Looking up relations began a transaction, which would be rolled back at the end. -#}
     {%- do adapter.commit() -%}
     {{ log('clv: ' ~ outcome ~ '. The marts follow with: scripts/build.sh --run daily_scoring --as-of '
         ~ as_of_date, info=true) }}

@@ -1,16 +1,16 @@
 {#
-    Deletes what every table of the project holds of one customer: all ids linked to the one that is
-    named, with their lines, scores, memory and keys. The id is named by its SHA-256, for what dbt is
-    given stays in its log and in the warehouse's history of statements. scripts/erase_customer.py
-    reads the id, calls this, has the destinations delete what they hold, and rewrites a DuckDB file.
-    What remains is one row of clv_state.erasures: when, on whose order, from how many tables.
+    Deletes all rows of one customer from every table of the project: of all ids linked to the given
+    one, with their lines, scores, state and keys. The id is given as its SHA-256, because arguments of
+    dbt stay in its log and in the warehouse's query history. scripts/erase_customer.py reads the id,
+    calls this, has the destinations delete their rows, and rewrites a DuckDB file. One row of
+    clv_state.erasures remains: when, on whose order, from how many tables.
         dbt run-operation erase_customer --args '{sha256: "9f86…", ordered_by: "privacy desk"}'
 
     Args:
         sha256: 64 lower-case hexadecimal digits, of any id of the customer.
-        ordered_by: who stands for it.
-        inputs: whether the tables of clv_raw are cleared too. false where another team owns them, and
-            has erased the customer there: what they still hold would be loaded again.
+        ordered_by: person responsible for the erasure.
+        inputs: whether to delete from the tables of clv_raw too. false where another team owns them and
+            has erased the customer there: remaining rows would be loaded again.
 #}
 {% macro erase_customer(sha256, ordered_by, inputs=true) %}
     {%- if execute -%}
@@ -19,7 +19,7 @@
         {%- set ids = '(select identifier from ' ~ state_table('erasing') ~ ')' -%}
         {%- set deletions, ledger = state_table('export_deletions'), state_table('export_ledger') -%}
         {%- do refuse_lost_ledger(ids) -%}
-        {#- A key found at the destination is nobody's, until the same key is a customer's. -#}
+        {#- A key found at the destination has no customer, unless the same key is a customer's. -#}
         {%- do run_query(
             'insert into ' ~ deletions ~ ' (target, customer_key, erasure_id, log_id, recorded_at)'
             ~ " select distinct target, customer_key, '" ~ invocation_id ~ "', log_id, " ~ now()
@@ -54,8 +54,8 @@
 {% endmacro %}
 
 {#
-    Who is in the audience was shipped by the last run, if there was one: where the ledger knows nothing of
-    the customer, it lost something, and the destination would keep the row.
+    Customers in the audience were sent by the last run, if there was one: if the ledger has no row of the
+    customer, it is incomplete, and the destination would keep the row.
 #}
 {% macro refuse_lost_ledger(ids) %}
     {%- set audience = ref('export_marketing_cloud__audience') -%}
@@ -70,16 +70,16 @@
             {%- do run_query('drop table ' ~ state_table('erasing')) -%}
             {%- do adapter.commit() -%}
             {%- do exceptions.raise_compiler_error(
-                'clv: clv_state.export_ledger does not know what ' ~ targets[0][0] ~ ' holds of the customer, '
-                ~ 'who is in the audience. Export first, with --reconcile if state was lost; then erase.'
+                'clv: clv_state.export_ledger has no row of the customer at ' ~ targets[0][0] ~ ', though they '
+                ~ 'are in the audience. Export first, with --reconcile if state was lost; then erase.'
             ) -%}
         {%- endif -%}
     {%- endif -%}
 {% endmacro %}
 
 {#
-    Prints what every table holds of one customer, a line of JSON for each table that holds any: what
-    the customer may ask for. For scripts/erase_customer.py --show, which keeps it out of dbt's log.
+    Prints all rows of one customer, a line of JSON for each table that has any, for a request for
+    access. For scripts/erase_customer.py --show, which keeps it out of dbt's log.
 #}
 {% macro show_customer(sha256) %}
     {%- if execute -%}
@@ -116,8 +116,8 @@
 {%- endmacro %}
 
 {#
-    Every table of the project's schemas that holds ids of persons, also one that a former release left
-    behind → list of {relation, columns: SQL of each id, is_input}.
+    Every table of the project's schemas with ids of persons, also tables left by a former release →
+    list of {relation, columns: SQL of each id, is_input}.
 #}
 {% macro tables_of_persons() %}
     {%- set persons = [
@@ -141,7 +141,7 @@
             {%- endif -%}
         {%- endfor -%}
     {%- endfor -%}
-    {#- An input may have other names for its columns, and is trimmed where it is read. -#}
+    {#- An input may have other column names, and is trimmed when read. -#}
     {%- for input, contract in input_contract().items() -%}
         {%- set relation = source('clv_raw', input) if var('clv_input_tables').get(input) else none -%}
         {%- set relation = load_relation(relation) if relation else none -%}
@@ -181,8 +181,8 @@
 {% endmacro %}
 
 {#
-    Fills clv_state.erasing with all ids of the person one of whose ids has that SHA-256. What an
-    interrupted erasure left there goes with it.
+    Fills clv_state.erasing with all ids of the person one of whose ids has that SHA-256. Ids left there
+    by an interrupted erasure are erased too.
 #}
 {% macro find_person(tables, sha256) %}
     {%- if not modules.re.fullmatch('[0-9a-f]{64}', sha256 | string) -%}

@@ -1,9 +1,9 @@
 {#
-    How many customers a campaign needs in each of two equal arms to find a lift of their mean value
-    by 5, 10 and 20 %, if customers vary as they did in the latest backtest window of `days` days:
+    Customers that a campaign needs in each of two equal arms to detect a lift of their mean value by 5,
+    10 and 20 %, with the variance of the latest backtest window of `days` days:
         dbt run-operation plan_campaign --args '{days: 90}'
-    Without the CLV at the cutoff as covariate, and with it, as campaign_uplift uses it. Says where the
-    shop has too few customers, and what it can find with all of them.
+    Without and with the CLV at the cutoff as covariate, as campaign_uplift uses it. Logs where the shop
+    has too few customers, and the smallest lift that all of them can detect.
 #}
 {% macro plan_campaign(days=90) %}
     {%- if days not in shaped('clv_horizons') -%}
@@ -38,7 +38,7 @@
             rho_squared,
             mean_value,
             {%- for covariate in [0, 'rho_squared'] %}
-            -- Arms shrink as the square of the lift.
+            -- The size is inversely proportional to the square of the lift.
             100 * sqrt({{ customers_per_arm('mean_value', 'variance', 1, covariate) }} * 2 / customers),
             {%- for lift in lifts %}
             ceil({{ customers_per_arm('mean_value', 'variance', lift / 100, covariate) }}),
@@ -51,21 +51,20 @@
     {%- set rows = run_query(plan).rows -%}
     {%- if rows | length == 0 -%}
         {%- do exceptions.raise_compiler_error(
-            'clv: no backtest window of ' ~ days ~ ' days has ended in which customers brought value: '
+            'clv: no backtest window of ' ~ days ~ ' days has ended with value above zero: '
             ~ 'var clv_backtest_days.'
         ) -%}
     {%- endif -%}
     {%- set row = rows[0] -%}
     {%- set customers = row[1] | int -%}
     {{ log(
-        'clv: a test of two equal arms, left alone and addressed, finds a difference in the mean value '
-        ~ 'of ' ~ days ~ ' days: in 80 of 100 tests where there is one (power 80 %), and in 5 of 100 '
-        ~ 'where there is none (two-sided alpha 5 %).', info=true
+        'clv: sizes for a test of two equal arms, control and treated, on the mean value of ' ~ days
+        ~ ' days: power 80 %, two-sided alpha 5 %.', info=true
     ) }}
     {{ log(
         'clv: as in the ' ~ days ~ ' days after ' ~ row[0] ~ ': ' ~ '{:,}'.format(customers)
-        ~ ' customers brought ' ~ '{:,.2f}'.format(row[3] | float)
-        ~ ' each, and CLV explains ' ~ (100 * (row[2] | float)) | round(1) ~ ' % of how they differ.',
+        ~ ' customers, mean value ' ~ '{:,.2f}'.format(row[3] | float)
+        ~ ', of whose variance CLV explains ' ~ (100 * (row[2] | float)) | round(1) ~ ' %.',
         info=true
     ) }}
     {%- for lift in lifts %}
@@ -79,13 +78,13 @@
         {%- set verdict = '' -%}
     {%- endif -%}
     {{ log(
-        'clv: to find a difference of ' ~ lift ~ ' % it needs 2 x ' ~ '{:,}'.format(plain)
+        'clv: to detect a difference of ' ~ lift ~ ' % it needs 2 x ' ~ '{:,}'.format(plain)
         ~ ' customers, or 2 x ' ~ '{:,}'.format(adjusted) ~ ' with CLV as covariate.' ~ verdict,
         info=true
     ) }}
     {%- endfor %}
     {{ log(
-        'clv: all ' ~ '{:,}'.format(customers) ~ ' customers in two arms find a difference of '
+        'clv: all ' ~ '{:,}'.format(customers) ~ ' customers in two arms detect a difference of '
         ~ (row[4] | float) | round(1) ~ ' % or more, of '
         ~ (row[5 + lifts | length] | float) | round(1) ~ ' % with CLV.', info=true
     ) }}

@@ -1,8 +1,8 @@
 {#
-    What the overlay makes of an expected value over `horizon` days, of columns `value` and
+    An expected value over `horizon` days with the overlay applied, from columns `value` and
     `value_at_fit` (the same over clv_overlay_horizon_days), `factor` and `floor_value` of `overlay`.
-    A shorter horizon takes the factor. A longer one takes the difference, since nothing was learnt
-    beyond: so that a longer horizon never brings less.
+    Shorter horizons use the factor. Longer ones add the absolute difference at clv_overlay_horizon_days,
+    beyond which the overlay is not trained: values never fall with the horizon.
 #}
 {% macro overlaid(horizon, value, value_at_fit, overlay) -%}
     {%- set fitted = var('clv_overlay_horizon_days') -%}

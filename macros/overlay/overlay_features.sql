@@ -1,11 +1,11 @@
 {#
-    The features of the overlay, columns of int_customer_features, by name: the family under which
-    a marketer reads them, and what a value above and below the average says in words.
+    The features of the overlay, columns of int_customer_features, by name: the family shown to
+    marketers, and the wording for a value above and below the average.
 #}
 {% macro overlay_features() %}
     {%- do return({
         'frequency': ('purchases', 'bought on more days', 'bought on fewer days'),
-        'recency_days': ('purchases', 'came back over a longer time', 'came back over a shorter time'),
+        'recency_days': ('purchases', 'bought over a longer period', 'bought over a shorter period'),
         'age_days': ('purchases', 'has been a customer for longer', 'is a newer customer'),
         'days_since_purchase': ('purchases', 'last bought longer ago', 'bought more recently'),
         'orders': ('purchases', 'placed more orders', 'placed fewer orders'),
@@ -23,7 +23,7 @@
         'value_variation': ('money', 'spends less evenly', 'spends more evenly'),
         'value_first': ('money', 'had a larger first purchase', 'had a smaller first purchase'),
         'value_last': ('money', 'had a larger last purchase', 'had a smaller last purchase'),
-        'value_last_three_ratio': ('money', 'larger purchases of late', 'smaller purchases of late'),
+        'value_last_three_ratio': ('money', 'larger recent purchases', 'smaller recent purchases'),
         'purchase_days_30d': ('recent months', 'bought more often in the last 30 days', 'bought less often in the last 30 days'),
         'purchase_days_60d': ('recent months', 'bought more often in the last 60 days', 'bought less often in the last 60 days'),
         'purchase_days_90d': ('recent months', 'bought more often in the last 90 days', 'bought less often in the last 90 days'),
@@ -44,26 +44,26 @@
         'category_concentration': ('breadth', 'spends on one category mostly', 'spreads spend over categories'),
         'categories_30d': ('breadth', 'bought from more categories in the last 30 days', 'bought from fewer categories in the last 30 days'),
         'lines_per_order': ('breadth', 'fuller baskets', 'emptier baskets'),
-        'refunded_share': ('refunds', 'sends more back', 'sends less back'),
-        'refund_days': ('refunds', 'sent back more often', 'sent back less often'),
-        'days_since_refund': ('refunds', 'last sent back longer ago', 'sent back recently'),
+        'refunded_share': ('refunds', 'returns more', 'returns less'),
+        'refund_days': ('refunds', 'returned more often', 'returned less often'),
+        'days_since_refund': ('refunds', 'last return longer ago', 'last return more recent'),
         'country_worth': ('profile', 'from a country that buys more', 'from a country that buys less'),
         'device_worth': ('profile', 'on a device whose users buy more', 'on a device whose users buy less'),
-        'channel_worth': ('profile', 'first bought in a channel that brings more', 'first bought in a channel that brings less'),
-        'source_worth': ('profile', 'from a source that brings more', 'from a source that brings less'),
+        'channel_worth': ('profile', 'first bought in a channel with higher value', 'first bought in a channel with lower value'),
+        'source_worth': ('profile', 'from a source with higher value', 'from a source with lower value'),
         'events_30d': ('events', 'more active in the last 30 days', 'less active in the last 30 days'),
         'events_90d': ('events', 'more active in the last 90 days', 'less active in the last 90 days'),
-        'event_kinds_90d': ('events', 'did more kinds of things in the last 90 days', 'did fewer kinds of things in the last 90 days'),
+        'event_kinds_90d': ('events', 'more kinds of events in the last 90 days', 'fewer kinds of events in the last 90 days'),
         'days_since_event': ('events', 'last active longer ago', 'active more recently'),
         'texts_90d': ('texts', 'wrote more in the last 90 days', 'wrote less in the last 90 days'),
-        'sentiment_90d': ('texts', 'writes more kindly', 'writes less kindly'),
+        'sentiment_90d': ('texts', 'writes more positively', 'writes less positively'),
         'negative_texts_90d': ('texts', 'complained more in the last 90 days', 'complained less in the last 90 days'),
         'days_since_text': ('texts', 'last wrote longer ago', 'wrote more recently'),
-        'probability_alive': ('model', 'more probably still a customer', 'less probably still a customer'),
-        'probability_purchase': ('model', 'more probable to buy', 'less probable to buy'),
+        'probability_alive': ('model', 'more likely still a customer', 'less likely still a customer'),
+        'probability_purchase': ('model', 'more likely to buy', 'less likely to buy'),
         'expected_purchases': ('model', 'more purchases expected', 'fewer purchases expected'),
         'expected_value': ('model', 'more expected per purchase', 'less expected per purchase'),
-        'baseline_value': ('model', 'more expected in all', 'less expected in all'),
+        'baseline_value': ('model', 'more expected in total', 'less expected in total'),
     }) -%}
 {% endmacro %}
 

@@ -9,7 +9,7 @@
 {%- endmacro %}
 
 {#
-    CTEs step_1 to step_6 that take the rows of `starts` down the trees: a `vector` of features, the
+    CTEs step_1 to step_6 that walk the rows of `starts` down the trees: a `vector` of features, the
     columns of int_overlay__packed_trees and node_0, the root, get the node reached after each step.
 #}
 {% macro overlay_descent() -%}

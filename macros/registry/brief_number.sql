@@ -1,4 +1,4 @@
-{# A number as text, to four decimals and a whole one without any, alike on every warehouse. #}
+{# A number as text, to four decimals, an integer without any; the same on every warehouse. #}
 {% macro brief_number(number) -%}
     {%- set rounded = 'round(' ~ number ~ ', 4)' -%}
     case

@@ -1,6 +1,6 @@
 {#
-    Deletes the scores of this log that the run replaces, and those of its versions that served long
-    ago or never; and those of past days that were built again.
+    Deletes the scores of this log that the run replaces, those of versions that served too long ago or
+    never, and those of rebuilt past days.
 #}
 {% macro forget_scores() -%}
     {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}

@@ -1,6 +1,6 @@
 {#
-    What a model version predicts: two versions that differ in it cannot be compared, and the marts
-    must not mix them.
+    The definition of a model version, what it predicts: versions with different definitions are not
+    comparable, and the marts must not mix them.
 #}
 {% macro model_definition_parts() %}
     {%- do return({
@@ -22,7 +22,7 @@
     {{- tojson(model_definition_parts(), sort_keys=true) | replace("'", '') -}}
 {%- endmacro %}
 
-{# How it predicts that, as JSON; a season is named where there is one, so that others keep their names. #}
+{# The recipe, how it predicts, as JSON; season is a key only if there is one, so that other recipes keep their names. #}
 {% macro model_recipe() -%}
     {%- set recipe = {
         'purchase_model': var('clv_purchase_model'),
@@ -36,12 +36,12 @@
     {{- tojson(recipe, sort_keys=true) | replace("'", '') -}}
 {%- endmacro %}
 
-{# The parameters of a model version, whatever its purchase model; null where it has none. #}
+{# The parameters of a model version for any purchase model; null where it has none. #}
 {% macro model_parameter_names() %}
     {%- do return(['r', 'alpha', 'a', 'b', 's', 'beta', 'p', 'q', 'gamma']) -%}
 {% endmacro %}
 
-{# What is registered of a recipe's backtest: columns of int_backtest__recipe. #}
+{# Registered backtest metrics of a recipe: columns of int_backtest__recipe. #}
 {% macro backtest_metrics() %}
     {%- do return(['backtest_cutoffs', 'backtest_mae', 'backtest_rmse', 'backtest_bias']) -%}
 {% endmacro %}

@@ -1,6 +1,6 @@
 {#
-    Appends this run's candidate to the registry once it is decided on, with how its recipe did in the
-    backtest, unless it is there: a post-hook of int_registry__decisions.
+    Appends this run's candidate with its recipe's backtest metrics to the registry after the decisions,
+    unless it is registered: a post-hook of int_registry__decisions.
 #}
 {% macro register_candidate() -%}
     {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
@@ -26,7 +26,7 @@
         )
 {%- endmacro %}
 
-{# Appends what int_registry__decisions decided, in its order, unless it is there. #}
+{# Appends the rows of int_registry__decisions, in order, unless they are registered. #}
 {% macro register_decisions() -%}
     {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
     {{ append_events(
@@ -34,7 +34,7 @@
     ) }}
 {%- endmacro %}
 
-{# Appends events (model_version, step, status, reason, decided_on) of this log, unless they stand already. #}
+{# Appends events (model_version, step, status, reason, decided_on) of this log, unless they exist. #}
 {% macro append_events(query, decided_by) -%}
     {%- set events = source('clv_state', 'registry_events') -%}
     insert into {{ events }} (

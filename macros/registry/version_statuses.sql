@@ -1,6 +1,6 @@
 {#
-    One row per model version of the log: where its latest event leaves it, and when it last served. What
-    an operator pins or unpins is no status of its own. `logs` are those whose events are seen.
+    One row per model version of the log: its status after its latest event, and when it last served.
+    pinned and unpinned are not statuses. `logs` are those whose events are read.
 #}
 {% macro version_statuses(logs=none) -%}
     select
@@ -20,7 +20,7 @@
                 over (partition by events.model_version) as last_served_number,
             max(case when events.status = 'champion' then events.decided_on end)
                 over (partition by events.model_version) as champion_since,
-            -- The last word of an operator, whatever version it was about.
+            -- The latest pin or unpin by an operator, of any version.
             coalesce(
                 max(case when events.status = 'pinned' then events.event_number end)
                     over (partition by events.model_version)

@@ -1,6 +1,6 @@
 {#
     Appends the profile of this load to clv_state.accepted_loads, under its log: a post-hook of
-    int_as_of, the first model that a load which is refused does not reach.
+    int_as_of, which a refused load does not reach.
 #}
 {% macro accept_load() %}
     {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}

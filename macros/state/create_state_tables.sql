@@ -1,12 +1,12 @@
 {#
-    Creates the tables of state that are missing, and adds columns that a new release brought, to
-    models that keep state too. Never drops anything.
+    Creates missing tables of state, and adds the columns of a new release to them and to stateful
+    models. Never drops anything.
 #}
 {% macro create_state_tables() %}
     {%- if execute and flags.WHICH in ['build', 'run', 'seed', 'snapshot', 'test'] -%}
         {%- set statements = [] -%}
         {%- for table, columns in state_tables().items() -%}
-            {#- Not source(), which an empty build makes a query of no rows. -#}
+            {#- Not source(), which an empty build turns into a query without rows. -#}
             {%- set relation = api.Relation.create(
                 database=target.database, schema=target.schema ~ '_state', identifier=table
             ) -%}
@@ -26,9 +26,9 @@
                 {%- do statements.extend(add_columns(relation, found, {'log_id': type_text()})) -%}
             {%- endif -%}
         {%- endfor -%}
-        {#- BigQuery lets few accounts create datasets, also where the dataset is there already. -#}
+        {#- BigQuery refuses `create schema` without the permission, even if the dataset exists. -#}
         {%- set is_there = adapter.check_schema_exists(target.database, target.schema ~ '_state') -%}
-        {#- Looking began a transaction, which the end of the hook would roll back. -#}
+        {#- The lookup began a transaction, which the end of the hook would roll back. -#}
         {%- do adapter.commit() -%}
         {%- if not is_there -%}
             {%- do adapter.create_schema(
@@ -41,15 +41,15 @@
     {%- endif -%}
 {% endmacro %}
 
-{# Names of the columns of a table, none where it is missing. Not through dbt's cache, which would
-   remember that it is missing. #}
+{# Names of the columns of a table, none if it is missing. Not through dbt's cache, which would
+   store that it is missing. #}
 {% macro columns_there(relation) %}
     {%- do return(
         adapter.get_columns_in_relation(relation) | map(attribute='name') | map('lower') | list
     ) -%}
 {% endmacro %}
 
-{# The statements that add the columns a table lacks. State from before logs were told apart is of one. #}
+{# The statements that add missing columns. State from before logs were distinguished belongs to one log. #}
 {% macro add_columns(relation, found, columns) %}
     {%- set statements = [] -%}
     {%- for column, type in columns.items() if column not in found -%}

@@ -1,12 +1,11 @@
 {#
-    Deletes what is older than var clv_retention_days and no longer needed to know what a destination
-    holds: steps of the ledger before the last that arrived. An on-run-end hook of full runs that
-    succeed.
+    Deletes rows older than var clv_retention_days that do not describe the present state of a destination:
+    steps of the ledger before the last confirmed one. An on-run-end hook of full runs that succeed.
 #}
 {% macro forget_ledger(results) %}
     {%- if is_time_to_forget(results) -%}
         {%- set ledger = source('clv_state', 'export_ledger') -%}
-        {#- Partitions by a literal; the clock of the warehouse decides. -#}
+        {#- A literal prunes partitions; the warehouse's clock decides. -#}
         {%- set day = run_started_at.date() - modules.datetime.timedelta(var('clv_retention_days') - 2) %}
         delete from {{ ledger }} as steps
         where
@@ -32,7 +31,7 @@
     {%- endif -%}
 {% endmacro %}
 
-{# The same of the memory of segments, before the last row of each customer; all rows of who is gone. #}
+{# The same for stored segments: rows before the last one of each customer; all rows of former customers. #}
 {% macro forget_memory(results) %}
     {%- set memory, customers = ref('int_segments__remembered'), ref('customers') -%}
     {%- set log, as_of = current_log(), ref('int_as_of') -%}
@@ -66,7 +65,7 @@
     {%- endif -%}
 {% endmacro %}
 
-{# Whether this run built everything that state is judged by, and nothing failed. #}
+{# Whether this run built everything on which the retention of state depends, without a failure. #}
 {% macro is_time_to_forget(results) %}
     {%- set built = ['customers', 'int_segments__remembered', 'int_as_of'] -%}
     {%- set succeeded = results | selectattr('status', 'equalto', 'success')

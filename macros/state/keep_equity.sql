@@ -1,4 +1,4 @@
-{# Appends what everybody is expected to bring to clv_state.equity_history: a post-hook of its model. #}
+{# Appends the total expected value to clv_state.equity_history: a post-hook of int_equity__today. #}
 {% macro keep_equity() %}
     {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
     {%- set columns = [

@@ -1,7 +1,7 @@
 {#
-    Appends what happened to every model, and to every test that failed, to clv_state.run_results;
-    with the customers it was about to score and did score. An on-run-end hook: one insert, and none
-    where the load was refused, which leaves all state as it is.
+    Appends the result of every model, and of every failed test, to clv_state.run_results, with the
+    numbers of customers to score and scored. An on-run-end hook: one insert, and none if the load was
+    refused, which leaves all state unchanged.
 #}
 {% macro record_run(results) %}
     {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
@@ -80,8 +80,8 @@
 {% endmacro %}
 
 {#
-    What is kept of a message: a sentence of the project's own or the number of rows, else the kinds of
-    error alone, since a database quotes values and whole statements.
+    The recorded part of a message: a sentence of the project or the number of rows, else the kinds of
+    error only, because databases quote values and whole statements.
     Conversion Error: Could not convert string 'jane@example.com' -> Conversion Error
 #}
 {% macro kept_message(message) %}

@@ -1,7 +1,7 @@
 {#
-    Stops a load with a fault that nobody accepted, or with a currency that has no rate, with one
-    sentence: a pre-hook of int_logs, of which everything else is downstream, so that the last good
-    marts and all state stay as they are.
+    Stops a load with a fault that was not accepted, or with a currency without a rate, with one
+    sentence: a pre-hook of int_logs, from which everything else descends, so that the marts of the last
+    good run and all state stay unchanged.
 #}
 {% macro refuse_load() %}
     {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
@@ -47,10 +47,9 @@
 {% endmacro %}
 
 {#
-    Stops a run that registers no version (a weekly backtest, a daily run) where none would serve that
-    predicts what it asks for: in a log that has not been built yet, before the day of its first version,
-    or with another definition than the champion's. A log of which nothing can be forecast has no versions
-    at all, and needs none.
+    Stops a run that registers no version (a weekly backtest, a daily run) if no version with its definition
+    serves: in a log that has not been built yet, before the day of its first version, or with another
+    definition than the champion's. A log too short for a forecast has no versions, and needs none.
 #}
 {% macro refuse_without_champion() %}
     {%- if flags.EMPTY or 'model.clv.int_scores' not in selected_resources
@@ -112,9 +111,9 @@
         case
             when months = 0 or (events > 0 and coalesce(definition, '') != '{{ model_definition() }}')
                 then {{ raise_error(
-                    "concat('clv: no model version serves that predicts what this run asks for', "
+                    "concat('clv: no model version with the definition of this run serves', "
                     ~ "case when definition is null then '' else "
-                    ~ "concat(' (the champion predicts ', definition, ')') end, "
+                    ~ "concat(' (the definition of the champion is ', definition, ')') end, "
                     ~ "'. Run a full build, which makes one, or set the variables of the champion.')"
                 ) }}
             else false

@@ -1,6 +1,6 @@
 {#
-    Says in one line what a first load brings that a later one would be stopped for: column notice of
-    int_loads__checked. A post-hook of int_as_of, as accept_load.
+    Logs in one line the notices of a first load, faults for which a later one would be stopped: column
+    notice of int_loads__checked. A post-hook of int_as_of, like accept_load.
 #}
 {% macro report_load() %}
     {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
@@ -18,9 +18,9 @@
         {%- endset -%}
         {%- for row in run_query(notices).rows -%}
             {%- do log(
-                'clv: ' ~ row[0] ~ '; in all ' ~ row[1] ~ ' months of this first load change like '
-                ~ 'that (column notice of int_loads__checked). Nothing was accepted before, so that '
-                ~ 'it is taken as it is.', info=true
+                'clv: ' ~ row[0] ~ '; in all ' ~ row[1] ~ ' months of this first load have such '
+                ~ 'notices (column notice of int_loads__checked). No load was accepted before, so it '
+                ~ 'is accepted.', info=true
             ) -%}
         {%- endfor -%}
     {%- endif -%}

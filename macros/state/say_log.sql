@@ -1,7 +1,6 @@
 {#
-    Says in one line where this run does not simply go on from the last one: another log, or an as-of
-    date before what the log has reached. A pre-hook of int_logs, while the last accepted load is
-    still the one before.
+    Logs in one line if this run does not continue the last one: another log, or an as-of date before the
+    log's latest. A pre-hook of int_logs, while the last accepted load is still the previous one.
 #}
 {% macro say_log() %}
     {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
@@ -25,7 +24,7 @@
                     ~ 'export state of its own; the state of log ' ~ last[0] ~ ' is kept and not read.',
                     info=true) -%}
             {%- elif same[0][0] != last[0] -%}
-                {%- do log('clv: these transactions go on from log ' ~ same[0][0] ~ ', accepted as of '
+                {%- do log('clv: these transactions continue log ' ~ same[0][0] ~ ', accepted as of '
                     ~ same[0][1] ~ ', with its state; that of log ' ~ last[0]
                     ~ ' is kept and not read.', info=true) -%}
             {%- endif -%}
@@ -43,7 +42,7 @@
     {%- endif -%}
 {% endmacro %}
 
-{# How much state of a log lies after what this run sees of it. #}
+{# The amount of state of a log after the day up to which this run reads it. #}
 {% macro rows_set_aside(log_id, chosen) %}
     {%- set found = {'segments': 0} -%}
     {%- set memory = adapter.get_relation(

@@ -1,7 +1,7 @@
 {#
-    Joins a table of state to the logs that this run sees, each up to its date: the only way in which
-    state is read. Rows of another log, and rows of this one that lie after what the run may know, are
-    left out. Every table of state has a column log_id; `date` is the column that dates its rows.
+    Joins a table of state to the logs that this run reads, each up to its date: the only way in which
+    state is read. Excludes rows of other logs, and later rows of this one. Every table of state has a
+    column log_id; `date` is the column that dates its rows.
     from {{ source('clv_state', 'registry_events') }} as events
     {{ seen('events', 'decided_on') }}
 #}
@@ -21,12 +21,12 @@
     )
 {%- endmacro %}
 
-{# Logs that stand for the same shop have ids with the same first eight characters. #}
+{# Logs of the same shop have ids with the same first eight characters. #}
 {% macro log_family(log_id) -%}
     substr({{ log_id }}, 1, 8)
 {%- endmacro %}
 
-{# The months of the newest accepted load that this run is compared with. #}
+{# The months of the newest accepted load with which this run is compared. #}
 {% macro last_load() -%}
     select loads.*
     from {{ source('clv_state', 'accepted_loads') }} as loads
@@ -37,13 +37,13 @@
     qualify rank() over (order by loads.as_of_date desc, loads.recorded_at desc) = 1
 {%- endmacro %}
 
-{# Whether a month of two loads has a customer in common; null where one of them does not say. #}
+{# Whether a month of two loads has a customer in common; null if one of them has no hashes. #}
 {% macro has_a_customer_in_common(ours, theirs) -%}
     {{ ours }}.first_customer_hash = {{ theirs }}.first_customer_hash
     or {{ ours }}.last_customer_hash = {{ theirs }}.last_customer_hash
 {%- endmacro %}
 
-{# Whether the month had ended when it was accepted, and has by the last day of this load. #}
+{# Whether the month had ended when it was accepted, and has ended by the last day of this load. #}
 {% macro has_ended(theirs, last_day) -%}
     {{ add_months(theirs ~ '.transaction_month', 1) }}
     <= {{ add_days('least(' ~ theirs ~ '.as_of_date, ' ~ last_day ~ ')', 1) }}

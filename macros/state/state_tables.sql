@@ -1,7 +1,7 @@
 {#
-    Tables of state: what a rebuild cannot find out again, such as what has been shipped. They live in
-    schema <target schema>_state and survive --full-refresh. Rows are only appended, and deleted by
-    forget_state and erase_customer alone.
+    Tables of state, which a rebuild cannot recompute, such as the ledger of exported rows. They are in
+    schema <target schema>_state and survive --full-refresh. Rows are only appended, and deleted
+    only by forget_state and erase_customer.
     Returns table → column → type. Every table has recorded_at, the time the row was written, and,
     but for run_results, log_id, the log that it is the state of (macro seen).
 #}
@@ -94,8 +94,7 @@
 {% endmacro %}
 
 {#
-    Models that keep state too → suffix of their schema: they outlive the run, and their rows are of a
-    log.
+    Stateful models → suffix of their schema: they are not rebuilt, and their rows belong to a log.
 #}
 {% macro state_models() %}
     {%- do return({

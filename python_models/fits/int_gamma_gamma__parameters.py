@@ -11,10 +11,10 @@ likelihood ln(gamma + n z) is replaced by its second-order mean over the bin,
 ln(gamma + n m) - n^2 v / (2 (gamma + n m)^2), with m and v the mean and variance of z
 there; the other term, ln z, enters by its mean, exactly.
 
-Means alone say little of p: the shares of a customer's days in their total, which are
-Dirichlet(p, ..., p) whatever nu is, say much. Together they are the likelihood of every
-single value. Of the shares a bin gives the sum of their logs, over the customers all of
-whose days have a value above zero.
+Means alone hardly identify p: the shares of a customer's days in their total, which are
+Dirichlet(p, ..., p) for any nu, do. Together they are the likelihood of every single
+value. The shares enter by the sum of their logs per bin, over the customers whose days
+all have a value above zero.
 
 Grain: one row per stratum and cutoff date of the values, whatever happens to its fit.
 Every column but these two describes the fit that supplied the parameters. In turn:
@@ -65,7 +65,7 @@ STARTS = np.log([[1, np.e, 1], [6, 3.7, 0.45], [0.6, 3.7, 4.5]])
 # Centre of the last-resort penalty; it implies the observed mean: p gamma = q - 1.
 ANCHOR = np.log([2, 3, 1])
 PENALIZERS = (0.1, 1.0, 10.0)
-LOWEST_Q = 1.5  # in the last resort: a mean that exists, and not by a hair
+LOWEST_Q = 1.5  # in the last resort: well above 1, where the mean is infinite
 DOUBTFUL_Q = 1.1  # flagged below it
 RUNAWAY = 9.0  # |log parameter| beyond this: the likelihood rises towards infinity
 FURTHEST = 8.0  # |log parameter| in the last resort
@@ -337,7 +337,7 @@ def second_opinion(bins):
     own = fit_gamma_gamma(n, value, weight=weight)
     try:
         params, log_likelihood = lifetimes_fit(n, value, weight)
-    except Exception as error:  # whatever its reason, it must not stop the build
+    except Exception as error:  # the comparison must not stop the build
         message = f"lifetimes failed: {' '.join(str(error).split())[:120]}"
         return {"params": None, "seen": seen, "gaps": (np.nan,) * 2, "message": message}
     gaps = (

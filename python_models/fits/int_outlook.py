@@ -1,4 +1,4 @@
-"""What to expect of a customer who is alive: counts, discounting and spend.
+"""Expectations given that a customer is alive: counts, discounting and spend.
 
 Gamma-Gamma (Fader & Hardie 2013) on top of a purchase model. Given that they are alive
 at the cutoff, the future of a customer depends on their repeat purchase days x and

@@ -50,16 +50,16 @@ RUNAWAY = 9.0  # |log parameter| beyond this: the likelihood rises towards infin
 TOLERANCE = 1e-4
 NODES = 24  # quadrature over the time of leaving
 NEGLIGIBLE = 32.0  # e-folds below its start at which an integrand is left out
-SCOUTS = 20_000  # histories that show the way up where there are many more
+SCOUTS = 20_000  # histories of the first climb where there are many more
 FEW = 2_000  # histories up to which every start is tried: the best maximum counts
 CHUNK = 4096  # histories whose endings are held at once
 MOST_STAGES = 4  # of a gap
 DROPOUT_NODES = 64  # quadrature over the dropout probability
 SEASON_WEEKS = 52  # the last has eight days, or nine
-SEASON_HISTORY = 104 * 7  # days without which a season is not told from growth
+SEASON_HISTORY = 104 * 7  # days needed to distinguish a season from growth
 SEASON_PRIOR = 30  # purchases that the prior of an index weighs
 SEASON_BOUNDS = (0.5, 2.0)
-SEASON_WINDOWS = 2  # windows that must have ended before a season is believed
+SEASON_WINDOWS = 2  # completed windows needed before a season is used
 
 
 # --- likelihood ---------------------------------------------------------------------
@@ -343,7 +343,7 @@ COLUMNS = {
 
 
 def ascend(objective, start, bounds):
-    """The way up: L-BFGS-B with the gradient, to a point near a maximum."""
+    """First climb: L-BFGS-B with the gradient, to a point near a maximum."""
 
     def descent(point):
         value, gradient, _ = objective(point, False)
@@ -431,7 +431,7 @@ def fit_purchases(
         return objective
 
     objective = objective_of(grouped)
-    # Of very many histories a part knows the way up; only the last steps need all.
+    # Of very many histories a sample suffices for the climb; the last steps use all.
     ways = [objective]
     if len(t) > 2 * SCOUTS:
         few = np.linspace(0, len(t) - 1, SCOUTS).round().astype(int)
@@ -540,7 +540,7 @@ def lifetimes_fit(purchase_model, x, t_x, t, weight):
     """The fit of lifetimes: (params, log-likelihood) as in `fit_purchases`.
 
     lifetimes reports the log-likelihood per customer (of Pareto/NBD: per mean weight)
-    on ages scaled to at most one; it is brought back here.
+    on ages scaled to at most one; here it is converted back.
 
     Raises:
         lifetimes.utils.ConvergenceError: and whatever else lifetimes raises.
@@ -592,7 +592,7 @@ def second_opinion(purchase_model, histories, own, max_rows):
     seen = int(histories[3].sum())
     try:
         params, value = lifetimes_fit(purchase_model, *histories)
-    except Exception as error:  # whatever its reason, it must not stop the build
+    except Exception as error:  # the comparison must not stop the build
         message = f"lifetimes failed: {' '.join(str(error).split())[:120]}"
         return {"params": None, "seen": seen, "gaps": (np.nan,) * 2, "message": message}
     gaps = (
@@ -797,17 +797,17 @@ def season_index(purchases, expected, weeks):
     expected = expected * (purchases.sum() / expected.sum())
     prior = np.ones(SEASON_WEEKS)
     for group in (np.arange(SEASON_WEEKS) // 4, np.arange(SEASON_WEEKS)):
-        came, due = (
+        actual, due = (
             np.bincount(group[weeks], v, len(prior)) for v in (purchases, expected)
         )
-        ratio = (came[group] + SEASON_PRIOR * prior) / (due[group] + SEASON_PRIOR)
+        ratio = (actual[group] + SEASON_PRIOR * prior) / (due[group] + SEASON_PRIOR)
         prior = ratio / np.average(ratio, weights=length)
     index = np.clip(prior, *SEASON_BOUNDS)
     return index / np.average(index, weights=length)
 
 
 class Calendar:
-    """Days around a cutoff, of which it knows the season and what was bought.
+    """Days around a cutoff, with their season and purchases.
 
     Args:
         days: frame of one cutoff with days_ago (negative after it), season_week,
@@ -819,7 +819,7 @@ class Calendar:
         self.known = self.days[self.days["days_ago"] >= 0]
 
     def can_learn(self):
-        """Whether a season can be told from growth."""
+        """Whether a season can be distinguished from growth."""
         purchases = self.known.loc[~self.known["is_promotion"], "repeat_purchases"]
         return len(self.known) > SEASON_HISTORY and purchases.any()
 
@@ -927,7 +927,7 @@ class Season:
         self.windows = []  # (known from, bias without a season, bias with it)
 
     def fit(self, cutoff, rows, plain, refit):
-        """Fit in warped time, and say whether what was known by now speaks for it.
+        """Fit in warped time, and decide from completed windows whether to use it.
 
         Args:
             cutoff: a date; every earlier one must have been here before.
@@ -945,23 +945,23 @@ class Season:
         told = {"bias_without_season": without, "bias_with_season": within}
         if not calendar.can_learn():
             return None, told
-        # what was fitted without a season took part of it for dropout: hence two passes
+        # a fit without a season takes part of it for dropout: hence two passes
         index = calendar.learn(rows, plain, np.ones(SEASON_WEEKS))
         _, fits = refit(calendar.warped(rows, index), engine=None)
         index = calendar.learn(rows, fits, index)
         warped = calendar.warped(rows, index)
         found, fits = refit(warped)
         if cutoff in self.outcomes:
-            known_from, came = self.outcomes[cutoff]
-            came *= rows["customers"].sum()
+            known_from, actual = self.outcomes[cutoff]
+            actual *= rows["customers"].sum()
             ahead = (known_from - cutoff).days
             time = -calendar.time_ago(index).loc[-ahead]
             expected = (
                 total_expected(rows, plain, ahead),
                 total_expected(warped, fits, time),
             )
-            if came > 0:
-                self.windows.append((known_from, *(np.array(expected) / came - 1)))
+            if actual > 0:
+                self.windows.append((known_from, *(np.array(expected) / actual - 1)))
         if len(ended) < SEASON_WINDOWS or not within < without:
             return None, told
         return found, told | {"season": season_text(index)}
@@ -1156,7 +1156,7 @@ def _to_pandas(relation):
 def model(dbt, session):
     """Fit every stratum and cutoff of int_histories__compressed."""
     dbt.config(materialized="table")
-    # dbt finds what a model asks of it in plain calls only
+    # dbt finds config keys in literal calls only
     days = _to_pandas(dbt.ref("int_season__days"))
     observed = _to_pandas(dbt.ref("int_season__observed"))
     outcomes = _to_pandas(dbt.ref("int_season__outcomes"))

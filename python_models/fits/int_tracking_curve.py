@@ -1,4 +1,4 @@
-"""What a new customer is expected to buy, by day since the first purchase.
+"""Expected purchases of a new customer, by day since the first purchase.
 
 BG/NBD (Fader, Hardie & Lee 2005): given the dropout probability p the expected repeat
 purchase days by day t are (1 - (1 + p t / alpha)^-r) / p, and p ~ Beta(a, b). The mean
@@ -14,9 +14,9 @@ Pareto/NBD (Schmittlein, Morrison & Colombo 1987): r beta / (alpha (s - 1)) time
 BG/CNBD-k and MBG/CNBD-k (Reutterer, Platzer & Schroeder 2021): every k-th arrival of
 such a process is a purchase.
 
-How many customers reach m repeat purchases by day t: where they leave after a purchase,
-those who would without leaving, negative binomial, times those who stay through the
-dropouts in between; under Pareto/NBD each day's newcomers to m, if they have not left
+Share of customers with m repeat purchases by day t: with dropout after a purchase, the
+negative binomial share without dropout times the probability of no dropout in between;
+under Pareto/NBD the sum over days of those who reach m on the day and have not left
 by then.
 
 Grain: one row per stratum, cutoff date of the fit and day, from 0 to the days between
@@ -32,7 +32,7 @@ from scipy.stats import nbinom
 
 # Over the dropout probability; nodes that are enough for decades of daily buyers.
 DROPOUT_NODES = 256
-# The share of customers is told who reach 1, 2, ... 7 repeat purchase days.
+# Shares of customers are tabulated for 1, 2, ... 7 repeat purchase days.
 MOST_PURCHASES = 7
 
 
@@ -107,16 +107,14 @@ def reached(day, fit):
     success = fit["alpha"] / (fit["alpha"] + np.asarray(day, float)[:, None])
     ever = nbinom.sf((m + 1) * fit["k"] - 1, fit["r"], success)
     if fit["purchase_model"] == "paretonbd":
-        # Who is still there, on average over each day (Simpson)
+        # Share still active, on average over each day (Simpson)
         half = np.arange(2 * len(day) - 1) / 2
         alive = (1 + half / fit["beta"]) ** -fit["s"]
         alive = (alive[:-2:2] + 4 * alive[1::2] + alive[2::2]) / 6
         newly = np.diff(ever, axis=0) * alive[:, None]
         return np.concatenate([ever[:1], newly.cumsum(axis=0)])
     stay = (fit["b"] + m) / (fit["a"] + fit["b"] + m)
-    if not fit["purchase_model"].startswith(
-        "m"
-    ):  # nobody leaves before the first repeat
+    if not fit["purchase_model"].startswith("m"):  # no dropout before the first repeat
         stay = np.concatenate([[1.0], stay[:-1]])
     return ever * stay.cumprod()
 

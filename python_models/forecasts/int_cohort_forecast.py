@@ -1,16 +1,16 @@
-"""What cohorts will bring, from the purchase model and from their own series.
+"""Value of cohorts, forecast by the purchase model and from their own series.
 
 A cohort is the customers of one month of first purchase and one country. By method, the
-value of everybody in it from the cutoff to a day ahead, undiscounted:
+value of its customers from the cutoff to a day ahead, undiscounted:
 
 * purchase_model: the sum over customers of P(alive) E[N(t) | alive] E[value per day].
   Given alive N depends on frequency and age alone, so that customers of one history are
   one row here (int_cohorts__compressed); parameters and season are the published ones.
-  At the horizons it is the sum of what serves, corrections included, between them the
-  curve of the model is stretched to it;
+  At the horizons it is the sum of the served forecast, corrections included; between
+  them the curve of the model is scaled to it;
 * holt_winters: damped trend (Gardner & McKenzie 1985) on weeks, without a season and
   not below zero; as recent_mean where there are few weeks, or most are empty;
-* recent_mean: the last 13 weeks go on, or as many as there are;
+* recent_mean: the mean of the last 13 weeks, or of as many as there are;
 * combined: the mean of purchase_model and recent_mean, whose errors have opposite signs
   more often than not (Bates & Granger 1969); purchase_model alone while a cohort is
   young and falls steeply.
@@ -37,7 +37,7 @@ from scipy.special import exprel
 from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
 DROPOUT_NODES = 48  # quadrature over the dropout probability
-RECENT_WEEKS = 13  # the mean that goes on, and what a trend needs at least
+RECENT_WEEKS = 13  # of recent_mean, and the fewest for a trend
 COMMON_WEEKS = 26  # of the past of every cohort that mint reconciles
 LEAST_BUSY = 0.5  # share of weeks with a purchase below which no trend is sought
 METHODS = ["purchase_model", "combined", "recent_mean", "holt_winters"]
@@ -120,7 +120,7 @@ def expected_purchases(x, age, times, fit, stage=0.0):
 
 
 def modelled(histories, parameters, season, days):
-    """Value that the purchase model expects by each day ahead.
+    """Expected value under the purchase model by each day ahead.
 
     Args:
         histories: frame with COHORT, model_version, stratum, frequency, age_days and
@@ -188,7 +188,7 @@ def holt_winters(series, weeks):
         return None
     scale = np.abs(series).mean()
     with warnings.catch_warnings():
-        # a flat likelihood is no fault: what it gives is judged by the backtest
+        # a flat likelihood is not an error: the backtest evaluates the result
         warnings.simplefilter("ignore")
         fit = ExponentialSmoothing(
             series / scale,
@@ -203,7 +203,7 @@ def holt_winters(series, weeks):
 
 
 def recent_mean(series, weeks):
-    """The last weeks go on: forecast and residuals, as `holt_winters` has them."""
+    """Mean of the last weeks: forecast and residuals, as of `holt_winters`."""
     mean = max(series[-RECENT_WEEKS:].mean(), 0)
     return np.full(weeks, mean), series - mean
 
@@ -326,18 +326,18 @@ def forecasts(tables, horizons, reconciliation="bottom_up"):
         columns |= dict(zip(METHODS, (model, combined, mean, trend), strict=True))
         frames.append(pd.DataFrame(columns))
     frame = pd.concat(frames, ignore_index=True)[list(TYPES)]
-    # where nobody has a region the column has no type of its own
+    # without any region the column has no type of its own
     return frame.astype({"region": "string"})
 
 
 def by_day(forecast, days):
-    """What has come by each day ahead; a week comes evenly."""
+    """Actual value by each day ahead, evenly within a week."""
     cumulated = np.concatenate([[0.0], np.cumsum(forecast)])
     return np.interp(days, 7 * np.arange(len(cumulated)), cumulated)
 
 
 def dated(frame):
-    """Dates as Python has them, whatever the warehouse gave."""
+    """Dates as Python objects, whatever type the warehouse returns."""
     names = [name for name in ("cutoff_date", "cohort_month") if name in frame]
     return frame.assign(**{name: pd.to_datetime(frame[name]).dt.date for name in names})
 

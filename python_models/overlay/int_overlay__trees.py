@@ -1,21 +1,21 @@
 """Trees that correct the purchase model: gradient boosting (LightGBM, Ke et al. 2017).
 
-What a customer brings over a horizon is learnt from a sample of customers as they were
-at the latest cutoff whose outcomes were known at the cutoff to score. Components:
+The value of a customer over a horizon is learnt from a sample of customers at the
+latest cutoff whose outcomes were known at the cutoff to score. Components:
 
 * offset: trees on top of ln(baseline), so that the prediction is the baseline times
-  exp(sum of leaves). Free models over-forecast an ageing cohort; this cannot go far;
+  exp(sum of leaves). Free models over-forecast an ageing cohort; this one stays close;
 * free: the same loss without the baseline as offset (it is a feature);
-* buys, amount: whether they buy at all (log-odds), and ln of how much if they do;
-* p50, p90: quantiles of what they bring.
+* buys, amount: log-odds of a purchase, and ln of the value given a purchase;
+* p50, p90: quantiles of their value.
 
 With loss l2 there is no logarithm: the baseline is multiplied by 1 + the sum, and a
-free prediction is the sum itself. A loss for medians (mae) is for p50 alone.
+free prediction is the sum itself. A loss for medians (mae) is for p50 only.
 
-The number of rounds comes from cross-validation over groups of customers who came at
-the same time (months of sign-up, else weeks, else the order of the sample), and nothing
-else does: folds are of one period, so that they cannot tell what the next one brings.
-That is the gate's to say, in SQL.
+The number of rounds comes from cross-validation over groups of customers who first
+bought at the same time (months, else weeks, else the order of the sample), and nothing
+else does: all folds are of one period and cannot test the next one, which the gate does
+in SQL.
 
 Grain: one row per cutoff to score, component, tree and node. A row of features goes
 left where its feature is at most the threshold, or missing and `is_default_left`; a
@@ -32,7 +32,7 @@ FOLDS = 5
 SETTINGS = {
     "learning_rate": 0.06,
     "num_leaves": 15,
-    "max_depth": 6,  # macros/overlay/overlay_scores.sql goes down as far
+    "max_depth": 6,  # as in macros/overlay/overlay_scores.sql
     "min_data_in_leaf": 100,
     "feature_fraction": 0.7,
     "bagging_fraction": 0.8,
@@ -41,7 +41,7 @@ SETTINGS = {
     "seed": 1,
     "deterministic": True,
     "force_col_wise": True,
-    "num_threads": 1,  # the same sums everywhere
+    "num_threads": 1,  # deterministic sums
     "verbosity": -1,
 }
 LOSSES = {
@@ -79,19 +79,19 @@ def loss(component, objectives):
 
 
 def folds(ages, train_cutoff, number=FOLDS):
-    """Rows of each fold, customers who came in the same month or week together.
+    """Rows of each fold; customers who first bought in the same period share one.
 
     Args:
         ages: days since the first purchase, shape (n,).
         train_cutoff: date that they count back from.
-        number: of folds.
+        number: number of folds.
 
     Returns:
-        List of (rows to fit, rows to judge).
+        List of (rows to fit, rows to evaluate).
     """
-    came = pd.Timestamp(train_cutoff) - pd.to_timedelta(pd.Index(ages), unit="D")
+    first = pd.Timestamp(train_cutoff) - pd.to_timedelta(pd.Index(ages), unit="D")
     for unit in ("M", "W"):
-        codes, _ = pd.factorize(came.to_period(unit))
+        codes, _ = pd.factorize(first.to_period(unit))
         sizes = np.bincount(codes)
         if len(sizes) >= number and sizes.max() <= len(codes) / 2:
             break

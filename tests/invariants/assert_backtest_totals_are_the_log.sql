@@ -1,7 +1,6 @@
--- What came, in every row of the backtest together, in the totals and in the cohorts, is the value
--- of the purchase days of the window, of customers who had bought by the cutoff. Every window that
--- has ended, and at whose cutoff forecasts were not withheld, is in all of them; without value nothing
--- is in model_backtest.
+-- The actual value summed over the rows of the backtest, in the totals and in the cohorts is the value of
+-- the purchase days of the window, of customers who had bought by the cutoff. Every completed window
+-- whose forecasts were not withheld is in all of them; with var clv_value none model_backtest is empty.
 with days as (
 
     select *

@@ -1,5 +1,5 @@
--- What the fits read stands for every customer in the sample: compression loses nobody. There is a
--- sample of every cutoff at which forecasts are not withheld, and it is everybody while they are few.
+-- The input of the fits counts every customer of the sample: compression loses none. Every cutoff at
+-- which forecasts are not withheld has a sample, of all customers up to clv_fit_max_customers.
 with readiness as (
 
     select distinct

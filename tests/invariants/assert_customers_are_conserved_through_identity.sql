@@ -1,5 +1,5 @@
--- Every user id that is delivered, with a transaction or a place in the customer list by the as-of
--- date, leads to one row of customers, and no customer is there without one.
+-- Every delivered user id, with a transaction or a row of the customer list by the as-of date, belongs
+-- to one row of customers, and every customer has one.
 with users as (
 
     select transactions.user_id

@@ -1,6 +1,6 @@
--- As of the day of a full run both marts sum the scores that serve, at every horizon for which
--- forecasts are not withheld. So they say the same, ranges included, unless an overlay serves, whose
--- corrections customer_equity does not follow, or a daily run has scored the same day again.
+-- As of the day of a full run both marts sum the served scores, at every horizon for which forecasts
+-- are not withheld. They are equal, ranges included, unless an overlay serves, whose corrections
+-- customer_equity does not include, or a daily run has scored the same day again.
 with forecasts as (
 
     select

@@ -1,4 +1,4 @@
--- Spend in a currency without a rate on its day cannot be compared with what customers bring: add the
+-- Spend in a currency without a rate on its day cannot be compared with customers' value: add the
 -- rate to seeds/reference/currency_rates.csv, or name the project's currency in var clv_currency where
 -- the log of transactions names none. Guards channel_economics.
 select

@@ -1,6 +1,6 @@
 -- Segments are exclusive and exhaustive: every customer has one, buyers one of the twelve or
--- suppressed, others 00_prospect, refunds_only or suppressed; the summary of a scheme has everybody
--- who has a segment in it, and its shares add up to 1.
+-- suppressed, others 00_prospect, refunds_only or suppressed; the summary of a scheme has every
+-- customer with a segment in it, and its shares add up to 1.
 with schemes as (
 
     {% for scheme in ['clv', 'rfm'] -%}

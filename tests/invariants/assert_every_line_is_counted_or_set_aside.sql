@@ -1,7 +1,7 @@
 -- Lines and amounts delivered = those in revenue_reconciliation, by currency and to the digit: nothing
 -- is lost or doubled on the way. Set aside for having no user or a later day are the lines that have,
--- but for duplicates of them. What counts in the project's currency is what was delivered, but that a
--- refund takes away and a sale brings; in another currency it is that at one of its rates.
+-- but for duplicates of them. In the project's currency counted amounts are the delivered ones, with sales
+-- positive and refunds negative; in another currency they are these at one of its rates.
 with delivered as (
 
     select

@@ -1,5 +1,5 @@
--- Nothing of a score is lost: the factors of whom the candidate `offset` serves multiply to what the
--- overlay makes of their baseline and floor, and what no family explains all customers have alike.
+-- Explanations are complete: for customers served by candidate `offset` the product of the factors is
+-- the overlay's factor on baseline plus floor, and the part that no family explains is common to all.
 {{ config(enabled=var('clv_overlay')) }}
 with served as (
 

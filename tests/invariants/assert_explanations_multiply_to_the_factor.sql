@@ -1,5 +1,5 @@
--- The factors of a customer multiply to overlay_value over baseline_value and a floor above nothing that
--- every baseline gets alike: what is explained is what is served.
+-- The product of a customer's factors is overlay_value over the sum of baseline_value and a positive floor
+-- common to all customers: the explanations describe the served value.
 with explained as (
 
     select

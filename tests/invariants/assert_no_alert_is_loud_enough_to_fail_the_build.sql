@@ -1,5 +1,5 @@
 -- Var clv_fail_on says which alerts fail the build: page, ticket (pages too) or never. It runs last,
--- on marts that are built already: alerts need eyes, not a roll back.
+-- on marts that are already built, which are not rolled back.
 {{ config(enabled=var('clv_fail_on') != 'never') }}
 select
     rule,

@@ -1,4 +1,4 @@
--- Suppressed in one mart is suppressed in the other, has a status, and is worth nothing ahead.
+-- A customer suppressed in one mart is suppressed in the other, has a status, and an expected value of 0.
 select
     predictions.customer_id,
     predictions.status,

@@ -1,4 +1,4 @@
--- Where the log is not enough to forecast, every customer says so, and no mart expects anything.
+-- Where the log does not suffice for a forecast, the status of every customer says so, and forecasts are null.
 with readiness as (
 
     select distinct is_forecast

@@ -1,7 +1,7 @@
--- Nothing is below 0, infinite or NaN, no probability above 1; p10 <= p50 <= p90; a longer horizon never brings less; nobody buys at all more often than they
--- buys (Markov's inequality). For buyers also, by the same: one in ten spends more than p90, so
--- the expectation is at least a tenth of it; a shrunken prior need not obey that, nor does a
--- calibrated p90.
+-- Nothing is below 0, infinite or NaN, no probability above 1; p10 <= p50 <= p90; values do not fall with
+-- the horizon; the probability of a purchase is at most the expected purchases (Markov's inequality). For
+-- buyers also, by the same: one in ten spends more than p90, so the expectation is at least a tenth of it;
+-- a shrunken prior need not obey that, nor does a calibrated p90.
 {%- set slack = '(1 + 1e-9)' %}
 {%- set amounts, probabilities = [], ['probability_alive'] %}
 {%- for horizon in [30, 90, 180, 365] %}

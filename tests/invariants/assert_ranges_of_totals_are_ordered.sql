@@ -1,4 +1,4 @@
--- Wider levels hold narrower ones, and no range is narrower than chance alone makes it.
+-- Wider ranges contain narrower ones, and no range is narrower than the raw one.
 {%- for mart, day in {
     'customer_equity': 'cutoff_date', 'customer_equity_daily': 'as_of_date',
     'cohort_clv': 'cutoff_date',

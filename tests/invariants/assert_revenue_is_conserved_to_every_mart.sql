@@ -1,6 +1,6 @@
 -- The revenue counted in revenue_reconciliation is that of customers, to the cent; the lines of
--- transactions add the refunds that found no purchase, and cohorts leave out the days that
--- brought nothing or less.
+-- transactions also hold the unmatched refunds, and cohorts leave out the days without
+-- positive revenue.
 with totals as (
 
     select

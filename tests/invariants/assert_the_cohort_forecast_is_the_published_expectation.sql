@@ -1,6 +1,6 @@
 -- Up to every horizon the purchase model's forecast of a cohort is what cohort_clv publishes, and
--- the weeks of cohort_forecast are those of the same curve. As of the as-of date a cohort is there as
--- soon as anything is expected of its customers.
+-- the weeks of cohort_forecast are those of the same curve. As of the as-of date a cohort has rows if
+-- its customers have expected value.
 with curves as (
 
     select *

@@ -1,5 +1,5 @@
--- Served or not, the overlay of all customers adds up to the baseline, and it has all customers once
--- it has a window to learn from.
+-- Served or not, the overlay summed over all customers equals the baseline, and it has all customers once
+-- it has a window to be trained on.
 {{ config(enabled=var('clv_overlay')) }}
 with buyers as (
 

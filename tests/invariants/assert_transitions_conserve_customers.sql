@@ -1,4 +1,4 @@
--- Who ends a month in a segment starts the next one there, and the last month ends with the
+-- Customers who end a month in a segment start the next one in it, and the last month ends with the
 -- buyers of customer_segments.
 with transitions as (
 

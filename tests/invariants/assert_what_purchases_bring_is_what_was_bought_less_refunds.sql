@@ -1,6 +1,5 @@
--- By customer and to the digit: lines counted, sales less refunds = revenue of purchase days less what
--- refunds took without finding a purchase. Where margins are one it is their value: the model sees all
--- that refunds took.
+-- By customer and to the digit: lines counted, sales less refunds = revenue of purchase days less
+-- unmatched refunds. With a margin rate of one it is also their value: the model sees all refunds.
 {%- if var('clv_value') == 'none' %}
 {{ empty_relation({'customer_id': type_text()}) }}
 {%- else %}

@@ -442,7 +442,7 @@ FAULTS = [
     # -- What leaves the building
     Fault(
         "assert_every_customer_is_shipped_or_excluded_for_a_reason",
-        "some customers are neither shipped nor excluded",
+        "some customers are neither exported nor excluded",
         "delete from export_marketing_cloud__candidates "
         f"where {SOME.format('customer_id', 50)}",
     ),
@@ -454,7 +454,7 @@ FAULTS = [
     ),
     Fault(
         CONSENT,
-        "who was never asked is shipped",
+        "a customer without consent is exported",
         "replace view export_marketing_cloud__permissions as "
         "select * from this union all select 'p9', false, true",
     ),
@@ -465,7 +465,7 @@ FAULTS = [
     ),
     Fault(
         CONSENT,
-        "a suppressed customer is shipped",
+        "a suppressed customer is exported",
         "update export_marketing_cloud__candidates set exclusion_reason = null "
         "where customer_id = 'u001a';" + ALLOWED.format("u001a"),
     ),

@@ -1,4 +1,4 @@
-"""Play a month of the shipped calendar on a shop whose customers never change.
+"""Play a month of the default calendar on a shop whose customers never change.
 
 usage: play_calendar.py [--days N] [--customers N] [--late DATE] [--failed DATE]
                         [--seed N] [--tests] [--keep DIR]

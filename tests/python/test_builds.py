@@ -212,7 +212,7 @@ def test_a_plan_says_what_it_detects_and_when_the_shop_is_too_small(holdout):
         assert found[3] == expected
     assert "too few" in known
     least = 100 * np.sqrt(2 * spread / len(value)) / value["value"].mean()
-    assert f"find a difference of {least:.1f} % or more" in known
+    assert f"detect a difference of {least:.1f} % or more" in known
 
 
 # -- Published numbers, from the transaction log through SQL and the fit
@@ -777,8 +777,8 @@ def test_an_offer_is_capped_by_what_its_campaign_surely_brought(rich):
     assert found.loc[~gets, "offer_cap_by_uplift"].isna().all()
     assert (found.loc[gets, "offer_cap"] <= max(lower, 0)).all()
     assert "uplift" not in set(found.loc[~gets, "offer_cap_source"])
-    shipped = rich.read("from clv_export.export_marketing_cloud__audience")
-    assert not shipped.columns.str.startswith("offer_cap_").any()
+    audience = rich.read("from clv_export.export_marketing_cloud__audience")
+    assert not audience.columns.str.startswith("offer_cap_").any()
 
 
 def test_small_strata_inherit_their_parent(rich):
@@ -890,13 +890,13 @@ def test_the_backtest_of_cohorts_is_what_a_reader_would_add_up(rolling):
     )
     rows = rolling.read(
         """
-        select forecasts.*, came.realised_value_amount as came
+        select forecasts.*, actuals.realised_value_amount as actual
         from clv_intermediate.int_cohort_forecast as forecasts
-        inner join clv_intermediate.int_cohorts__predicted as came
+        inner join clv_intermediate.int_cohorts__predicted as actuals
             using (cutoff_date, cohort_month)
         where
-            day = 90 and came.horizon_days = 90
-            and came.realised_value_amount is not null
+            day = 90 and actuals.horizon_days = 90
+            and actuals.realised_value_amount is not null
         """
     )
     ages = pd.cut(rows["settled_weeks"], [-1, 12, 51, 999])
@@ -904,14 +904,16 @@ def test_the_backtest_of_cohorts_is_what_a_reader_would_add_up(rolling):
         ["0 to 12 weeks", "13 to 51 weeks", "52 weeks and more"]
     )
     methods = ["purchase_model", "combined", "recent_mean", "holt_winters"]
-    errors = rows[methods].sub(rows["came"], axis=0).abs().assign(came=rows["came"])
+    errors = (
+        rows[methods].sub(rows["actual"], axis=0).abs().assign(actual=rows["actual"])
+    )
     every = errors.groupby(rows["cutoff_date"]).sum()
     single = told[told["group_level"].eq("cohort_country")]
     wape = single[single["age_class"].eq("all")].pivot(
         index="cutoff_date", columns="method", values="wape"
     )
     for method in methods:
-        expected = every[method] / every["came"]
+        expected = every[method] / every["actual"]
         assert wape[method].to_numpy() == pytest.approx(expected.to_numpy())
     by_class = errors.groupby(rows["age_class"], observed=True).sum()
     windows = rows.groupby("age_class", observed=True)["cutoff_date"].nunique()
@@ -935,12 +937,12 @@ def test_cohorts_of_cdnow_are_forecast_within_a_tenth(log, tmp_path):
         """
         select
             method,
-            sum(abs_error) / sum(came) as wape,
-            sum(serving_error) / sum(came) as serving_wape
+            sum(abs_error) / sum(actual) as wape,
+            sum(serving_error) / sum(actual) as serving_wape
         from (
             select
                 method, wape * realised_value_amount as abs_error,
-                realised_value_amount as came,
+                realised_value_amount as actual,
                 if(is_serving, wape * realised_value_amount, 0) as serving_error
             from clv.cohort_forecast_backtest
             where
@@ -1216,7 +1218,7 @@ def macros(tmp_path_factory):
         (
             {"clv_overlay_objectives": {"mean": "mae"}},
             "var 'clv_overlay_objectives' must have a mean of tweedie, poisson or l2 "
-            "(mae finds medians, whose sum is far too low)",
+            "(mae fits medians, whose sum is far too low)",
         ),
         (
             {"clv_challenger_models": ["bgnbd"]},

@@ -1,4 +1,4 @@
-"""Four mornings of the shipped calendar; play_calendar.py plays a month of it."""
+"""Four mornings of the default calendar; play_calendar.py plays a month of it."""
 
 import datetime
 

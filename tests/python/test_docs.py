@@ -134,10 +134,7 @@ def test_a_page_is_one_page_of_dbt_docs_too(page):
         assert f"](models/docs/{page.name})" in README.read_text()
 
 
-# Those of variables.md are comments of dbt_project.yml.
-@pytest.mark.parametrize(
-    "page", [page for page in EVERYTHING if page.stem != "variables"], ids=name
-)
+@pytest.mark.parametrize("page", EVERYTHING, ids=name)
 def test_customers_are_they_and_numbers_do_not_travel(page):
     words = r"\b(she|her|hers|came|brought|shipped)\b"
     assert re.findall(words, prose(page), re.IGNORECASE) == []

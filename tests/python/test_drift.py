@@ -159,7 +159,7 @@ def test_age_is_reported_and_never_an_alert(shop, customers):
 
 
 def test_what_old_data_cannot_cause_is_loud_though_they_are_old(compiled):
-    """By the rules as they are shipped, at the worst of every measure."""
+    """By the default rules, at the worst of every measure."""
     with duckdb.connect() as connection:
         rules = ROOT / "seeds" / "reference" / "alert_rules.csv"
         connection.execute(f"create table alert_rules as from '{rules}'")

@@ -52,7 +52,7 @@ def test_every_optional_input_gives_the_same_marts_twice_and_daily(tmp_path):
     marts = {path.stem for path in (ROOT / "models" / "marts").rglob("*.sql")}
     compared = {line.split()[0] for line in lines}
     assert marts - {"scoring_runs"} <= compared
-    # State, and what would be shipped, are as after the same runs on DuckDB.
+    # State and the delta to export are as after the same runs on DuckDB.
     assert {"equity_history", "accepted_loads"} <= compared
     assert {"int_segments__remembered", "export_marketing_cloud__delta"} <= compared
 

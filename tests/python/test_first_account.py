@@ -472,7 +472,7 @@ MONTH = TimePartitioning("MONTH", "ordered_at")
     ("layout", "is_told"),
     [
         ({}, True),
-        ({"time_partitioning": TimePartitioning("DAY")}, True),  # by when it came
+        ({"time_partitioning": TimePartitioning("DAY")}, True),  # by ingestion time
         ({"time_partitioning": MONTH}, False),
         ({"clustering_fields": ["Ordered_At", "sku"]}, False),
         ({"clustering_fields": ["sku", "ordered_at"]}, True),

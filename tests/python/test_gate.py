@@ -1,7 +1,7 @@
 """The gate on refits of CDNOW: sound ones pass, spoilt ones do not.
 
 Every refit is judged by the project's own SQL, on clean histories at 1997-10-03 and
-what came in the 90 days after; only the data of the fit are spoilt.
+actuals of the 90 days after; only the data of the fit are spoilt.
 """
 
 import duckdb

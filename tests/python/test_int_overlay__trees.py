@@ -182,8 +182,8 @@ def test_who_came_together_is_judged_together(trees, ages, together):
     assert len(folds) == trees.FOLDS
     judged = np.concatenate([rows for _, rows in folds])
     assert sorted(judged) == list(range(len(ages)))
-    came = pd.Timestamp(CUTOFF) - pd.to_timedelta(ages, unit="D")
-    groups = {"month": came.to_period("M"), "week": came.to_period("W")}.get(together)
+    first = pd.Timestamp(CUTOFF) - pd.to_timedelta(ages, unit="D")
+    groups = {"month": first.to_period("M"), "week": first.to_period("W")}.get(together)
     for fit, judge in folds:
         assert not set(fit) & set(judge)
         if groups is not None:

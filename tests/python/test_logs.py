@@ -170,7 +170,7 @@ def story(ours, theirs, tmp_path_factory):
     build.forget_logs()
     told["second"] = build.full(ours)
     build.ship()
-    told["shipped"] = build.chapter("")
+    told["exported"] = build.chapter("")
     told["back"] = build.full(ours, clv_as_of_date=BACK)
     told["theirs"] = build.full(theirs)
     told["forward"] = build.full(ours)
@@ -234,14 +234,14 @@ def test_another_shop_starts_its_own_state(story, theirs):
     assert set(chapter["equity"]["as_of_date"]) == {pd.Timestamp(SECOND)}
     assert set(chapter["equity"]["customers"]) == {buyers}
     assert set(chapter["delta"]["change"]) == {"new"}
-    assert_same_state(ours_id, story["shipped"], chapter)
+    assert_same_state(ours_id, story["exported"], chapter)
 
 
 def test_a_shop_that_was_there_before_goes_on(story):
     ours_id, theirs_id = current(story["second"]), current(story["theirs"])
     chapter = story["forward"]
     assert current(chapter) == ours_id
-    assert f"go on from log {ours_id}" in chapter["said"]
+    assert f"continue log {ours_id}" in chapter["said"]
     pd.testing.assert_frame_equal(
         chapter["registry"], story["second"]["registry"], check_like=True
     )
@@ -270,7 +270,7 @@ def test_an_earlier_as_of_date_freezes_nothing_and_changes_no_newer_state(story)
     assert pd.Timestamp(FIRST) in set(chapter["equity"]["as_of_date"])
     assert set(chapter["delta"]["target"]) == {"crm", "sfmc"}
     assert "new" not in set(chapter["delta"].query("target == 'crm'")["change"])
-    assert_same_state(ours_id, story["shipped"], chapter)
+    assert_same_state(ours_id, story["exported"], chapter)
 
 
 def test_a_refused_load_leaves_everything_as_it_is(story):

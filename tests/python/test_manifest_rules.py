@@ -72,7 +72,7 @@ FAULTS = {
         node(f"{INTERMEDIATE}/fits/parameters.sql"),
         node("python_models/fits/fit.py", raw_code=""),
         node(f"{MARTS}/int_daily.sql"),
-        node("models/export/marketing_cloud/shipped.sql"),
+        node("models/export/marketing_cloud/exported.sql"),
     ],
     "check_test_names": [node("tests/invariants/orders_ok.sql")],
     "check_model_code_does_not_contain_regexp_pattern": [

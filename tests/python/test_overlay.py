@@ -52,7 +52,7 @@ def test_the_gate_lets_it_in_and_it_keeps_its_word(won):
     everyone = gate[gate["cohort_group"] == "everyone"].iloc[0]
     assert everyone["is_overlay"]
     assert everyone["cutoffs"] == 2
-    # the baseline is blended with what customers brought before, which knows some of it
+    # the baseline is blended with customers' earlier value, which explains part of it
     assert everyone["overlay_rmse"] < 0.95 * everyone["baseline_rmse"]
     # as it would have been decided then
     errors = won.read(

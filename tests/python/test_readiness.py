@@ -226,10 +226,10 @@ def test_one_alert_says_so(withheld):
 
 
 def test_nobody_is_offered_anything(withheld):
-    shipped = withheld.read("from clv_export.export_marketing_cloud__audience")
-    assert len(shipped) > 200
-    assert set(shipped["clv_365d"]) == {""}
-    assert set(shipped["offer_cap"]) == {0}
+    audience = withheld.read("from clv_export.export_marketing_cloud__audience")
+    assert len(audience) > 200
+    assert set(audience["clv_365d"]) == {""}
+    assert set(audience["offer_cap"]) == {0}
 
 
 def test_the_summary_says_what_is_missing_and_expects_nothing(withheld):

@@ -264,7 +264,7 @@ def test_another_definition_of_value_serves_at_once(story):
         clv_value="revenue",
     )
     assert build.exit_code != 0
-    assert "no model version serves that predicts what this run asks for" in printed
+    assert "no model version with the definition of this run serves" in printed
     build.full(LAST, clv_value="revenue")
     newest = build.registry().index.difference(chapters["promotion"]["registry"].index)
     assert build.registry()[newest[0]] == "champion"

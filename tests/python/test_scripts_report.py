@@ -96,13 +96,13 @@ def seen(**values):
         (
             findings.equity,
             [seen(cutoff_date="2024-03-31", value=900.0), seen(value=810.0)],
-            "Customers are expected to bring $810 over the next 365 days, 10% less"
+            "Customers' expected value is $810 over the next 365 days, 10% less"
             " than on 31 Mar 2024",
         ),
         (
             findings.equity,
             [seen(value=810.0)],
-            "Customers are expected to bring $810 over the next 365 days",
+            "Customers' expected value is $810 over the next 365 days",
         ),
         (
             findings.cohorts,
@@ -111,7 +111,7 @@ def seen(**values):
                 seen(customers=3, expected=10.0, realised=8.0),
                 seen(customers=9, expected=None, realised=None),
             ],
-            "Cohorts brought $10 per customer in 365 days, as expected",
+            "Cohorts' actual value was $10 per customer in 365 days, as expected",
         ),
         (
             findings.value_curve,
@@ -130,7 +130,7 @@ def seen(**values):
                 {"acquisition_spend": 200.0, "predicted_value": 100.0},
                 {"acquisition_spend": 0.0, "predicted_value": 50.0},
             ],
-            "$200 of acquisition spend is expected to bring only $100, 0.5 for each 1"
+            "$200 of acquisition spend is expected to return only $100, 0.5 for each 1"
             " spent",
         ),
         (
@@ -171,7 +171,7 @@ def seen(**values):
                 {"feature": feature, "band": band, "reference_name": "a year ago"}
                 for feature, band in [("gap_days", "alert"), ("channel", "watch")]
             ],
-            "Gap days moved far, compared with a year ago",
+            "Gap days drifted strongly, compared with a year ago",
         ),
         (
             findings.alerts,
@@ -180,7 +180,7 @@ def seen(**values):
                 {"quiet_because": None, "severity": "ticket"},
                 {"quiet_because": "explained by scores", "severity": "page"},
             ],
-            "2 alerts open, 1 of them worth waking somebody",
+            "2 alerts open, 1 page",
         ),
         (
             findings.overlay,
@@ -978,7 +978,7 @@ def test_a_page_without_prices_counts_purchases(pages, visit):
     text = page.locator("body").inner_text()
     assert "$" not in text
     assert "1.02M purchases" in text
-    assert "nothing has a price" in page.locator("#f-coverage h3").text_content()
+    assert "there are no prices" in page.locator("#f-coverage h3").text_content()
     assert "and prices" in page.locator("#f-spend h3").text_content()
 
 

@@ -162,12 +162,12 @@ def test_expected_purchases_are_the_published_ones(
 
 
 def test_an_index_is_shrunk_to_its_four_weeks_clipped_and_1_on_average(purchases):
-    # a year of 10 expected purchases a week; week 0 came double, week 50 a hundredfold
+    # a year of 10 expected purchases a week; week 0 has double, week 50 a hundredfold
     weeks = np.minimum(np.arange(364) // 7, 51)
     expected = np.full(364, 10 / 7)
-    purchases_came = expected * np.where(weeks == 0, 2, 1)
-    purchases_came[weeks == 50] *= 100
-    # what is expected is brought to the level of what came: 52 weeks of 10 to 1,520
+    purchases_made = expected * np.where(weeks == 0, 2, 1)
+    purchases_made[weeks == 50] *= 100
+    # the expected is scaled to the level of the actual: 52 weeks of 10 to 1,520
     level = 1520 / 520
     length = np.array([7.0] * 51 + [8.25])
 
@@ -180,7 +180,7 @@ def test_an_index_is_shrunk_to_its_four_weeks_clipped_and_1_on_average(purchases
     week = np.full(52, 10.0)
     week[0], week[50] = 20, 1000
     week = mean_one((week + 30 * four) / (10 * level + 30))
-    found = purchases.season_index(purchases_came, expected, weeks)
+    found = purchases.season_index(purchases_made, expected, weeks)
     assert found == pytest.approx(mean_one(np.clip(week, 0.5, 2)), rel=1e-12)
     assert found[50] > 3 * found[1]
 

@@ -8,7 +8,7 @@ select
     {%- endif %}
     min(first_transaction_date) as first_transaction_date,
     {%- if var('clv_currency') is none %}
-    -- The one that the log names; null where it names none. Several stop the run.
+    -- The log's currency; null where the log names none. Several currencies stop the run.
     nullif(max(currency), '') as currency
     {%- else %}
     '{{ var("clv_currency") }}' as currency

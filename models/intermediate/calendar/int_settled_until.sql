@@ -1,6 +1,6 @@
 -- grain: one row per project: the day from which daily runs may still change purchase days
--- Rebuilt by full runs only: what lies before it is summed once and not read again. A daily run with
--- other settings than these would mix two meanings of value: check_daily refuses it.
+-- Rebuilt by full runs only: purchase days before it are summed once and not read again. A daily run
+-- with other settings would mix two definitions of value: check_daily refuses it.
 {%- set lines_from = month_start(add_days('as_of_date', -var('clv_lookback_days'))) %}
 select
     as_of_date,

@@ -30,7 +30,7 @@ assigned as (
         assignments.cost_amount,
         assignments.assigned_at,
         {{ local_date('assignments.assigned_at') }} as assigned_date,
-        -- What is redeemed later is not known yet.
+        -- Redemptions after the as-of date are not known yet.
         coalesce(
             {{ local_date('assignments.redeemed_at') }} <= as_of.as_of_date, false
         ) as is_redeemed
@@ -46,7 +46,7 @@ assigned as (
 
 )
 
--- Intention to treat: their first assignment counts, whatever happened then.
+-- Intention to treat: the first assignment counts, whatever happened afterwards.
 select
     campaign_id,
     customer_id,

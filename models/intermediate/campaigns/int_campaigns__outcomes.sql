@@ -1,6 +1,6 @@
--- grain: one row per campaign and customer assigned to one of its arms, and what they brought since
+-- grain: one row per campaign and customer assigned to one of its arms, with their margin since
 -- The covariate is fixed before the campaign: the CLV at the latest backtest cutoff before its first
--- day, fitted on what was known then, or, where no cutoff is as old, the margin of the year before.
+-- day, fitted on what was known then, or, where no cutoff is that old, the margin of the year before.
 {%- set window = var('clv_campaign_window_days') %}
 {%- set horizon = [30, 90, 180, 365] | select('ge', window) | first | default(365) %}
 {%- set day_before = add_days('members.assigned_date', -1) %}
@@ -70,8 +70,8 @@ scores as (
 
 ),
 
--- Of the days bought on, what was known at the end of each window.
-brought as (
+-- Margin of purchase days, as known at the end of each window.
+margins as (
 
     select
         members.campaign_id,
@@ -113,10 +113,10 @@ select
     cast(null as {{ type_money() }}) as margin_amount,
     cast(null as {{ type_double() }}) as covariate,
     {%- else %}
-    {{ as_money('coalesce(brought.margin_amount, 0)') }} as margin_amount,
+    {{ as_money('coalesce(margins.margin_amount, 0)') }} as margin_amount,
     case
         when scored_on.cutoff_date is not null then coalesce(scores.clv, 0)
-        else cast(coalesce(brought.past_margin, 0) as {{ type_double() }})
+        else cast(coalesce(margins.past_margin, 0) as {{ type_double() }})
     end as covariate,
     {%- endif %}
     case when scored_on.cutoff_date is not null then 'clv' else 'past_margin' end
@@ -131,7 +131,7 @@ left join scores
     on
         members.campaign_id = scores.campaign_id
         and members.customer_id = scores.customer_id
-left join brought
+left join margins
     on
-        members.campaign_id = brought.campaign_id
-        and members.customer_id = brought.customer_id
+        members.campaign_id = margins.campaign_id
+        and members.customer_id = margins.customer_id

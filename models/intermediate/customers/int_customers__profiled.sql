@@ -1,4 +1,4 @@
--- grain: one row per customer, with what is known of them apart from what they bought
+-- grain: one row per customer, with their attributes other than purchases
 with as_of as (
 
     select as_of_date
@@ -38,7 +38,7 @@ listed as (
 
 ),
 
--- Of several user ids the first to sign up speaks for the customer, then the smallest.
+-- Of several user ids take the attributes of the first to sign up, then of the smallest.
 ranked as (
 
     select
@@ -58,7 +58,7 @@ ranked as (
 
 ),
 
--- Settled transactions are not read again.
+-- First transactions before the settled day are stored, not read again.
 touches as (
 
     select *
@@ -110,7 +110,7 @@ select
     coalesce(first_touch.has_refunds_only, false) as has_refunds_only,
     ranked.signup_date,
     first_touch.first_transaction_date,
-    -- When we first knew of them: the earlier of sign-up and first transaction.
+    -- The earlier of sign-up and first transaction.
     case
         when ranked.signup_date is null then first_touch.first_transaction_date
         when first_touch.first_transaction_date is null then ranked.signup_date

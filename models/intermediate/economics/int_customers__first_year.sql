@@ -1,6 +1,6 @@
 -- grain: one row per customer who has bought: their value in the first 0, 30, ... 365 days
--- What came by then, and what is expected of the days that are still to come; all discounted to
--- the first purchase. Unlike the 365 days from now it means the same for every cohort.
+-- Actual value so far plus expected value of the remaining days, both discounted to the first
+-- purchase. Unlike the value of the next 365 days it means the same for every cohort.
 {%- set horizons = [30, 90, 180, 365] %}
 {%- set annual = 1 + var('clv_discount_rate') %}
 with customers as (
@@ -45,7 +45,7 @@ dated as (
 
 ),
 
-came as (
+actual as (
 
     select
         customer_id,
@@ -80,7 +80,7 @@ expected as (
 
 ),
 
--- Nothing more is expected of a suppressed customer.
+-- A suppressed customer has no expected value.
 joined as (
 
     select
@@ -88,7 +88,7 @@ joined as (
         customers.channel,
         customers.first_purchase_date,
         {%- for days in [0] + horizons %}
-        came.value_{{ days }}d,
+        actual.value_{{ days }}d,
         {%- endfor %}
         {%- for days in horizons %}
         case
@@ -109,8 +109,8 @@ joined as (
                 ) | indent(16) }}
         end as value_variance
     from customers
-    inner join came
-        on customers.customer_id = came.customer_id
+    inner join actual
+        on customers.customer_id = actual.customer_id
     left join expected
         on customers.customer_id = expected.customer_id
 

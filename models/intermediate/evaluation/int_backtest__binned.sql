@@ -1,9 +1,9 @@
 -- grain: one row per cutoff, horizon, method, stratum, frequency class, RFM segment, and 1 % wide bin
--- of what was predicted and of what came: all that the metrics of model_backtest need
--- What is predicted is value, or where there is none purchases. The recipe is what serves, purchase_model
--- the same without corrections; overlay is the overlay everywhere, overlay_gated what the gate would have
--- published then.
--- Bins bound the rows, and whatever is ranked is ranked by them: no worker sorts customers.
+-- of the predicted and the actual: the sums that every metric of model_backtest is computed from
+-- The predicted quantity is value, or purchases with var clv_value none. Methods: the recipe is the served
+-- forecast, purchase_model the same without corrections, overlay the overlay for every customer,
+-- overlay_gated the overlay where the gate would have published it at that cutoff.
+-- Ranks are taken from the bins, which bounds the rows: no worker sorts customers.
 {%- set naive_methods = ['last_horizon', 'mean', 'rfm_cell_mean'] %}
 {%- set overlay_methods = {
     'overlay': 'overlay.overlay_value',
@@ -14,7 +14,7 @@
 {%- set is_valued = var('clv_value') != 'none' %}
 {%- set measure = 'value' if is_valued else 'purchases' %}
 {%- set pinball_levels = {'p10': 0.1, 'p50': 0.5, 'p90': 0.9} %}
--- The recipe and its challengers, not the champion, whom the gate compares.
+-- The recipe and its challengers; the champion is compared by the gate.
 with recipes as (
 
     select distinct
@@ -141,7 +141,7 @@ methods as (
 
 ),
 
--- The model versions, and beside the recipe the other methods.
+-- One row per model version; for the recipe also one per other method.
 compared as (
 
     select
@@ -157,7 +157,7 @@ compared as (
             {%- endfor %}
         end as predicted,
         {%- for level in pinball_levels %}
-        -- Undiscounted, as what came is.
+        -- Undiscounted, like the actual value.
         case
             when methods.method = 'model'
                 then joined.clv_{{ level }} / joined.clv * joined.expected
@@ -205,7 +205,7 @@ select
     frequency_class,
     rfm_segment,
     {%- for measured in ['predicted', 'realised'] %}
-    -- Nothing, and less, has a bin of its own below all others.
+    -- Zero and negative values share one bin below all others.
     cast(
         case
             when {{ measured }} > 1e-9 then round(100 * ln({{ measured }})) else -9999

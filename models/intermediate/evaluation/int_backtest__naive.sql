@@ -1,8 +1,8 @@
--- grain: one row per customer, backtest cutoff and matured horizon: what a reader of averages expects
--- Everything is known at the cutoff: averages are those of the last horizon before it, of customers
--- as they were when it began, by RFM cell. They need a hundred such customers, a cell needs twenty.
--- Value is that of repeat purchases, or where there is none their number. Without a log as long as the
--- horizon the last one is not known.
+-- grain: one row per customer, backtest cutoff and matured horizon: naive forecasts from averages
+-- Averages use only data up to the cutoff: actuals of the last horizon before it, by the RFM cell that
+-- customers had when that horizon began. They need 100 such customers overall and 20 in a cell.
+-- Value is that of repeat purchases, or with var clv_value none their number. Null where the log before
+-- the cutoff is shorter than the horizon.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set value = '1' if var('clv_value') == 'none' else 'known.value_amount' %}
 with known as (

@@ -1,6 +1,6 @@
--- grain: one row per project: how this run's recipe did in the backtest, over the gate's horizon
--- Apart from int_backtest__binned, which waits for the ranges: the registry wants these before anybody
--- is served.
+-- grain: one row per project: backtest errors of this run's recipe over the gate's horizon
+-- Separate from int_backtest__binned, which needs the ranges: the registry reads these errors before
+-- the served scores are built.
 {%- set horizon = var('clv_gate_horizon_days') %}
 with errors as (
 

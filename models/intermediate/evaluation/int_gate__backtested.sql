@@ -1,9 +1,9 @@
 -- grain: one row per check of this run's recipe against the champion, on outcomes after the gate's cutoff
--- The recipe is judged, not the parameters fitted since: what it fitted at that cutoff stands for
--- it. The champion is its own parameters if they are as old; if not, its recipe fitted there too:
--- the same recipe, or one of its challengers.
+-- The gate evaluates the recipe as fitted at the gate's cutoff, not the newest parameters. The champion
+-- is represented by its own parameters if they are that old, else by its recipe fitted at that cutoff:
+-- this run's recipe if it is the same, else the challenger with the champion's purchase model.
 {%- set expected = 'expected_purchases_' ~ var('clv_gate_horizon_days') ~ 'd' %}
-{%- set came = 'purchases_' ~ var('clv_gate_horizon_days') ~ 'd' %}
+{%- set actual = 'purchases_' ~ var('clv_gate_horizon_days') ~ 'd' %}
 {%- set is_valued = var('clv_value') != 'none' %}
 {%- set losses = ['deviance', 'squared_error'] if is_valued else ['deviance'] %}
 with gate as (
@@ -47,7 +47,7 @@ contenders as (
 
 ),
 
-champions_voice as (
+champion_scores as (
 
     select model_version
     from contenders
@@ -76,7 +76,7 @@ predictions as (
 paired as (
 
     select
-        outcomes.{{ came }} as purchases,
+        outcomes.{{ actual }} as purchases,
         {%- if is_valued %}
         cast(outcomes.value_{{ var('clv_gate_horizon_days') }}d as {{ type_double() }})
             as value_amount,
@@ -92,8 +92,8 @@ paired as (
             and ours.cutoff_date = outcomes.cutoff_date
     inner join predictions as theirs
         on ours.customer_id = theirs.customer_id
-    inner join champions_voice
-        on theirs.model_version = champions_voice.model_version
+    inner join champion_scores
+        on theirs.model_version = champion_scores.model_version
     where ours.is_recipe
 
 ),
@@ -166,6 +166,6 @@ select
     check_name,
     value,
     highest,
-    -- What cannot be compared has not passed.
+    -- A check that cannot be computed fails.
     coalesce(value <= highest, false) as is_passed
 from checks

@@ -58,7 +58,7 @@ histories as (
 
 ),
 
--- What the customers of thirty days ago have bought since.
+-- Purchases in the last 30 days of those who were customers before them.
 lately as (
 
     select count(*) as purchases
@@ -97,7 +97,7 @@ summed as (
 
 ),
 
--- How much longer the next thirty days are in a version's time than the last thirty were.
+-- Length of the next 30 days in a version's season-warped time, relative to the last 30.
 seasons as (
 
     select
@@ -140,7 +140,7 @@ histogram as (
 
 ),
 
--- Tenths of the champion's scores; a bin belongs to the tenth of its last customer.
+-- Deciles of the champion's scores; a bin belongs to the decile of its last customer.
 tenths as (
 
     select
@@ -206,7 +206,7 @@ placed as (
 
 ),
 
--- Half a customer more per tenth, so that an empty one is no infinity.
+-- Half a customer is added per decile, so that the index of an empty one is finite.
 shares as (
 
     select
@@ -251,7 +251,7 @@ moved as (
 
 ),
 
--- Parameters of one stratum, next to the champion's.
+-- Parameters of one stratum, with those of the champion.
 parameters as (
 
     select
@@ -310,7 +310,7 @@ checks as (
         case check_names.check_name
             when 'scored_share' then measured.scored_share >= 0.90
             when 'invalid_scores' then measured.invalid_scores = 0
-            -- A month after a peak expects less than it: no harm when the champion says so too.
+            -- After a peak month the ratio is below one: it passes if the champion's ratio is too.
             else coalesce(
                 measured.expected_to_trailing between 0.75 and 1.33
                 or abs(ln(measured.expected_to_trailing))
@@ -333,7 +333,7 @@ checks as (
 
     union all
 
-    -- Within a third and three times the champion's.
+    -- Between a third of the champion's and three times as much.
     select
         model_version,
         'parameter_change' as check_name,
@@ -359,6 +359,6 @@ select
     model_version,
     check_name,
     cast(value as {{ type_double() }}) as value,
-    -- What cannot be measured has not passed.
+    -- A check that cannot be computed fails.
     coalesce(is_passed, false) as is_passed
 from checks

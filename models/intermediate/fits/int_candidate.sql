@@ -1,6 +1,6 @@
 -- grain: one row per stratum of the model version that this run fitted for the as-of date
--- A version is named after its date, definition and recipe. The same data give the same version;
--- the same date with other data (late lines, say) gives its next revision, and so does another log.
+-- A version is named after its date, definition and recipe. The same data give the same version; the
+-- same date with other data (late lines, for example) or another log gives its next revision.
 {%- set parameters = model_parameter_names() %}
 {%- set commit = env_var('CLV_GIT_COMMIT', env_var('GITHUB_SHA', '')) %}
 {%- set base = "concat(cast(cutoffs.as_of_date as " ~ type_text() ~ "), '-', substr("
@@ -56,7 +56,7 @@ registered as (
 
 ),
 
--- Names are given once, whatever the log.
+-- Revisions are unique across logs.
 taken as (
 
     select max(revision) as revision

@@ -1,4 +1,4 @@
--- grain: one row per stratum, cutoff, frequency and age that occur
+-- grain: one row per stratum, cutoff, frequency and age that occurs among customers
 select distinct
     stratum,
     cutoff_date,

@@ -2,7 +2,7 @@
 {%- set grid = outlook_grid() %}
 {%- set horizons = shaped('clv_horizons') %}
 {%- set shortest = 'in_' ~ horizons[0] ~ '_days' %}
-{#- Probability that a node stands for: half way to its neighbours, and the tails for the ends. #}
+{#- Probability mass of a node: half way to its neighbours; end nodes include the tails. #}
 {%- set bounds = [] %}
 {%- for node in range(grid.nodes - 1) %}
 {%- do bounds.append(1 / (1 + 2.718281828459045 ** -(grid.first + grid.step * (node + 0.5)))) %}

@@ -1,8 +1,7 @@
 -- grain: one row per model version, stratum and cutoff to score
--- All that scoring knows of the fits: int_outlook and int_predictions__scored read nothing else.
--- The as-of date is scored by every version that may serve after this run: those in the registry, and
--- this run's candidate; a backtest cutoff by what was fitted to it; the gate's cutoff by the champion
--- too, if it could have been.
+-- The only table from which scoring reads parameters. The as-of date is scored with every version that
+-- may serve after this run: those in the registry and this run's candidate. A backtest cutoff is scored
+-- with what was fitted to it; the gate's cutoff also with the champion, if it was fitted by then.
 {%- set parameters = model_parameter_names() %}
 with registered as (
 
@@ -37,7 +36,7 @@ cutoffs as (
 
 {%- if shaped('clv_strata') %}
 
--- A stratum that came after the fit gets the parameters of the largest.
+-- A stratum that did not exist at the fit gets the parameters of the largest.
 strata as (
 
     select distinct histories.stratum

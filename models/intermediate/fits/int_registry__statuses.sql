@@ -1,6 +1,6 @@
--- grain: one row per registered model version of this log: where it stands before this run
--- Its role is what the run takes it for. There is one champion whatever the events say: the latest of
--- the versions that predict what this run asks for; where none of them serves, the one that did last.
+-- grain: one row per registered model version of this log: its status before this run
+-- The role is what this run uses it as. There is at most one champion, whatever the events say: the
+-- latest champion among versions with this run's definition; without one, the version that served last.
 with latest as (
 
     {{ version_statuses() | indent(4) }}
@@ -28,7 +28,7 @@ comparable as (
 
 ),
 
--- Champions and canaries apart, those that may be one: served or serve, and were not withdrawn.
+-- Versions eligible for each role: they serve or have served, and were not withdrawn.
 standing as (
 
     select
@@ -89,7 +89,7 @@ select
     roles.status,
     roles.role,
     roles.is_pinned,
-    -- A version that may serve after this run is scored by it.
+    -- This run scores every version that may serve after it.
     coalesce(
         roles.role in ('champion', 'canary')
         or (roles.role = 'previous' and probation.is_on_probation)

@@ -1,6 +1,6 @@
 -- grain: one row per model version with a season, cutoff and day: the day in season-warped time
--- Every day is as long as its index says, on average a day. The index is part of the version's
--- parameters, so that a daily run needs no history to have the same.
+-- A day's length is its seasonal index, one on average. The index is stored with the version's
+-- parameters, so that a daily run uses the same without reading history.
 with seasons as (
 
     select

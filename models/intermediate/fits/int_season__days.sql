@@ -1,6 +1,6 @@
--- grain: one row per cutoff and day, from the first known purchase to the end of what is looked at
--- The calendar of season-warped time: which week of the year a day is in, and what a one-off
--- promotion makes of it, as far as that was known at the cutoff.
+-- grain: one row per cutoff and day, from the first known purchase to the end of the longest horizon
+-- The calendar of season-warped time: the week of the year of each day, and the weight of a one-off
+-- promotion that was known at the cutoff.
 {%- set furthest = shaped('clv_horizons') | max %}
 with promotions as (
 
@@ -12,7 +12,7 @@ with promotions as (
 
 ),
 
--- Days before the cutoff and after it; backtests are looked at up to the as-of date.
+-- Days before the cutoff and after it; for a backtest cutoff at least up to the as-of date.
 cutoffs as (
 
     select

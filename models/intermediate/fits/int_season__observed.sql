@@ -1,5 +1,5 @@
 -- grain: one row per cutoff and day with a repeat purchase, as known at the cutoff
--- What the season is learned from; empty unless var clv_season is warped.
+-- Input of the seasonal index; empty unless var clv_season is warped.
 {%- set is_wanted = var('clv_season') == 'warped' %}
 with purchase_days as (
 

@@ -1,5 +1,5 @@
 -- grain: one row per backtest cutoff whose outcomes over the gate's horizon are known
--- What decides whether the season is believed; empty unless var clv_season is warped.
+-- Decides whether the seasonal index is used; empty unless var clv_season is warped.
 {%- set horizon = var('clv_gate_horizon_days') %}
 select
     cutoff_date,

@@ -1,6 +1,6 @@
 -- grain: one row per cutoff, month of first purchase, country, model version, stratum, frequency, age, stage
--- Sums over customers of one history: of what a published forecast says of them, and of what came.
--- Given alive they expect the same purchases, so that any day ahead needs nothing more than this.
+-- Sums over customers with the same history: of the published forecast and of the actuals. Given alive
+-- they have the same expected purchases, so these sums suffice for a forecast of any day ahead.
 {%- set horizons = shaped('clv_horizons') %}
 with cutoffs as (
 
@@ -31,7 +31,7 @@ predictions as (
 
     union all
 
-    -- Now, those of the version that serves each customer.
+    -- At the as-of date, those of the version that serves each customer.
     select expected.*
     from {{ ref('int_predictions__expected') }} as expected
     inner join cutoffs

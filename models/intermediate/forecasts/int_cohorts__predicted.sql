@@ -1,4 +1,4 @@
--- grain: one row per month of first purchase, cutoff and horizon: what was predicted, what came
+-- grain: one row per month of first purchase, cutoff and horizon: the predicted and the actual
 {%- set horizons = shaped('clv_horizons') %}
 with summed as (
 

@@ -45,7 +45,7 @@ summed as (
 
 ),
 
--- The first week with a day of the cohort's month is the last one back.
+-- The earliest week is the first with a day of the cohort's month.
 cohorts as (
 
     select
@@ -70,7 +70,7 @@ select
     cohorts.cohort_month,
     cohorts.country,
     numbers.number as weeks_ago,
-    -- After the month of first purchases, whose spike says nothing of later weeks.
+    -- Without the month of first purchases, whose spike does not predict later weeks.
     cohorts.days_since >= 7 * numbers.number + 6 as is_settled,
     {%- if var('clv_value') == 'none' %}
     cast(null as {{ type_money() }}) as value_amount,

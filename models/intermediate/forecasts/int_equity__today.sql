@@ -1,5 +1,5 @@
--- grain: one row per horizon: what all who have bought are expected to bring together, as of today
--- The sum of the scores that serve. Its post-hook keeps it: no later run can find it out again.
+-- grain: one row per horizon: expected value of all customers who have bought, as of the as-of date
+-- The sum of the served scores. Its post-hook stores it in clv_state: no later run can recompute it.
 {%- set horizons = shaped('clv_horizons') %}
 with champion as (
 
@@ -25,7 +25,7 @@ paired as (
         expected.expected_value_{{ horizon }}d,
         expected.value_variance_{{ horizon }}d,
         served.clv_{{ horizon }}d,
-        -- What the overlay makes of their value, and so of its spread.
+        -- The overlay's factor on the value, and so on its standard deviation.
         coalesce(
             served.clv_{{ horizon }}d / nullif(expected.clv_{{ horizon }}d, 0), 1.0
         ) as factor_{{ horizon }}d,
@@ -78,7 +78,7 @@ by_horizon as (
 
 ),
 
--- A daily run learns nothing: the error of the last full run holds.
+-- A daily run does not estimate errors: it uses those of the last full run.
 errors as (
 
     select *

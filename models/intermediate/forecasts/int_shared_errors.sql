@@ -1,8 +1,8 @@
--- grain: one row per level (total or cohort), cutoff and horizon: how far whole groups have erred
--- Season, price and the model's own misfit move all customers together, and that does not average
--- out: the squared came / expected - 1 of windows that had ended, beyond the chance of single
--- customers, with a prior of vars clv_shared_error and clv_shared_error_windows. A window counts for an
--- error of half at most: one of which next to nothing was expected would say that all is possible.
+-- grain: one row per level (total or cohort), cutoff and horizon: the error that customers of a group share
+-- Season, price and model misfit move all customers together, which does not average out. Estimated as
+-- the mean square of actual / expected - 1 over completed windows, less the variance of single customers,
+-- shrunk towards vars clv_shared_error and clv_shared_error_windows. A window's error is limited to 0.5:
+-- the relative error of one with an expectation near zero has no bound.
 with cohorts as (
 
     select *
@@ -49,7 +49,7 @@ errors as (
         cutoff_date,
         horizon_days,
         expected_value,
-        -- Less what chance alone makes of it.
+        -- Less the variance expected by chance.
         (
             power(
                 cast(realised_value_amount as {{ type_double() }}) - expected_value, 2
@@ -76,7 +76,7 @@ windows as (
 
 ),
 
--- What was known at each cutoff. Windows that overlap tell the same story twice.
+-- Windows completed by each cutoff; those that overlap count as less than one each.
 known as (
 
     select
@@ -108,7 +108,7 @@ wanted as (
 
 ),
 
--- A horizon of which no window has ended learns from the longest that has.
+-- A horizon without a completed window uses the longest one that has one.
 sources as (
 
     select

@@ -1,6 +1,6 @@
--- grain: one row per customer whose status was set by hand, or who objects to profiling
--- Which of several statuses holds is no feature of the model: who is erased, has died or defrauds, and
--- who objects to profiling, is left alone from when it is known, whatever the as-of date.
+-- grain: one row per customer with a row in input customer_status, or who objects to profiling
+-- A status is not a model feature: an erasure, a death, fraud and an objection to profiling suppress the
+-- customer as soon as they are known, whatever the as-of date.
 {%- set finals = ['erased', 'deceased', 'fraud'] %}
 {%- set suppressed = shaped('clv_suppressed_statuses') %}
 with as_of as (
@@ -73,8 +73,8 @@ known as (
 
 ),
 
--- The strongest first. A later dated status lifts fraud and what is not final, never an erasure or a
--- death; a purchase after its day lifts what is not final.
+-- Ranked by strength. A later status lifts fraud and every status that is not final, never an erasure or
+-- a death; a purchase after the status date lifts a status that is not final.
 judged as (
 
     select
@@ -98,7 +98,7 @@ judged as (
 
 ),
 
--- The newest word of each user id on profiling; without a time an objection holds for good.
+-- The latest answer of each user id on profiling; an objection without a time is permanent.
 profiling as (
 
     select

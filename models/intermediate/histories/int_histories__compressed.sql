@@ -1,5 +1,5 @@
 -- grain: one row per stratum, cutoff and distinct history
--- Where a forecast would be withheld nothing is fitted.
+-- Cutoffs whose forecast would be withheld are not fitted.
 {%- set staged = fitted_models() | select('in', staged_models()) | list %}
 {%- set timed_customers = 50000 %}
 with histories as (

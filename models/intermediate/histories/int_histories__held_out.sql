@@ -1,5 +1,5 @@
 -- grain: one row per customer and backtest cutoff: what they bought after it, per matured horizon
--- Refunds count when they came before the horizon's end: what a finance team knew that day.
+-- Refunds count up to the end of the horizon: the value as a finance team knew it that day.
 with observed as (
 
     select

@@ -1,6 +1,6 @@
 -- grain: one row per customer and cutoff: what they had bought by then
 with {% if is_daily() -%}
--- Days that the last full run summed are not read again.
+-- Days that the last full run summed (int_purchases__settled) are not read again.
 summed as (
 
     select
@@ -86,7 +86,7 @@ select
     cast(order_count as {{ type_integer() }}) as order_count,
     {{ as_money('value_amount') }} as value_amount,
     cast(value_amount as {{ type_double() }}) / purchase_days as mean_value,
-    -- What the fit sees. A customer who cost more than they brought is worth nothing, not less.
+    -- Input of the fit. A negative value is set to zero.
     case
         when capped_value_amount > 0
             then cast(capped_value_amount as {{ type_double() }}) / purchase_days

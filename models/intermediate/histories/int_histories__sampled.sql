@@ -1,6 +1,6 @@
 -- grain: one row per customer and cutoff that the fits read
--- Parameters need no more than some millions of customers, and a fit has one worker: beyond that
--- many a stable hash picks them, the same ones at every run.
+-- More than some millions of customers do not improve the parameters, and a fit has one worker: beyond
+-- that a stable hash samples them, the same ones at every run.
 with histories as (
 
     select *

@@ -1,6 +1,6 @@
 -- grain: one row per customer and cutoff with purchase days in the longest horizon before it
--- What the purchase model does not look at: how much of the buying is recent, and what the customer
--- brought in the last days, as many as each horizon looks ahead.
+-- What the purchase model does not use: how recent the purchases are, and the customer's purchases and
+-- value in a window before the cutoff as long as each horizon.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set longest = horizons | max %}
 with cutoffs as (

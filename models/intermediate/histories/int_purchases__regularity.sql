@@ -1,7 +1,7 @@
 -- grain: one row per project: how many repeat customers pay the same amount at regular intervals
--- Regular is a purchase that comes as long after the one before as usual (the commonest interval of
--- the log, or the customer's last or next one; 15 % more or less, so that months are alike) and costs
--- the same (1 % more or less). Of a customer under contract two in three are: some payments are late,
+-- A purchase is regular if its interval since the one before is the usual one (the most common of the
+-- log, or the customer's last or next; within 15 %, so that months are alike) and its amount is the
+-- same within 1 %. Of a customer under contract two in three purchases are: some payments are late,
 -- missed, or of another price.
 {#-
     Share of repeat customers, measured: 0.1 % in CDNOW, 5 % in Maven Fuzzy Factory, none in Complete

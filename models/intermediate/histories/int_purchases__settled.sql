@@ -1,4 +1,4 @@
--- grain: one row per customer with purchase days before the settled day: what they add up to
+-- grain: one row per customer with purchase days before the settled day: the sums of those days
 with caps as (
 
     select max(value_caps.value_cap) as value_cap

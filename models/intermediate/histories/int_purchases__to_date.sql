@@ -1,5 +1,5 @@
--- grain: one row per customer with purchase days up to the as-of date: what they add up to
--- Settled days are not read again; the cap is that of the last full run.
+-- grain: one row per customer with purchase days up to the as-of date: the sums of those days
+-- The sums of settled days are reused, not recomputed; the value cap is that of the last full run.
 with caps as (
 
     select max(value_caps.value_cap) as value_cap

@@ -1,6 +1,6 @@
--- grain: one row per cutoff and horizon: whether the log is enough to forecast, and whether that is checked
--- As of every cutoff alike: where there is not enough, nothing is fitted, so that nothing is checked
--- there either.
+-- grain: one row per cutoff and horizon: whether the log suffices for a forecast and for its backtest
+-- The same rule holds at every cutoff: a cutoff without enough history is not fitted, so it gives no
+-- backtest window either.
 {#-
     Simulated shops of known BG/NBD parameters (sparse, loyal, grocery; four months or a year of log),
     40 of each, fitted and compared with the truth. In 95 % of them the purchases expected over 365 days,
@@ -35,7 +35,7 @@ cumulated as (
 
 ),
 
--- One line of a wrong year makes no long log: it begins when 1 % of its lines have come.
+-- The log begins where 1 % of its lines are reached, so that a single misdated line does not extend it.
 span as (
 
     select min(first_date) as first_date
@@ -94,7 +94,7 @@ horizons as (
 
 ),
 
--- Windows that had ended by a cutoff, and began where there was enough to forecast.
+-- Windows completed by a cutoff that began with enough history to forecast.
 windows as (
 
     select
@@ -158,7 +158,7 @@ select
     cast(judged.ended_windows as {{ type_integer() }}) as ended_windows,
     judged.withheld_because is null as is_forecast,
     judged.status,
-    -- One sentence for all horizons that it is true of.
+    -- All unchecked horizons share one sentence.
     case judged.status
         when 'log_too_short'
             then concat(

@@ -1,5 +1,5 @@
--- grain: one row per cutoff: the purchase-day value above which the model does not look
--- A discrete percentile over the histogram of values: exact, and alike on every warehouse.
+-- grain: one row per cutoff: the purchase-day value at which values are capped for the fit
+-- A discrete percentile over the histogram of values: exact, and the same on every warehouse.
 with histogram as (
 
     select

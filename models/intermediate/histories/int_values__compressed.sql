@@ -1,7 +1,7 @@
 -- grain: one row per stratum, cutoff, number of purchase days and 5 % wide bin of mean value
--- All Gamma-Gamma needs of the money, for any number of customers: within a bin of ln(value) the
--- likelihood is expanded around the mean, which needs the variance too. How values vary within a
--- customer is in the logs of the shares of their days, a sum.
+-- The sufficient input of the Gamma-Gamma fit for any number of customers: within a bin of ln(value) the
+-- likelihood is expanded around the mean, which needs the variance too. The variation within a customer
+-- enters through the sum of the logs of each day's share.
 select
     stratum,
     cutoff_date,

@@ -1,4 +1,4 @@
--- grain: one row per pair of linked ids, in both directions, and per id with itself
+-- grain: one row per pair of linked ids, in both directions, and per user id with itself
 with as_of as (
 
     select as_of_date

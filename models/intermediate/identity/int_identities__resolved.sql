@@ -1,7 +1,7 @@
 -- grain: one row per linked identifier, with the customer it belongs to
--- The customer is the smallest user id within reach. Every hop hands the smallest label seen so far
--- to the neighbours; unrolled because `with recursive` differs between warehouses, and each hop
--- reads only the hop before it, so that the work grows with the hops and not with their power.
+-- The customer is the smallest user id of the connected component: label propagation, in which every hop
+-- passes the smallest label so far to the neighbours. Unrolled because `with recursive` differs between
+-- warehouses; each hop reads only the one before it, so the work is linear in the number of hops.
 with links as (
 
     select

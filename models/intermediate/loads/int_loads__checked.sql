@@ -1,6 +1,6 @@
 -- grain: one row per month and currency, delivered now or in the last accepted load, and its fault
--- A fault stops the run before int_logs, of which everything else is downstream: the last good marts
--- stay as they are.
+-- A fault stops the run before int_logs, from which everything else descends: the marts of the last
+-- good run are not replaced.
 {%- set tolerance = var('clv_load_tolerance') %}
 {%- set is_foreign = "profiled.currency != '" ~ var('clv_currency') ~ "'"
     if var('clv_currency') else 'named_currencies.currencies > 1' %}
@@ -11,7 +11,7 @@ with profiled as (
 
 ),
 
--- What this run sees of accepted loads is decided in int_logs__chosen; of those the newest counts.
+-- int_logs__chosen decides which accepted loads this run sees; the newest of them is compared with.
 last_accepted as (
 
     {{ last_load() | indent(4) }}
@@ -34,7 +34,7 @@ accepted_currency as (
 
 ),
 
--- Where each load has one currency only it may have got another name: a column that names it is new.
+-- If both loads have a single currency, its name may differ: a currency column may be new.
 accepted as (
 
     select
@@ -67,8 +67,8 @@ accepted_span as (
 
 ),
 
--- Months in common that were read, of which both loads say who bought. Both the first and the last
--- customer of a month stay once it has ended.
+-- Months in common that were read and that have customer hashes in both loads. Once a month has ended,
+-- neither its first nor its last customer changes.
 months_in_common as (
 
     select
@@ -140,7 +140,7 @@ united as (
 
 ),
 
--- Without clv_currency the one that is named is the project's.
+-- Without var clv_currency the single currency of the log is the project's.
 named_currencies as (
 
     select count(distinct nullif(currency, '')) as currencies
@@ -158,7 +158,7 @@ first_rates as (
 
 ),
 
--- Currencies of which some days have no rate.
+-- Currencies without a rate on some days.
 unrated as (
 
     select
@@ -201,7 +201,7 @@ unrated as (
         )
 {%- endset %}
 
--- What the six months before were like.
+-- Sums and means of the six months before.
 compared as (
 
     select
@@ -226,7 +226,7 @@ expected as (
         span.last_transaction_date as last_day,
         accepted_span.as_of_date as accepted_as_of_date,
         accepted_span.as_of_date is null as is_first_load,
-        -- Whether the last load had lines of the month or not.
+        -- Whether the month had ended by the last accepted load, even if it had no lines.
         coalesce(
             {{ add_months('compared.transaction_month', 1) }}
             <= {{ add_days('accepted_span.as_of_date', 1) }}, false
@@ -241,7 +241,7 @@ expected as (
         {%- else %}
         cast('{{ var("clv_as_of_date") }}' as date) as expected_day,
         {%- endif %}
-        -- Of days with transactions, as a share of all days: what tells how long a gap may be.
+        -- Share of days with transactions, from which the longest likely gap follows.
         compared.active_days_before * 1.0 / nullif(
             {{ days_between(
                 'compared.first_month_before', 'compared.transaction_month'
@@ -262,7 +262,7 @@ judged as (
     select
         *,
         {{ days_between('last_day', 'expected_day') }} as missing_days,
-        -- Months too small to be judged alone are judged together, beside the newest closed one.
+        -- Months too small to be tested alone are tested together, in the row of the newest closed one.
         sum(case when is_closed then coalesce(line_count, 0) else 0 end) over (
             partition by currency
         ) as closed_line_count,
@@ -293,8 +293,8 @@ faulted as (
     select
         *,
         case
-            -- A change beyond the tolerance and beyond chance in a count of that size; where there
-            -- was none, chance leaves six.
+            -- A change beyond the tolerance and beyond three standard errors of the count; a count
+            -- of zero may become six.
             {%- for column, name, measure in [
                 ('ts', 'lines', 'line_count'),
                 ('user_id', 'purchase days', 'purchase_days'),
@@ -371,7 +371,7 @@ faulted as (
                     ), ' in the months before'
                 )
             {%- endfor %}
-            -- Ten refunds expected and none there: chance does that once in 20,000 months.
+            -- Ten refunds expected and none found: by chance once in 20,000 months.
             when
                 not is_closed and refund_count = 0
                 and line_count * refund_count_before / line_count_before >= 10
@@ -387,7 +387,7 @@ faulted as (
 
 ),
 
--- Where nothing was accepted, nothing tells whether a change of range is a fault or history.
+-- On the first load a change between months is a notice, not a fault: it may be true history.
 told as (
 
     select
@@ -420,8 +420,9 @@ told as (
 
 ),
 
--- Whose log it is comes first: what else is wrong follows from it. Where customers are fewer and
--- nothing else is wrong, some ids have changed; else lines were lost, and the months say so.
+-- A different set of customers is reported before other faults, which follow from it. If fewer customers
+-- are in common and no month has a fault, some ids have changed; otherwise lines were lost, and the
+-- faults of the months say so.
 identified as (
 
     select

@@ -128,7 +128,7 @@ select
     medians.median_sale_amount,
     summed.first_transaction_date,
     summed.last_transaction_date,
-    -- Two of its customers, by which a later load is known to be of the same shop.
+    -- Hashes of two of its customers, which identify a later load of the same shop.
     substr({{ dbt.hash('summed.first_customer') }}, 1, 12) as first_customer_hash,
     substr({{ dbt.hash('summed.last_customer') }}, 1, 12) as last_customer_hash
 from summed

@@ -1,7 +1,7 @@
 -- grain: one row per log that this run may see the state of, before its load is accepted
--- Loads that share customers are of one log, whose state goes on. As of an earlier day than it has
--- reached, a run sees what it had before that day and keeps its own state apart; once such a load
--- is accepted, that is where the log goes on.
+-- Loads that share customers belong to one log and share its state. A run as of a day before the log's
+-- latest sees only the state before that day and writes to a branch of its own; once such a load is
+-- accepted, the log continues from that branch.
 {%- set far = "date '9999-12-31'" %}
 {%- set tolerance = var('clv_load_tolerance') %}
 with accepted as (
@@ -9,7 +9,7 @@ with accepted as (
     select
         *,
         {{ log_family('log_id') }} as family,
-        -- The past, built again, is another run's and nobody else's.
+        -- The state of a rebuilt past is used by that run only.
         log_id like '%@%' as is_rebuild
     from {{ source('clv_state', 'accepted_loads') }}
 
@@ -39,7 +39,7 @@ members as (
 
 ),
 
--- Each log of a family goes on from the one before, up to a day; the last one is current.
+-- Each log of a family continues the one before, up to a day; the last one is current.
 logs as (
 
     select
@@ -113,8 +113,8 @@ newest as (
 
 ),
 
--- Of loads in one currency each the months are the same, whatever it is called: a column that
--- names it may have been added.
+-- If both loads have a single currency, months are compared whatever its name: a currency column may
+-- have been added.
 currencies as (
 
     select
@@ -164,8 +164,8 @@ summed as (
 
 ),
 
--- Without a word about customers the months decide, as they did before loads said it. A log that has
--- lost most of its customers still has one in some month: it is in doubt, not another.
+-- Loads recorded without customer hashes are compared by the counts of their months. A log that lost
+-- most of its customers still has one in common in some month: it is doubtful, not another log.
 judged as (
 
     select
@@ -179,7 +179,8 @@ judged as (
 
 ),
 
--- One in doubt is compared with, and refused there; accepted in spite of that, it is another log.
+-- A doubtful load is compared with that log and refused there (int_loads__checked); if var
+-- clv_accept_load accepts it anyway, it starts another log.
 chosen as (
 
     select families.family
@@ -200,7 +201,7 @@ chosen as (
 ),
 {%- else %}
 
--- A daily run adds to the last full one, whose log it is.
+-- A daily run continues the log of the last full run.
 chosen as (
 
     select family

@@ -1,6 +1,6 @@
--- grain: one row per period, feature and value: what is compared, counted
--- Money in logs, in steps of 2 %: relative changes count, and the number of rows stays small. A daily
--- run leaves it as the last full run counted it.
+-- grain: one row per period, feature and value, with its number of customers
+-- Money is binned by logarithm, in steps of 2 %: relative changes count, and the rows stay few. Daily runs
+-- do not rebuild it.
 with observed as (
 
     select *

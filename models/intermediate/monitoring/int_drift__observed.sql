@@ -62,7 +62,7 @@ latest as (
 
 ),
 
--- The largest line of the day speaks for it; of equal ones the first by name.
+-- Attributes are those of the largest line of the day; of equal ones the first by name.
 lines as (
 
     select

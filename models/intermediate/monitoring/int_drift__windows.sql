@@ -19,8 +19,8 @@ champion as (
 
 ),
 
--- What the champion was fitted on ends with the newest backtest cutoff until then; the first model
--- has them all before it, and one older than all of them is nearest to the oldest.
+-- The training period ends at the latest backtest cutoff up to the champion's fit; at the latest of all
+-- for a first model, and at the oldest for a champion older than all of them.
 training as (
 
     select

@@ -1,7 +1,7 @@
--- grain: one row per customer and cutoff: everything known of them by then, as numbers
--- The one definition for training, backtest and production. At backtest cutoffs a stable sample of
--- the customers is enough, for there the overlay learns and is judged; at the last one it is all.
--- What is not known, as the days between purchases of who bought once, is null.
+-- grain: one row per customer and cutoff: numeric features from data up to the cutoff
+-- The same definition serves training, backtest and production. Backtest cutoffs, where the overlay is
+-- trained and evaluated, hold a stable sample of the customers; the last cutoff holds all of them.
+-- Undefined features, such as the interval between purchases of one-time customers, are null.
 {%- set windows = [30, 60, 90, 180] %}
 {%- set horizon = var('clv_overlay_horizon_days') %}
 {%- set profile = {
@@ -261,8 +261,8 @@ texts as (
 
 ),
 
--- What customers of a country, device, channel or source brought in the last horizon before the
--- cutoff, over what everybody brought: never in the window that is to be predicted.
+-- Target encoding: mean value of the customers of a country, device, channel or source in the last
+-- horizon before the cutoff, relative to the mean of all customers; the predicted window is not used.
 members as (
 
     select
@@ -331,7 +331,7 @@ compared as (
 
 ),
 
--- Shrunk towards everybody, and groups below fifty left to them.
+-- Shrunk towards the overall mean; groups below fifty customers get that mean.
 worths as (
 
     select

@@ -1,6 +1,6 @@
--- grain: one row per customer and cutoff with an overlay: the group that the gate judges them in
--- Thirds by the share bought at a discount and by the number of categories, where the purchase model
--- is known to break; without a discount or a category in the log, one class, or that of frequency.
+-- grain: one row per customer and cutoff with an overlay: the group in which the gate evaluates them
+-- Terciles of the share bought at a discount and of the number of categories, where the purchase model
+-- is known to be weak; a log without discounts has one class, one without categories uses frequency.
 with features as (
 
     select

@@ -1,7 +1,7 @@
--- grain: one row per customer whom the overlay serves and feature: what it adds to ln(factor)
--- Each step down a tree changes the mean of the leaves below; the change is laid to the feature that
--- was asked. Its sum over all steps is the score, exactly. Only the candidate offset is a factor on
--- the baseline, and only through a logarithm, so that the others cannot be explained by factors.
+-- grain: one row per customer whom the overlay serves and feature: its contribution to ln(factor)
+-- Each split on the path through a tree changes the mean of the leaves below; the change is attributed to
+-- the feature of the split, and the sum over all splits is exactly the score. Only candidate offset is
+-- explained: it alone predicts the logarithm of a factor on the baseline.
 with cutoffs as (
 
     select cutoff_date
@@ -113,7 +113,7 @@ select
     names.feature,
     names.family,
     sum(steps.change) as contribution,
-    -- The same at each step; null when the feature is.
+    -- The feature's value, the same at each split; null when it is.
     max(steps.feature_value) > max(steps.average) as is_above_average
 from steps
 inner join {{ ref('int_overlay__feature_names') }} as names

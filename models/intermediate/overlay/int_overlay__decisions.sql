@@ -1,9 +1,10 @@
--- grain: one row per cutoff, candidate, cohort group (and everyone) and horizon: may it be served?
--- The gate, as it would have stood at each cutoff: on the last two windows that had ended by then,
--- never on what the fit has seen. It wins for everyone when it is surely better in squared error, not
--- worse in absolute error and adds no bias; then it serves but where it surely loses. If it does not
--- win, it serves only where it is surely better in both. A loss at any other horizon counts too.
--- A deviance is no judge: a few customers of whom nothing was expected would decide.
+-- grain: one row per cutoff, candidate, cohort group (and everyone) and horizon: whether it may serve
+-- The gate as of each cutoff, on the last two windows completed by then, never on training data. A
+-- candidate wins overall if its squared error is significantly lower, its absolute error not
+-- significantly higher and its bias not larger; it then serves every group but those in which it is
+-- significantly worse. Without an overall win it serves the groups in which both errors are
+-- significantly lower. Being worse at any other horizon counts too. Deviance is not used: a few
+-- customers with an expectation near zero would dominate it.
 {%- set fitted = var('clv_overlay_horizon_days') %}
 {%- set squared_days = 'cast(reasoned.worse_squared_days as ' ~ type_text() ~ ')' %}
 {%- set absolute_days = 'cast(reasoned.worse_absolute_days as ' ~ type_text() ~ ')' %}
@@ -91,7 +92,7 @@ judged as (
 
 ),
 
--- Each group that is scored, whether a window of it has ended or not.
+-- Every group that is scored, with or without a completed window.
 cohort_groups as (
 
     select distinct
@@ -155,7 +156,7 @@ verdicts as (
                     then 1
                 else 0
             end
-        ) = 1 as is_surely_better
+        ) = 1 as is_significantly_better
     from cohort_groups
     left join judged
         on
@@ -190,11 +191,12 @@ reasoned as (
             when not is_judged then 'no window has ended'
             when cohort_group = 'everyone' and is_won then 'better'
             when cohort_group = 'everyone' and is_worse then 'worse'
-            when cohort_group = 'everyone' then 'not surely better'
+            when cohort_group = 'everyone' then 'not significantly better'
             when is_won and has_vote and is_worse then 'worse here'
             when is_won then 'better for everyone'
-            when has_vote and is_surely_better and not is_worse then 'better here'
-            else 'not better for everyone, nor surely here'
+            when has_vote and is_significantly_better and not is_worse
+                then 'better here'
+            else 'not better overall, nor significantly here'
         end as reason
     from decided
 
@@ -224,7 +226,7 @@ select
             'absolute error at ', {{ absolute_days }}, ' days'
         )
     end as worse_in,
-    -- The first that wins, else the first of all.
+    -- The first candidate that wins, else the first.
     dense_rank() over (
         partition by reasoned.cutoff_date
         order by

@@ -1,4 +1,4 @@
--- grain: one row per feature of the overlay: its place among them, its family, its words
+-- grain: one row per feature of the overlay: its position, family and wording
 {% for feature, (family, above, below) in overlay_features().items() -%}
 select
     '{{ feature }}' as feature,

@@ -1,10 +1,10 @@
 -- grain: one row per cutoff, component and tree: its nodes as arrays, by number
--- A few hundred rows, broadcast to every worker: who is scored goes down a tree without a join.
+-- A few hundred rows, broadcast to every worker: customers are scored without a join per node.
 select
     trees.cutoff_date,
     trees.component,
     trees.tree,
-    -- A leaf asks for the first feature, and stays where it is.
+    -- A leaf names the first feature and points to itself.
     array_agg(coalesce(names.position, 0) order by trees.node) as features,
     array_agg(trees.threshold order by trees.node) as thresholds,
     array_agg(trees.is_default_left order by trees.node) as are_default_left,

@@ -1,6 +1,6 @@
--- grain: one row per customer, cutoff and candidate: what it makes of the baseline
--- The baseline owns the total, the overlay shares it out anew: free or not, what the trees say is
--- scaled to the sum of the baseline.
+-- grain: one row per customer, cutoff and candidate: the overlay's prediction and the baseline's
+-- The overlay redistributes the baseline's total between customers: the predictions of every candidate
+-- are scaled to the sum of the baseline.
 {%- set is_log = shaped('clv_overlay_objectives').mean != 'l2' %}
 {%- set predictions = {
     'offset': 'exp(scored.offset_score)' if is_log

@@ -1,5 +1,5 @@
--- grain: one row per cutoff to score and customer to learn from, as they were at the training cutoff
--- All that leaves the warehouse: no customer id, and at most clv_overlay_max_customers per cutoff.
+-- grain: one row per cutoff to score and sampled customer, with features at the training cutoff
+-- The only rows that leave the warehouse: without customer id, at most clv_overlay_max_customers a cutoff.
 with features as (
 
     select *

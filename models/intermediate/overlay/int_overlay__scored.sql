@@ -1,4 +1,4 @@
--- grain: one row per customer and cutoff: what the trees of each component add up to
+-- grain: one row per customer and cutoff: the sum over the trees of each component
 {%- set components = overlay_components() %}
 with vectors as (
 

@@ -1,5 +1,5 @@
--- grain: one row per customer whom the overlay serves: what it makes of their baseline
--- Kept from one full run to the next; daily runs multiply the scores of the day by it.
+-- grain: one row per customer whom the overlay serves: its factors on their baseline
+-- Rebuilt by full runs; daily runs multiply the scores of the day by these factors.
 select
     gated.customer_id,
     gated.factor,

@@ -1,4 +1,4 @@
--- grain: one row per cutoff at which the overlay can be fitted: the latest one whose outcomes it knows
+-- grain: one row per cutoff at which the overlay can be fitted, with the latest cutoff of known outcomes
 {%- set realised = 'value_' ~ var('clv_overlay_horizon_days') ~ 'd' %}
 with cutoffs as (
 
@@ -27,7 +27,7 @@ select
     cutoffs.cutoff_date,
     outcomes.cutoff_date as train_cutoff_date,
     outcomes.customers,
-    -- Added to every baseline: a customer of whom next to nothing is expected may still buy.
+    -- Added to every baseline: a customer with an expectation near zero may still buy.
     0.01 * outcomes.mean_value as floor_value
 from cutoffs
 inner join outcomes

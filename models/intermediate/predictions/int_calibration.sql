@@ -1,7 +1,6 @@
 -- grain: one row per stratum, range class, cutoff and horizon: which levels to read for a range
--- Where outcomes fell in earlier windows (int_predictions__pit) says what share the model's ranges
--- hold. Only windows that had ended by the cutoff count. Folded: a range keeps its middle, because
--- where the middle of the last window lay was that season's, how wide it was is the model's.
+-- Recalibrates ranges with the PIT values (int_predictions__pit) of windows completed by the cutoff.
+-- Two-sided: only the width of a range is adjusted; a shift of its centre is treated as seasonal.
 {%- set nodes = 50 %}
 {%- set levels = {'p05': 0.10, 'p10': 0.20, 'p25': 0.50} %}
 with cutoffs as (
@@ -64,7 +63,7 @@ histogram as (
 
 ),
 
--- What was known at each cutoff.
+-- Windows completed by each cutoff.
 known as (
 
     select
@@ -100,7 +99,7 @@ horizons as (
 
 ),
 
--- A horizon of which no window has ended learns from the longest that has, and from the trend.
+-- A horizon without a completed window uses the longest one that has one, and the trend.
 sources as (
 
     select
@@ -198,8 +197,8 @@ counted as (
 
 ),
 
--- The share of outcomes in both tails up to a node: of the class, shrunk towards everyone by
--- customers.
+-- The share of outcomes in both tails up to a node: of the class, shrunk towards all customers with a
+-- weight in customers.
 class_shares as (
 
     select
@@ -214,7 +213,7 @@ class_shares as (
 
 ),
 
--- Shrunk towards the model by windows, for the customers of a window err together.
+-- Shrunk towards the model with a weight in windows, because errors within a window are correlated.
 shares as (
 
     select
@@ -271,8 +270,8 @@ learned as (
 
 ),
 
--- By which factor a day more ahead lowers each level, as seen over the two longest horizons of which
--- a window had ended: the same customers, so that it needs no prior.
+-- Factor by which each further day lowers a level, from the two longest horizons with a completed
+-- window; without a prior, as both hold the same customers.
 neighbours as (
 
     select
@@ -326,8 +325,8 @@ select
     coalesce(learned.windows, 0) as windows,
     cast(coalesce(learned.own_customers, 0) as {{ type_integer() }}) as customers,
     {%- for level, tails in levels.items() %}
-    -- Errors grow with time: what a shorter horizon taught goes on as it went from the one before
-    -- it, and may widen a range, not narrow it.
+    -- Errors grow with the horizon: without a completed window the level follows the trend of the
+    -- shorter horizons, which may only widen the range.
     case
         when learned.horizon_days is null then {{ tails / 2 }}
         when learned.learned_horizon_days < horizons.horizon_days

@@ -1,4 +1,4 @@
--- grain: one row per cutoff: where the fifths of customers by expected value a day end
+-- grain: one row per cutoff: the quintile bounds of customers by expected value a day
 -- Read off a histogram, 1 % wide, so that no worker sorts customers.
 with alive as (
 

@@ -1,10 +1,10 @@
--- grain: one row per cutoff and horizon: what completed windows have proven against the purchase model
--- Four parts, in this order, each on what the ones before it made of the forecast, and each off until it
--- is surely better (one-sided 95 %) on windows that had ended by the cutoff. Pairs are customers, not
--- windows of customers: who is in several windows counts once, with their mean.
--- 1. forgetting: purchases count less the older they are; the total stays. 2. floor: nobody's P(alive)
--- is less than this. 3., 4. a blend with the customer's own purchases and value of the last horizon.
--- Each is shrunk by windows: half of it after one, four fifths after two that do not overlap.
+-- grain: one row per cutoff and horizon: corrections of the purchase model learned from completed windows
+-- Four corrections, applied in this order, each to the result of the one before, and each off until it is
+-- significantly better (one-sided 95 %) on windows completed by the cutoff. The tests pair customers: a
+-- customer in several windows counts once, with their mean.
+-- 1. forgetting: older purchases weigh less, the total is unchanged. 2. floor: a lower bound of P(alive).
+-- 3., 4. a blend with the customer's own purchases and value of the last horizon.
+-- Each is shrunk by the number of windows: half of it after one, four fifths after two without overlap.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set floors = [0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2] %}
 {%- set least_customers = 100 %}
@@ -41,7 +41,7 @@ sizes as (
 
 ),
 
--- Windows that overlap tell the same story twice; one of few customers is less than a window.
+-- Overlapping windows, and windows with few customers, count as less than one each.
 windows as (
 
     select
@@ -127,7 +127,7 @@ forgetting_tried as (
 
 ),
 
--- The best of all, where it is surely better than none.
+-- The best time constant, if it is significantly better than none.
 forgetting as (
 
     select
@@ -321,8 +321,8 @@ own_customers as (
 
 ),
 
--- Better on average in squared error, which a few large customers make noisy, and surely so in it or in
--- absolute error.
+-- Lower mean squared error, and significantly lower squared or absolute error: a few large customers make
+-- the squared error noisy.
 own_blends as (
 
     select
@@ -387,8 +387,8 @@ learned as (
 
 ),
 
--- A horizon of which no window has ended learns from the longest that has, but no blend: that is of
--- sums over other days.
+-- A horizon without a completed window uses the longest one that has one, except for the blends, which
+-- are of sums over a window of another length.
 sources as (
 
     select

@@ -1,6 +1,6 @@
 -- grain: one row per sampled customer, completed window, horizon and cutoff by which it had ended
--- What the purchase model expected of them, what may correct it, and what they did. A table of its own,
--- for each part of int_corrections reads it again.
+-- The purchase model's expectation, the inputs of its corrections and the actuals. A table, because each
+-- part of int_corrections reads it again.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set sampled_customers = 50000 %}
 with cutoffs as (
@@ -18,7 +18,7 @@ recipe as (
 
 ),
 
--- Forgetting moves purchases between customers and leaves their sum.
+-- Forgetting redistributes expected purchases between customers; the total is unchanged.
 totals as (
 
     select
@@ -77,7 +77,7 @@ paired as (
 
 )
 
--- What was known at each cutoff.
+-- Windows completed by each cutoff.
 select
     paired.customer_id,
     paired.window_date,

@@ -1,6 +1,6 @@
--- grain: one row per customer, cutoff and model version: whether they are alive, and at what rate
--- Given that they are alive the future depends on frequency and age only; when they last bought moves
--- P(alive) alone, which is closed form (models/docs/concepts.md). What corrects the model stands beside it.
+-- grain: one row per customer, cutoff and model version: P(alive) and the purchase rate given alive
+-- Given alive, future purchases depend on frequency and age only; recency enters through P(alive) alone,
+-- which has a closed form (models/docs/concepts.md). The inputs of the corrections are further columns.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set longest = horizons | max %}
 {%- set models = scored_models() %}
@@ -44,7 +44,7 @@ season as (
 
 ),
 
--- Days are as long as the season of the model version says, if it has one.
+-- In season-warped time if the model version has a season.
 timed as (
 
     select
@@ -53,7 +53,7 @@ timed as (
         histories.age_days,
         histories.purchase_days,
         {%- for days in forgetting_days() %}
-        -- The first purchase is no repeat.
+        -- Without the first purchase, which is not a repeat.
         greatest(
             coalesce(own.weighted_purchases_{{ days }}d, 0.0) - case
                 when histories.age_days < {{ longest }}
@@ -63,7 +63,7 @@ timed as (
         ) as weighted_purchases_{{ days }}d,
         {%- endfor %}
         {%- for horizon in horizons %}
-        -- Who has been known for less than half of a horizon has no such sum.
+        -- Null for customers younger than half of the horizon.
         {%- for own in ['purchases', 'value'] %}
         case
             when 2 * histories.age_days >= {{ horizon }}
@@ -147,8 +147,8 @@ alive as (
         spend_scale,
         -- Posterior mean of the value of one purchase day (Fader & Hardie 2013, note 025).
         p * spend_scale / (p * purchase_days + q - 1) as expected_value,
-        -- Posterior mean of purchases a day while alive; and what of it is left where purchases count
-        -- less the older they are.
+        -- Posterior mean of purchases a day while alive, and the ratio to it when older purchases
+        -- weigh less.
         (r + k * frequency) / (alpha + age_days) / k as purchase_rate,
         {%- for days in forgetting_days() %}
         (r + k * weighted_purchases_{{ days }}d) / (

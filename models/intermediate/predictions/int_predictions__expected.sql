@@ -1,7 +1,7 @@
--- grain: one row per customer, cutoff and model version: what is expected of them, without ranges
--- The purchase model's expectation given alive is looked up by frequency and age, and times P(alive) it
--- is the model's forecast; what completed windows have proven against it (int_corrections) makes of
--- that the forecast that serves. Challengers are left as they are.
+-- grain: one row per customer, cutoff and model version: the expectations, without ranges
+-- The purchase model's expectation given alive is looked up by frequency and age; times P(alive) it is the
+-- model's forecast. The corrections of int_corrections turn it into the served forecast; challengers are
+-- not corrected.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set gate_horizon = var('clv_gate_horizon_days') %}
 with alive as (
@@ -19,7 +19,7 @@ challengers as (
 
 ),
 
--- By what is learned for each horizon; nothing for challengers.
+-- The corrections by horizon; neutral for challengers.
 corrections as (
 
     select
@@ -58,7 +58,7 @@ corrections as (
     from {{ ref('int_corrections') }} as learned
     cross join challengers
     {%- if is_daily() %}
-    -- A daily run learns nothing: what the last full run learned holds.
+    -- A daily run does not learn corrections: it uses those of the last full run.
     where learned.cutoff_date = (
         select max(latest.cutoff_date) from {{ ref('int_corrections') }} as latest
     )
@@ -79,7 +79,7 @@ bounds as (
 
 ),
 
--- Forgetting moves purchases between customers and leaves their sum.
+-- Forgetting redistributes expected purchases between customers; the total is unchanged.
 totals as (
 
     select
@@ -113,7 +113,7 @@ corrected as (
         * (totals.total_{{ days }}d * alive.forgetting_{{ days }}d - 1)
         {%- endfor %} as forgetting_{{ horizon }}d,
         {%- for own in ['purchases', 'value'] %}
-        -- Nothing where the customer is not known for long enough to have a sum of their own.
+        -- No blend for customers too young to have an own sum over the horizon.
         case
             when alive.own_{{ own }}_{{ horizon }}d is null then 0.0
             else corrections.{{ own }}_weight_{{ horizon }}d
@@ -163,7 +163,7 @@ blended as (
 
 ),
 
--- Who buys within a horizon buys within a longer one, whatever each has learned; discounted, too.
+-- Expectations may not fall with the horizon, though each horizon learns its own corrections.
 ordered as (
 
     select
@@ -189,7 +189,7 @@ ordered as (
 
 ),
 
--- More purchases than the model expects are as many times its log-probability of none.
+-- The log-probability of no purchase is scaled by the ratio of corrected to modelled purchases.
 likely as (
 
     select
@@ -226,7 +226,7 @@ consistent as (
 
 ),
 
--- The spread of spend given a purchase is the model's, around the mean that the forecast says.
+-- The distribution of spend given a purchase is the model's, scaled to the mean of the forecast.
 scaled as (
 
     select
@@ -263,7 +263,7 @@ select
     expected_value_{{ horizon }}d,
     clv_{{ horizon }}d,
     spend_scale_{{ horizon }}d,
-    -- Second moment less the square of the first, undiscounted; the mean is the scale's.
+    -- Variance, undiscounted: second moment less the square of the mean, both on the new scale.
     power(expected_value_{{ horizon }}d, 2) * (
         coalesce(
             squared_if_alive_{{ horizon }}d * chance_if_alive_{{ horizon }}d
@@ -274,7 +274,7 @@ select
             / nullif(probability_purchase_{{ horizon }}d, 0), 0.0
         ) - 1
     ) as value_variance_{{ horizon }}d,
-    -- What the purchase model says alone.
+    -- The purchase model without corrections.
     probability_alive * purchases_if_alive_{{ horizon }}d
         as model_purchases_{{ horizon }}d,
     {%- endfor %}

@@ -1,7 +1,7 @@
 -- grain: one row per customer of the sample, backtest cutoff and matured horizon
--- Where what came lies in the distribution that was predicted: P(spend <= what came), evenly
--- spread when the model is right. No purchase falls within its probability, at a place that a
--- hash decides. The grid of spend is searched by halves.
+-- Probability integral transform: P(spend <= actual spend) under the predicted distribution, uniform if
+-- the model is right. Without a purchase it is randomised by a hash between 0 and P(no purchase). The
+-- grid of spend is searched by bisection.
 {%- set grid = outlook_grid() %}
 with expected as (
 
@@ -76,7 +76,7 @@ matured as (
 
 ),
 
--- Only those who spent need the grid.
+-- Only customers who spent need the grid.
 searched_0 as (
 
     {% for horizon in shaped('clv_horizons') -%}
@@ -150,7 +150,7 @@ select
     frequency_class,
     range_class,
     horizon_days,
-    -- Purchases that brought nothing are the least that can be spent.
+    -- Purchases worth zero or less take the lowest place of the distribution given a purchase.
     (1 - probability_purchase) * case
         when purchases > 0 then 1
         else ({{ hash_bucket("concat(customer_id, '/pit')", 1000000) }} + 0.5) / 1000000

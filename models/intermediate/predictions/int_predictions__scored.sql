@@ -1,6 +1,6 @@
--- grain: one row per customer, cutoff and model version: what it expects of them, with ranges
--- A published level of value is read at the level that int_calibration says for their class; the
--- model's own bounds stay beside it.
+-- grain: one row per customer, cutoff and model version: the expectations, with ranges
+-- Published quantiles are read at the recalibrated levels of int_calibration for the customer's class; the
+-- model's own bounds are further columns.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set grid = outlook_grid() %}
 with expected as (
@@ -32,15 +32,15 @@ calibration as (
         count(*) as horizons
     from {{ ref('int_calibration') }}
     {%- if is_daily() %}
-    -- A daily run learns nothing: what the last full run learned holds.
+    -- A daily run does not calibrate: it uses the levels of the last full run.
     where cutoff_date = (select max(learned.cutoff_date) from {{ ref('int_calibration') }} as learned)
     {%- endif %}
     group by 1, 2, 3
 
 ),
 
--- Where each level falls on the grid of spend given a purchase: v = 1 - (1 - level) / P(purchase).
--- Null when the level lies within the chance of no purchase at all: the quantile is then 0.
+-- Position of each level on the grid of spend given a purchase: v = 1 - (1 - level) / P(purchase).
+-- Null when the level is below P(no purchase): the quantile is then 0.
 located as (
 
     select

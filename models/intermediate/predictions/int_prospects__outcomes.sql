@@ -1,5 +1,5 @@
 -- grain: one row per horizon and customer who had not bought at the cutoff that horizon before now
--- The same people a prior is for, one horizon earlier: what did they bring until today?
+-- The population of the prior one horizon earlier, with their purchases and value up to today.
 with as_of as (
 
     select
@@ -16,7 +16,7 @@ cutoffs as (
         {{ horizon }} as horizon_days,
         {{ add_days('as_of_date', -horizon) }} as cutoff_date
     from as_of
-    -- What came before the log is not known.
+    -- Purchases before the log begins are not known.
     where
         {{ add_days('as_of_date', -horizon) }}
         >= {{ add_days('first_transaction_date', -1) }}

@@ -1,7 +1,7 @@
 -- grain: one row per acquisition source, country and horizon
--- Means are shrunk towards everyone's, (sum + k * overall mean) / (n + k); quantiles are those of
--- the group once it has k members, of everyone before that. A horizon that nobody has been seen over
--- takes what came in the longest shorter one: at least that.
+-- Means are shrunk towards the overall mean, (sum + k * overall mean) / (n + k); quantiles are those of
+-- the group once it has k members, else those of all. A horizon over which no prospect has been observed
+-- takes the actuals of the longest shorter one, a lower bound.
 {%- set k = var('clv_prior_strength') %}
 {%- set measures = {
     'probability_purchase': 'buyers',
@@ -98,7 +98,7 @@ learned as (
 
 ),
 
--- A group of today's prospects may have had none back then: it gets everyone's means.
+-- A group of today's prospects without any back then gets the overall means.
 wanted as (
 
     select distinct

@@ -1,5 +1,5 @@
 -- grain: one row per customer who has bought and cutoff, with scores from 1 (worst) to 5 (best)
--- A score is 1 + floor(5 * percent_rank), at most 5; recency runs the other way.
+-- A score is 1 + floor(5 * percent_rank), at most 5; for recency, of the reverse order.
 {%- set measures = {
     'recency_score': 'days_since_last_purchase',
     'frequency_score': 'purchase_days',
@@ -50,7 +50,7 @@ combined as (
 
     select
         *,
-        -- Half away from zero; without money frequency speaks alone.
+        -- Rounded half up; without money the frequency score alone.
         cast(
             floor(
                 (frequency_score + coalesce(monetary_score, frequency_score)) / 2.0

@@ -1,6 +1,6 @@
--- grain: one row per cutoff: the cut-points of the CLV segments that its customers give
+-- grain: one row per cutoff: the cut-points of the CLV segments, computed from its customers
 -- Percentiles are read from histograms with bins 0.1 % wide, so that no worker has to sort every
--- customer; the cut-point is the smallest value in its bin, a value that somebody has.
+-- customer; the cut-point is the smallest value of a customer in its bin.
 {%- set percentiles = shaped('clv_segment_percentiles') %}
 {#- column: (series, percentile) #}
 {%- set cut_points = {
@@ -113,7 +113,7 @@ select
     {%- for column in cut_points if not column.endswith('promising_clv') %}
     pivoted.{{ column }},
     {%- endfor %}
-    -- Too few active one-time customers say nothing about the rest.
+    -- With 50 or fewer active one-time customers, all one-time customers are used.
     case
         when pivoted.active_one_time_customers > 50 then pivoted.active_promising_clv
         else pivoted.any_promising_clv

@@ -1,4 +1,4 @@
--- grain: one row per cutoff: the cut-points in force, frozen in production, its own in a backtest
+-- grain: one row per cutoff: the cut-points in use, frozen in production, computed in a backtest
 {%- set columns = [
     'vip_clv', 'notable_clv', 'valuable_clv', 'historic_value', 'outlier_value_365d',
     'outlier_purchases_365d', 'outlier_mean_value', 'promising_clv', 'inactivity_days',
@@ -51,7 +51,7 @@ in_force as (
 )
 
 {% if is_daily() -%}
--- A daily run computes none: the next full run does when they are due.
+-- A daily run computes none; the next full run does if they are due.
 select
     cutoff_date,
     effective_date,

@@ -1,7 +1,7 @@
--- grain: one row per log and version of the production cut-points: the settings and the day they are from
--- Memory: it survives --full-refresh. A version is added when those with the same settings are
+-- grain: one row per log and version of the production cut-points, with its settings and day
+-- State: it survives --full-refresh. A version is added when those with the same settings are
 -- older than clv_cut_point_refresh_days. A version of the as-of date itself is replaced, so that a
--- second build changes nothing. Of other logs, and of later days, nothing is seen (int_logs).
+-- second build changes nothing. Versions of other logs and of later days are ignored (int_logs).
 {{ config(
     materialized='incremental',
     full_refresh=false,
@@ -28,7 +28,7 @@ computed as (
 
 ),
 
--- A valid version of before.
+-- Settings with a version that is still valid.
 kept as (
 
     {% if is_incremental() -%}
@@ -39,7 +39,7 @@ kept as (
     {{ seen('frozen', 'effective_date') | indent(4) }}
     where
         computed.cutoff_date != frozen.effective_date
-        -- What was cut without a forecast has no tiers: the first forecast replaces it.
+        -- Cut-points computed without a forecast have no tiers: the first forecast replaces them.
         and (frozen.vip_clv is not null or computed.vip_clv is null)
         and {{ days_between('frozen.effective_date', 'computed.cutoff_date') }}
         < {{ var('clv_cut_point_refresh_days') }}

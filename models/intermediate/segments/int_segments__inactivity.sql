@@ -71,13 +71,13 @@ percentiles as (
 select
     cutoffs.cutoff_date,
     {%- if var('clv_inactivity_days') is none %}
-    -- Nobody came back yet: nobody is written off early.
+    -- Without any repeat purchase the longest window applies.
     least(
         {{ longest }},
         greatest({{ shortest }}, coalesce(percentiles.gap_days, {{ longest }}))
     )
     {%- else %}
-    -- As wide as the learned one: the memory of cut-points keeps both.
+    -- The type of the learned window: int_segments__frozen_cut_points stores both.
     cast({{ var('clv_inactivity_days') }} as {{ type_integer() }})
     {%- endif %} as inactivity_days
 from cutoffs

@@ -1,4 +1,4 @@
--- grain: one row per customer who has bought and cutoff: what the CLV segments are made from
+-- grain: one row per customer who has bought and cutoff: the measures that the CLV segments use
 {%- set is_priced = var('clv_value') != 'none' %}
 with cutoffs as (
 
@@ -25,7 +25,7 @@ statuses as (
 
 ),
 
--- The value that is served now, nothing where it is suppressed; what each backtest would have served.
+-- The served value, 0 for suppressed customers; at backtest cutoffs the value that would have served.
 predictions as (
 
     select
@@ -75,7 +75,7 @@ select
     histories.purchase_days,
     histories.age_days - histories.recency_days as days_since_last_purchase,
     predictions.probability_alive,
-    -- Without money purchases are the value.
+    -- Without money expected purchases stand in for value.
     {% if is_priced -%}
     predictions.clv_365d as clv,
     cast(histories.value_amount as {{ type_double() }}) as historic_value,

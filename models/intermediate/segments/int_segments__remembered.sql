@@ -1,8 +1,8 @@
--- grain: one row per log, customer and refresh at which what is remembered of them changed
--- Memory: it survives --full-refresh. A refresh is compared with what was remembered before its
--- as-of date, and its own rows are replaced, so a second build changes nothing. Of other logs, and
--- of later days, nothing is seen (int_logs). Only changes are kept, and moves that wait for
--- confirmation: a customer whom nothing happens to costs no row.
+-- grain: one row per log, customer and refresh at which the customer's stored segment changed
+-- State: it survives --full-refresh. A refresh is compared with the segments stored before its as-of
+-- date, and its own rows are replaced, so a second build changes nothing. Rows of other logs and of later
+-- days are ignored (int_logs). Only changes and moves that wait for confirmation are stored, so a customer
+-- who stays adds no row.
 {{ config(
     materialized='incremental',
     full_refresh=false,
@@ -10,7 +10,7 @@
     unique_key=['log_id', 'customer_id', 'refreshed_on'],
     on_schema_change='fail',
 ) }}
-{#- Segment held: the tier it stands for. #}
+{#- Tier of each segment that the exit band holds. #}
 {%- set held_tiers = {
     '01_top_outlier': 3, '02_loyal_vip': 3, '03_notable_loyal': 2, '06_valuable_repeater': 1,
 } %}
@@ -83,7 +83,7 @@ banded as (
         customers.customer_id,
         customers.is_suppressed,
         customers.purchase_days,
-        -- A longer inactivity window wakes nobody who is about to fall asleep again.
+        -- A longer inactivity window does not move a customer out of hibernating who would soon return.
         case
             when
                 customers.stays_hibernating
@@ -94,7 +94,7 @@ banded as (
         end as state,
         customers.is_historically_valuable,
         customers.is_outlier,
-        -- Enter a tier at its cut-point, leave it only below the exit band.
+        -- Hysteresis: a tier is entered at its cut-point and left only below the exit band.
         greatest(
             customers.tier,
             least(
@@ -129,7 +129,7 @@ candidates as (
 
 ),
 
--- Everyone who is remembered, too: purchases may be refunded, and ids turn out to be one customer.
+-- Stored customers too: all purchases may have been refunded, or the id merged into another customer.
 known as (
 
     select customer_id

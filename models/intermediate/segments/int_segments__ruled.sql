@@ -1,4 +1,4 @@
--- grain: one row per customer who has bought and cutoff: the segment of one that nobody remembers
+-- grain: one row per customer who has bought and cutoff: the segment by the rules, without hysteresis
 {%- set at_risk = shaped('clv_at_risk_thresholds') %}
 {%- set bands = {'tier': 1, 'kept_tier': var('clv_exit_band')} %}
 {%- set tiers = {3: 'vip_clv', 2: 'notable_clv', 1: 'valuable_clv'} %}
@@ -32,7 +32,7 @@ compared as (
                 and measured.days_since_last_purchase
                 > {{ at_risk.one_time_share }} * cut_points.inactivity_days
                 then 'at_risk'
-            -- P(alive) of one-time customers says nothing: BG/NBD holds it at 1.
+            -- P(alive) of one-time customers is not used: in BG/NBD it is always 1.
             when
                 measured.purchase_days > 1
                 and (

@@ -1,6 +1,6 @@
 -- grain: one row per change of a model version's status that this run decides, in order
--- The first case that holds says who serves after the run; whoever else stood as champion or canary
--- goes. Written to the registry by the post-hooks; the same data decide nothing twice.
+-- The first case that applies decides which versions serve after the run; any other champion or canary
+-- is retired. Post-hooks write the changes to the registry; a second run on the same data adds none.
 -- depends_on: {{ ref('int_backtest__recipe') }}
 {{ config(
     post_hook=[
@@ -8,7 +8,7 @@
         "{{ register_decisions() }}",
     ]
 ) }}
-{#- In order: the case, when it holds, and the champion and the canary after it. #}
+{#- In order: the case, its condition, and the champion and the canary after it. #}
 {%- set cases = [
     ('pinned', 'pinned is not null', 'pinned', 'null'),
     ('first', 'champion is null', 'candidate', 'null'),
@@ -53,7 +53,7 @@ checks as (
                         )
             end, ', ' order by check_name
         ) as failure,
-        -- Apart from how far it is from the champion.
+        -- Passes the checks that do not compare it with the champion.
         min(
             case
                 when is_passed then 1
@@ -237,7 +237,7 @@ versions as (
 
 ),
 
--- Without a champion to come nobody is moved.
+-- Without a next champion no status changes.
 moved as (
 
     select
@@ -256,7 +256,7 @@ moved as (
                             then 'withdrawn'
                         else 'retired'
                     end
-            -- While another is pinned or has just been rolled back, it waits.
+            -- While another version is pinned, or after a rollback, a new one is not rejected yet.
             when
                 versions.status is null
                 and after.ruling not in ('pinned', 'rolled_back')

@@ -1,7 +1,7 @@
--- grain: one row per log, customer and model version: the customer's latest scores by it
--- Versions that served stay for a while, so that a rollback needs no scoring.
--- Its columns are those of int_predictions__scored. Where they may differ BigQuery writes new rows to a table
--- first, and reads them again: a daily run, which no release changes, does not.
+-- grain: one row per log, customer and model version: the latest scores
+-- Versions that served are kept for a while, so that a rollback needs no scoring.
+-- Its columns are those of int_predictions__scored. Where these may have changed, BigQuery writes the rows to
+-- a temporary table and reads them again; daily runs ignore changes of columns to avoid that.
 -- depends_on: {{ ref('int_parameters') }} {{ ref('int_registry__statuses') }} {{ ref('int_logs') }}
 {{ config(
     materialized='incremental',

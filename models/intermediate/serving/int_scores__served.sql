@@ -1,7 +1,7 @@
--- grain: one row per customer with a score: that of the version that serves them
--- The canary serves a stable share of customers, the champion the others. Where the overlay won,
--- it corrects the values: by a factor of the last full run, on the scores of today. No score where
--- the log is not enough to forecast (int_readiness), though a version may still have some.
+-- grain: one row per customer with a score: the score of the version that serves them
+-- The canary serves a stable share of customers, the champion the others. Where the overlay won, values
+-- are multiplied by its factor of the last full run. No scores where the log does not suffice for a
+-- forecast (int_readiness), even if a version still has some.
 {%- set horizons = shaped('clv_horizons') %}
 with serving as (
 
@@ -27,7 +27,7 @@ champion as (
 
 ),
 
--- Without a canary nobody is in its share.
+-- Without a canary its share is 0.
 canary as (
 
     select

@@ -1,6 +1,6 @@
 -- grain: one row per model version that serves customers: the champion, and a canary for its share
--- A view on the registry, so that promote_model and rollback_model work at once. The latest of two
--- champions is the one.
+-- A view on the registry, so that promote_model and rollback_model take effect at once. Of two champions
+-- the latest serves.
 -- depends_on: {{ ref('int_registry__decisions') }}
 with latest as (
 

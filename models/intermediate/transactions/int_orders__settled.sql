@@ -1,6 +1,6 @@
 -- grain: one row per customer and order bought up to the last full run
--- Rebuilt by full runs only: a daily run looks up here whether an order that a refund names is older
--- than what it reads.
+-- Rebuilt by full runs only: a daily run looks up the orders that refunds name and that are older than
+-- the lines it reads.
 select
     customer_id,
     order_id,

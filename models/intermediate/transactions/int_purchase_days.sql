@@ -1,6 +1,6 @@
--- grain: one row per customer, purchase day and state of knowledge about that day
--- A refund that comes later must not change what was known before it, so a day is one version
--- from its purchase and one more from each refund: `known_from` up to before `known_until`.
+-- grain: one row per customer, purchase day and version of that day
+-- A later refund must not change what was known before it, so a day has one version from its purchase
+-- and one more from each refund, valid from `known_from` until before `known_until`.
 {{ config(**replace_months('purchase_date', daily_window().days_from)) }}
 with orders as (
 
@@ -25,7 +25,7 @@ sold as (
     select
         customer_id,
         purchase_date,
-        -- A line without an order id is an order of its own.
+        -- Each line without an order id is an order of its own.
         sum(case when order_id is null then line_count else 1 end) as order_count,
         sum(line_count) as line_count,
         sum(revenue_amount) as revenue_amount,
@@ -132,7 +132,7 @@ versions as (
 select
     customer_id,
     {%- if var('clv_value') == 'none' %}
-    -- An order has a line at least, whichever lines were taken back.
+    -- An order has at least one line that was not returned.
     cast(least(order_count, line_count) as {{ type_integer() }}) as order_count,
     {%- else %}
     cast(order_count as {{ type_integer() }}) as order_count,
@@ -144,7 +144,7 @@ select
     order_count > 0 and line_count > 0 as is_purchase,
     {%- else %}
     {{ as_money(var('clv_value') ~ '_amount') }} as value_amount,
-    -- A day that brought nothing, or of which refunds left nothing, is no purchase.
+    -- A day without revenue, or without any left after refunds, is not a purchase.
     revenue_amount > 0 as is_purchase,
     {%- endif %}
     purchase_date,

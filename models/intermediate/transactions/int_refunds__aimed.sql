@@ -1,6 +1,6 @@
--- grain: one row per refund and purchase day that it would reduce if its days had enough
--- An order is a stack: a sale lays its amount on top, a refund takes from the top. What the order does
--- not have, or no order is named for, is aimed at the refund's home.
+-- grain: one row per refund and purchase day that it reduces as long as the day has enough left
+-- An order is a stack: a sale pushes its amount, a refund pops from the top. An amount that exceeds the
+-- order, or that names no order, is aimed at the refund's home day.
 {%- set so_far = 'rows between unbounded preceding and current row' %}
 with moves as (
 
@@ -19,7 +19,7 @@ refunded_orders as (
 
 ),
 
--- What is left of the order after each day: a balance that cannot be less than nothing.
+-- Balance of the order after each day, kept at zero or above.
 balances as (
 
     select
@@ -59,7 +59,7 @@ sales as (
 
     select
         *,
-        -- What lies under this day's sale.
+        -- Balance before this day's sale.
         coalesce(
             lag(remaining) over (
                 partition by customer_id, order_id
@@ -70,7 +70,7 @@ sales as (
 
 ),
 
--- A day's part of the order is what the stack has not fallen below since.
+-- The part of a day's sale that is left: the lowest balance since, less the balance before the sale.
 parts as (
 
     select
@@ -95,7 +95,7 @@ parts as (
         on
             bought.customer_id = refunds.customer_id
             and bought.order_id = refunds.order_id
-            -- Within reach.
+            -- At most clv_refund_days apart.
             and bought.moved_date <= refunds.moved_date
             and bought.moved_date
             >= {{ add_days('refunds.moved_date', -var('clv_refund_days')) }}
@@ -219,7 +219,7 @@ select
     weight,
     is_known,
     completed = 1 as completes_refund,
-    -- Of the customer: then what a day lacks is taken from earlier ones.
+    -- Per customer: if any day is overdrawn, the excess is taken from earlier days.
     max(case when is_overdrawn_day then 1 else 0 end) over (
         partition by customer_id
     ) = 1 as is_overdrawn,

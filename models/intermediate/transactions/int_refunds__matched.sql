@@ -1,7 +1,7 @@
--- grain: one row per refund and purchase day that it reduces, and one for what finds none
--- A customer's days are a stack, as an order is (int_refunds__aimed): a refund takes from the day that it
--- is aimed at, and down. Reach only moves on with the calendar, so that what is out of reach once stays
--- so: all is taken as if there were no reach, and what comes from beyond it is dropped.
+-- grain: one row per refund and purchase day that it reduces, and one for the part that finds none
+-- A customer's days are a stack, like an order (int_refunds__aimed): a refund takes from the day it is
+-- aimed at, then from earlier ones. A day that is out of reach (clv_refund_days) stays out of reach: refunds
+-- are matched without the limit, and parts matched beyond it are dropped.
 {{ config(**replace_months('refund_date', daily_window().lines_from)) }}
 {%- set so_far = 'rows between unbounded preceding and current row' %}
 with moves as (
@@ -27,7 +27,7 @@ refunds as (
 
 ),
 
--- What each refund would take if its days had enough.
+-- The amounts that each refund takes if its days have enough left.
 aimed as (
 
     select
@@ -84,7 +84,7 @@ refund_days as (
 
 ),
 
--- Every day within reach as of every refund: what it lacks for all that was aimed at it by then.
+-- Shortfall of every day within reach as of every refund: amounts aimed at it by then less its sales.
 lacking as (
 
     select
@@ -125,7 +125,7 @@ lacking_so_far as (
 
 ),
 
--- From the latest day back: what a day lacks goes to the next, what it has is no help to later ones.
+-- From the latest day backwards a shortfall is carried to the day before; a surplus is not carried.
 carried as (
 
     select
@@ -187,7 +187,7 @@ found as (
 
 ),
 
--- The refunds of a day share what they found in the order in which they are aimed.
+-- Refunds of the same date share the amount found in the order in which they are aimed.
 sharing as (
 
     select
@@ -293,7 +293,7 @@ summed_shares as (
 
 ),
 
--- Shared out as the difference of two running parts: they add up to the digit.
+-- Split as differences of cumulative shares, so that the parts add up exactly.
 shared as (
 
     select

@@ -1,6 +1,6 @@
--- grain: one row per customer with a refund, order and day: what was sold, and what was taken back
--- Lines without an order id are one order. Who took nothing back is left out early.
-{#- What is compared: revenue, or lines where nothing has an amount. #}
+-- grain: one row per customer with a refund, order and day: amounts sold and refunded
+-- Lines without an order id are one order. Customers without refunds are dropped before the join.
+{#- The measure: revenue, or lines where there are no amounts. #}
 {%- set sold, taken = (
     ('coalesce(lines.revenue_amount, 0)', 'coalesce(-lines.revenue_amount, 0)')
     if var('clv_value') != 'none' else ('lines.line_count', 'lines.line_count')
@@ -56,7 +56,7 @@ bought as (
 
 ),
 
--- Whether the log had the order by that day, however old.
+-- Whether the log had the order by that day, at any age.
 judged as (
 
     {% if is_daily() -%}
@@ -80,7 +80,7 @@ judged as (
 
 ),
 
--- The day that a refund is of: its order's latest, or the customer's.
+-- The home day of a refund: the latest purchase of its order, else of the customer.
 aimed as (
 
     select

@@ -1,4 +1,4 @@
--- grain: one row per distinct transaction line: whose it is, what it is worth and whether it counts
+-- grain: one row per distinct transaction line, with its customer, amounts and whether it counts
 {{ config(**replace_months('transaction_date', daily_window().lines_from)) }}
 {%- set line_columns = {} %}
 {%- for column in [
@@ -24,7 +24,7 @@ with as_of as (
 
 ),
 
--- Identical lines become one row that remembers how often it came.
+-- Identical lines become one row with their number.
 lines as (
 
     {{ count_copies(ref('stg_transactions'), line_columns, read) }}
@@ -78,7 +78,7 @@ identities as (
 ),
 {%- endfor %}
 
--- Amounts in the project's currency; refunds negative, whatever sign they came with.
+-- Amounts in the project's currency; refunds are negative, whatever sign was delivered.
 converted as (
 
     select
@@ -187,7 +187,7 @@ select
     delivered_variable_cost,
     delivered_discount_amount,
     is_flagged_refund,
-    -- Nearly every line came once, and products of money are wide and slow.
+    -- Most lines occur once, and products of decimals are slow.
     {%- for measure in ['amount', 'margin', 'discount'] %}
     case
         when line_count = 1 then unit_{{ measure }}
@@ -195,7 +195,7 @@ select
     end as {{ 'revenue' if measure == 'amount' else measure }}_amount,
     {%- endfor %}
     case
-        -- Nothing, as money; null where the amount is.
+        -- Zero of the amount's type; null if the amount is.
         when duplicate_count = 0 then unit_amount - unit_amount
         else {{ as_money('unit_amount * duplicate_count') }}
     end as duplicate_amount,

@@ -1,6 +1,6 @@
 -- grain: one row per customer whom the overlay serves and family of reasons
--- The factors of a customer multiply to that on their baseline and the floor that is added to every
--- baseline; `everyone` is what it makes of all customers alike.
+-- The product of a customer's factors is the overlay's factor on their baseline plus the floor that is
+-- added to every baseline; `everyone` is the factor common to all customers.
 {%- if var('clv_overlay') %}
 with contributions as (
 
@@ -9,7 +9,7 @@ with contributions as (
 
 ),
 
--- The feature that speaks for its family.
+-- The feature with the largest contribution names the reason of its family.
 main as (
 
     select
@@ -85,7 +85,7 @@ factors as (
 
 ),
 
--- In whole numbers, which are written alike everywhere.
+-- Whole numbers, which every warehouse writes alike.
 rounded as (
 
     select

@@ -1,7 +1,7 @@
 -- grain: one row per cutoff, horizon, level, class of cohorts and method
--- What each method of cohort_forecast said at matured cutoffs, beside what came. The method with
--- the lowest error of single cohorts serves those of its class. One window decides nothing: it is
--- one Christmas, or one without.
+-- Forecasts of each method of cohort_forecast at matured cutoffs, with the actuals. The method with the
+-- lowest error of single cohorts serves those of its class. A single window does not decide, because it
+-- holds one Christmas or none.
 {%- set methods = forecast_methods() %}
 {%- set levels = {
     'total': "'all'",

@@ -61,7 +61,7 @@ numbers as (
 
 ),
 
--- Months in which nobody came back are rows too: a gap would read as missing data.
+-- Months without a purchase are rows too: a gap would read as missing data.
 calendar as (
 
     select

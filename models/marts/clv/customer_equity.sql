@@ -1,4 +1,4 @@
--- grain: one row per cutoff and horizon: everybody who had bought by the cutoff, together
+-- grain: one row per cutoff and horizon: all customers who had bought by the cutoff, in total
 with predicted as (
 
     select

@@ -1,5 +1,5 @@
--- grain: one row per as-of date that was scored and horizon: everybody who had bought by then, together
--- Each day is as it was scored then; of several runs for a day the last counts.
+-- grain: one row per scored as-of date and horizon: all customers who had bought by then, in total
+-- Past days keep the values scored at the time; of several runs for a day the last counts.
 -- depends_on: {{ ref('int_equity__today') }}
 with as_of as (
 
@@ -13,7 +13,7 @@ history as (
     select scored.*
     from {{ source('clv_state', 'equity_history') }} as scored
     {{ seen('scored', 'as_of_date') | indent(4) }}
-    -- Days of another definition of value cannot be compared.
+    -- Days with another definition of value are not comparable.
     where scored.definition = '{{ model_definition() }}'
     qualify row_number() over (
         partition by scored.as_of_date, scored.horizon_days

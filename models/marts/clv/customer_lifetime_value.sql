@@ -1,5 +1,5 @@
 -- grain: one row per customer, buyer or not
--- Beside it stands function score_history, for a history that nobody has.
+-- Its post-hook creates function score_history, which scores a hypothetical purchase history.
 -- depends_on: {{ ref('model_registry') }}
 {{ config(post_hook="{{ create_score_history(this) }}") }}
 {%- set horizons = [30, 90, 180, 365] %}
@@ -19,7 +19,7 @@ with as_of as (
 
 ),
 
--- Of several horizons the one that nothing has checked speaks.
+-- The customer's forecast_status is that of an unchecked horizon if there is one.
 readiness as (
 
     select
@@ -51,7 +51,7 @@ buyers as (
         predictions.cutoff_date as scored_on,
         customers.*
     from {{ ref('int_customers__current') }} as customers
-    -- Right after a rollback, scores are those of the version's last run.
+    -- Right after a rollback the scores are those of that version's last run.
     left join {{ ref('int_scores__served') }} as predictions
         on customers.customer_id = predictions.customer_id
     {%- if var('clv_overlay') %}
@@ -81,7 +81,7 @@ priors as (
 
     select
         priors.*,
-        -- Value that comes evenly over the horizon is worth what it is in the middle.
+        -- Value is assumed to arrive evenly: discounted from the middle of the horizon.
         power(1 + {{ var('clv_discount_rate') }}, -priors.learned_horizon_days / 730.0)
             as discount
     from {{ ref('int_prospects__prior') }} as priors
@@ -167,7 +167,7 @@ united as (
             when not prospects.has_refunds_only then prospects.as_of_date
         end as scored_on
     from prospects
-    -- Of those whose refunds alone are known nothing is expected: they are no newcomers.
+    -- Customers with refunds only get no prior: they are not new customers.
     {% for horizon in horizons %}
     {%- set prior = 'prior_' ~ horizon ~ 'd' %}
     left join priors as {{ prior }}
@@ -205,7 +205,7 @@ select
     age_days,
     order_count,
     mean_value,
-    -- Nothing is expected of a suppressed customer; null stays null.
+    -- 0 for suppressed customers; null stays null.
     {%- for column in expectations %}
     case when is_suppressed then 0.0 * {{ column }} else {{ column }} end
         as {{ column }},

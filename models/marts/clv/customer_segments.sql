@@ -84,7 +84,7 @@ placed as (
         case
             when ruled.customer_id is not null
                 then coalesce(latest.segment_since, customers.as_of_date)
-            -- An erasure, say, counts before its day.
+            -- An erasure, for example, takes effect before its date.
             when customers.is_suppressed and statuses.status_date > customers.as_of_date
                 then customers.as_of_date
             when customers.is_suppressed

@@ -1,5 +1,5 @@
--- grain: one row per percentile of the customers who have bought, by what is expected of them
--- Read off a histogram, 1 % wide in the value, so that no customers are sorted.
+-- grain: one row per percentile of the customers who have bought, by expected value
+-- Read from a histogram with bins 1 % wide, so that customers are not sorted.
 {%- set has_value = var('clv_value') != 'none' %}
 {%- set value = 'clv_365d' if has_value else 'expected_purchases_365d' %}
 with predictions as (
@@ -16,7 +16,7 @@ histogram as (
 
     select
         as_of_date,
-        -- Whoever is expected to bring nothing comes first.
+        -- Customers with an expected value of zero have the lowest bin.
         case
             when expected_value > 0
                 then cast(floor(100 * ln(expected_value)) as {{ type_integer() }})
@@ -56,7 +56,7 @@ percentiles as (
 
 ),
 
--- The bin in which each percentile lies, and how many customers up to there.
+-- The bin of each percentile, with the cumulative number of customers.
 placed as (
 
     select

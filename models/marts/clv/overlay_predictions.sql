@@ -1,4 +1,4 @@
--- grain: one row per customer with an overlay: what it says beside the baseline, served or not
+-- grain: one row per customer with an overlay: its prediction and the baseline's, served or not
 {%- if var('clv_overlay') %}
 select
     gated.customer_id,

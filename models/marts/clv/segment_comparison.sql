@@ -101,7 +101,7 @@ select
     cast(customers as {{ type_double() }}) / all_customers as share_of_customers,
     realised_value / nullif(all_value, 0) as share_of_value,
     realised_value_per_customer / nullif(all_value / all_customers, 0) as value_lift,
-    -- The sums of squares around the common mean, between the segments over all.
+    -- Share of variance explained: sum of squares between the segments over the total.
     (squares_between - all_value * all_value / all_customers)
     / nullif(all_squares - all_value * all_value / all_customers, 0)
         as between_segment_r2

@@ -28,7 +28,7 @@ as_of as (
 
 ),
 
--- What is expected of a segment without customers: nothing, unless forecasts are withheld.
+-- The expectation of a segment without customers: 0, or null if forecasts are withheld.
 nobody as (
 
     select max(case when is_forecast then 0 end) as expected
@@ -106,7 +106,7 @@ filled as (
         {%- else %}
         summed.value_amount,
         summed.clv_365d,
-        -- Without money purchases are the value.
+        -- Without money expected purchases stand in for value.
         coalesce(summed.purchase_days, 0) as value_to_date,
         coalesce(summed.expected_purchases_365d, nobody.expected) as expected_value,
         {%- endif %}

@@ -1,6 +1,6 @@
 -- grain: one row per month, CLV segment at its start and CLV segment at its end
--- Only changes are remembered, so moves are counted, and those who stayed are the rest: nothing
--- here has a row per customer and month.
+-- Only changes are stored: moves are counted, and the customers who stayed are the remainder, so that no
+-- step has a row per customer and month.
 with as_of as (
 
     select as_of_date
@@ -87,7 +87,7 @@ numbers as (
 
 ),
 
--- Every remembered month has its segments, though nobody came or went.
+-- Every stored month has a row per segment, even without moves.
 calendar as (
 
     select

@@ -1,5 +1,5 @@
 -- grain: one row per distinct transaction line of a known customer, sale or refund
--- A view: nothing is added to the lines that are there, and to copy them would read them once more.
+-- A view: it only filters, and a table would be a second copy of every line.
 select
     transaction_id,
     customer_id,

@@ -1,5 +1,5 @@
--- grain: one row per campaign and treated arm: what it has cost and how often it was redeemed, by plan
--- Reads no purchases, so that a daily run can tell.
+-- grain: one row per campaign and treated arm: cost and redemptions so far, against plan
+-- Does not read purchases, so daily runs can refresh it.
 with plans as (
 
     select *
@@ -31,8 +31,8 @@ compared as (
         cast(arms.cost_amount as {{ type_double() }})
         / nullif(cast(plans.planned_cost_amount as {{ type_double() }}), 0)
             as budget_used,
-        -- Half a redemption less, since counts are whole; so, and with ten of them, a campaign that
-        -- goes by its plan passes 3 in at most 5 of 1,000 cases, whatever its size.
+        -- With continuity correction, and from ten redemptions on: a campaign that goes by its plan
+        -- then exceeds 3 in at most 5 of 1,000 cases, whatever its size.
         case
             when arms.redeemed_customers >= 10
                 then

@@ -1,7 +1,7 @@
 -- grain: one row per campaign and treated arm, compared with the control arm
--- Intention to treat: everybody counts in the arm that they were assigned to. Two estimates of the
--- difference in mean margin: as it came, and less what the covariate explains (CUPED; Deng, Xu,
--- Kohavi & Walker 2013), both with Welch's interval. All of it from moments per arm.
+-- Intention to treat: customers count in the arm that they were assigned to. Two estimates of the
+-- difference in mean margin: unadjusted, and adjusted for the covariate (CUPED; Deng, Xu, Kohavi &
+-- Walker 2013), both with Welch's interval. Computed from moments per arm.
 {%- set methods = ['raw', 'adjusted'] %}
 with plans as (
 
@@ -132,7 +132,7 @@ fitted as (
 
 ),
 
--- A test whose sample ratio has failed says nothing.
+-- No estimates for a test with a sample ratio mismatch.
 differences as (
 
     select
@@ -195,7 +195,7 @@ chosen as (
         case when is_adjusted then {{ measure }}_adjusted else {{ measure }}_raw end
             as {{ measure }},
         {%- endfor %}
-        -- What the plan foresaw: a lift of what was expected of the treated without it.
+        -- The planned lift on the expected value of the treated without treatment.
         case
             when covariate_source = 'clv' then planned_lift * treated_covariate
         end as predicted_uplift,
@@ -236,7 +236,7 @@ select
     is_adjusted,
     covariate_source,
     rho_squared,
-    -- Found in 4 tests of 5, at 5 %, two-sided.
+    -- Minimum detectable effect: power 80 %, two-sided 5 %.
     2.801585 * error as smallest_detectable_uplift,
     {{ as_money('cost_amount') }} as cost_amount,
     cost_per_customer,

@@ -61,7 +61,7 @@ errors as (
 
 ),
 
--- The variance of one customer: between the expectations of customers, and around each.
+-- The variance of one customer: between the expectations of customers, plus the mean variance within.
 cohorts as (
 
     select
@@ -69,7 +69,7 @@ cohorts as (
         cohort_month,
         count(*) as new_customers,
         {%- for day in days %}
-        -- Where forecasts are withheld, only what all of them have brought is known.
+        -- With forecasts withheld, only for cohorts of which every customer has actual value for these days.
         case
             when
                 max(case when is_forecast then 1 else 0 end) = 1
@@ -125,15 +125,15 @@ judged as (
         cast(joined.acquisition_spend as {{ type_double() }})
         / nullif(joined.new_customers, 0)
         / case when joined.acquisition_spend > 0 then 1 end as cost,
-        -- Money spent on nobody returns nothing.
+        -- Spend without new customers returns 0.
         case when joined.new_customers = 0 then 0.0 else joined.value_365d end
         * joined.new_customers
         / case
             when joined.acquisition_spend > 0
                 then cast(joined.acquisition_spend as {{ type_double() }})
         end as clv_to_cac,
-        -- Shrunk towards everyone, who weigh as much as {{ k }} customers; then the lower end of
-        -- a one-sided 95 % range of the mean.
+        -- Mean shrunk towards the overall mean with the weight of {{ k }} customers; the lower end of its
+        -- one-sided 95 % interval.
         (
             case
                 when joined.new_customers = 0 then 0.0
@@ -173,7 +173,7 @@ select
     {{ as_money('judged.value_0d') }} as first_purchase_value,
     {{ as_money('judged.value_365d') }} as predicted_clv,
     {%- for level, bound in {'p10': 'lower_80', 'p90': 'upper_80'}.items() %}
-    -- In cents: warehouses may round the last digit of a bound another way.
+    -- In cents: warehouses may round further digits of a bound differently.
     {{ as_money(
         'round(judged.value_365d + (bounded.' ~ bound ~ ' - judged.expected_value)'
         ~ ' / nullif(judged.scored_customers, 0), 2)'

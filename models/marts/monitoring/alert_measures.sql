@@ -1,5 +1,5 @@
--- grain: one row per measure and subject: every number that a rule of alert_rules may look at
-{#- Made of tables that daily runs leave as the last full run made them. -#}
+-- grain: one row per measure and subject: every number that a rule of alert_rules can test
+{#- From tables that daily runs do not rebuild. -#}
 {%- set measured_in_full_runs = [
     'withheld_horizons', 'unchecked_horizons', 'regular_customer_rate', 'flagged_fits',
     'rate_value_correlation',
@@ -19,7 +19,7 @@ with drift as (
 
 ),
 
--- The newest cutoff whose 90 days are over: everyone, and the deciles.
+-- The latest cutoff with completed 90 days: all customers, and the deciles.
 calibrations as (
 
     select
@@ -32,8 +32,9 @@ calibrations as (
 
 ),
 
--- What chance does in a shop of this size is no news: here and below, what it exceeds once in 2,000
--- times. The distance of a normal number from its mean is 0.80 deviations on average, give or take 0.60.
+-- Deviations that chance explains in a shop of this size are not reported; here and below the limit is
+-- exceeded by chance once in 2,000 times. The absolute deviation of a normal variable has mean 0.80 and
+-- standard deviation 0.60, in units of its own.
 deciles as (
 
     select
@@ -98,8 +99,8 @@ tracking as (
 
 ),
 
--- The newest fit that has been followed for a quarter. Its errors are weighed by the purchases: the
--- first weeks have few.
+-- The latest fit that has been tracked for a quarter. Errors are weighted by purchases, because the first
+-- weeks have few.
 followed as (
 
     select max(cutoff_date) as cutoff_date
@@ -134,7 +135,7 @@ given as (
 
 ),
 
--- Where forecasts are withheld nobody is to be scored.
+-- With forecasts withheld no customer has a score.
 coverage as (
 
     select score_coverage.*
@@ -168,7 +169,7 @@ guest_months as (
 
 ),
 
--- The newest month, beside the highest share of the six before it.
+-- The latest month, with the highest share of the six before it.
 guests as (
 
     select
@@ -183,7 +184,7 @@ guests as (
 
 ),
 
--- Of a campaign that is over and no longer shipped nobody needs to be told.
+-- Without campaigns that have ended and are no longer exported.
 campaigns as (
 
     select
@@ -203,7 +204,7 @@ united as (
     select
         case when subject = 'parameters' then 'fit_age' else 'data_age' end as measure,
         subject,
-        -- What is not there is as old as can be.
+        -- A missing subject is reported with the maximum age.
         coalesce(age_days / usual_days, 9999) as measured
     from {{ ref('data_freshness') }}
 
@@ -214,7 +215,7 @@ united as (
         acquisition_source as subject,
         coverage_rate as measured
     from coverage
-    -- The share of a handful says nothing.
+    -- The share of a small group is noise.
     where is_total or customers >= 100
 
     union all
@@ -226,7 +227,7 @@ united as (
     from coverage
     where is_total
 
-    -- The subject says it in words.
+    -- The subject is the reason as a sentence.
     {%- for measure, status in {
         'withheld_horizons': 'not is_forecast', 'unchecked_horizons': "status = 'unchecked'",
     }.items() %}
@@ -254,7 +255,7 @@ united as (
 
     union all
 
-    -- With a same period last year, what comes every year is no drift.
+    -- With the same period of last year, a change that recurs every year is not drift.
     select
         'feature_psi' as measure,
         feature as subject,
@@ -334,7 +335,7 @@ united as (
 
     union all
 
-    -- Of the stratum where it is furthest from what the models take it for: 0.
+    -- Of the stratum furthest from 0, which the models assume.
     select
         'rate_value_correlation' as measure,
         'all' as subject,
@@ -367,12 +368,12 @@ united as (
         segment as subject,
         rate_left_without_purchase as measured
     from {{ ref('segment_stability') }}
-    -- The share of a handful says nothing.
+    -- The share of a small segment is noise.
     where segment = '02_loyal_vip' and customers_before >= 100
 
     union all
 
-    -- A share that has been there is no news, and that of a handful says nothing.
+    -- Only the rise beyond the earlier maximum and beyond chance, from 30 lines on.
     select
         'lines_without_user_rise' as measure,
         'all' as subject,

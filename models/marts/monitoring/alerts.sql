@@ -23,7 +23,7 @@ judged as (
         measures.subject,
         measures.measured,
         case when rules.is_breached_below then -1 else 1 end as direction,
-        -- NaN is no number of which all is well; it differs from itself when subtracted.
+        -- NaN counts as a breach; unlike a number it does not give 0 when subtracted from itself.
         measures.measured - measures.measured != 0 as is_no_number,
         measures.as_of_date
     from {{ ref('alert_measures') }} as measures
@@ -44,7 +44,7 @@ breached as (
 
 ),
 
--- The worst subject speaks for the rule.
+-- A rule reports its worst subject.
 worst as (
 
     select
@@ -58,7 +58,7 @@ worst as (
 
 ),
 
--- What is wrong today explains nothing that the last full run measured.
+-- A cause explains only measures as of the same date, not those of the last full run.
 causes as (
 
     select distinct

@@ -1,6 +1,6 @@
--- grain: one row per thing that must not be old: transactions, features, parameters, scores
--- Nothing can be newer than the transactions: how old they may be is learned from the days between
--- them. A fit may be as old as the days between full runs.
+-- grain: one row per monitored subject: transactions, features, parameters, scores
+-- No subject can be newer than the transactions, whose usual age is learned from the gaps between days
+-- with transactions. A fit may be as old as the interval between full runs.
 with as_of as (
 
     select as_of_date
@@ -50,7 +50,7 @@ observed as (
 
 ),
 
--- One interruption of a shop that sells daily makes no gap usual: hence the least of two.
+-- The lesser of two, so that one interruption of a shop that sells daily does not count as usual.
 usual as (
 
     select
@@ -88,8 +88,8 @@ newest as (
 
     union all
 
-    -- Of the version that serves, not of the newest, which may have been rejected. Where forecasts are
-    -- withheld nothing is fitted, and nothing is late.
+    -- Of the version that serves, as the newest may have been rejected. Null with forecasts withheld:
+    -- nothing is fitted, so nothing is late.
     select
         'parameters' as subject,
         max(champion_fits.newest_date) as newest_date
@@ -100,7 +100,7 @@ newest as (
 
     union all
 
-    -- Right after a rollback buyers, or those whom one of two versions serves, have the scores of an
+    -- Right after a rollback all buyers, or those served by one of two versions, have scores of an
     -- earlier run.
     select
         'scores' as subject,
@@ -177,7 +177,7 @@ select
     warn_after_days,
     fail_after_days,
     case
-        -- What is not there is as old as can be.
+        -- A missing subject fails.
         when age_days is null or age_days > fail_after_days then 'fail'
         when age_days > warn_after_days then 'warn'
         else 'ok'

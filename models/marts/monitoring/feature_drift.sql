@@ -1,6 +1,6 @@
 -- grain: one row per feature and period that the current one is compared with
--- Population stability index over the deciles of that period; ties share a bin, a null has its own,
--- and so has every label that at least 1 % had. Half a customer is added to each bin.
+-- Population stability index over the deciles of that period; ties share a bin, nulls have their own, as
+-- does every label held by at least 1 %. Half a customer is added to each bin.
 with histograms as (
 
     select
@@ -88,7 +88,7 @@ common_labels as (
 
 ),
 
--- Every period that is compared with, and beside it the current one.
+-- Counts of each reference period and of the current one.
 sides as (
 
     select
@@ -225,8 +225,8 @@ limited as (
         indices.bins,
         indices.psi,
         indices.kl,
-        -- What the index exceeds once in 2,000 times when nothing changed, so that all features
-        -- together are quiet 99 times in 100: chi-square with B - 1 degrees of freedom
+        -- Critical value, exceeded once in 2,000 times without any change, so that all features
+        -- together give no alert 99 times in 100: chi-square with B - 1 degrees of freedom
         -- (Wilson & Hilferty 1931) times 1/N + 1/M.
         case
             when indices.bins > 1

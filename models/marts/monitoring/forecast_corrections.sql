@@ -1,6 +1,6 @@
 -- grain: one row per cutoff, horizon and correction of the purchase model
--- Since when a correction serves is read off the cutoffs of this run, on each of which it was learned from
--- what was known by then.
+-- The date since which a correction serves follows from this run's cutoffs, at each of which it was
+-- learned from data up to that cutoff.
 {%- set parts = {
     'forgetting': ('forgetting_share', 'corrections.forgetting_days', 'forgetting_gain'),
     'alive_floor': ('alive_floor', 'null', 'floor_gain'),

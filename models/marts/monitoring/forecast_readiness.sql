@@ -1,5 +1,5 @@
--- grain: one row per horizon: whether the log is enough to forecast it, and whether that is checked
--- As of the last full run, which fits and checks; a daily run does neither.
+-- grain: one row per horizon: whether the log suffices for a forecast and for its backtest
+-- As of the last full run, which fits and backtests; a daily run does neither.
 select
     readiness.horizon_days,
     readiness.status,
@@ -10,7 +10,7 @@ select
     readiness.repeat_customers,
     readiness.ended_windows,
     regularity.regular_share,
-    -- Nobody need be warned of a forecast that is withheld.
+    -- A withheld forecast needs no warning.
     case when readiness.is_forecast then regularity.warning end as warning,
     readiness.cutoff_date as as_of_date
 from {{ ref('int_readiness') }} as readiness

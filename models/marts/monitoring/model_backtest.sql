@@ -58,7 +58,7 @@ summed as (
 
 ),
 
--- One key for what tells a group, made once for each.
+-- A surrogate key of the group, computed once per group.
 totals as (
 
     select
@@ -127,7 +127,7 @@ binned as (
 ),
 {%- endfor %}
 
--- The realised ranks of who shares a predicted bin.
+-- Sum of the actual ranks of customers in each predicted bin.
 paired as (
 
     select
@@ -178,7 +178,7 @@ deciles as (
 
 ),
 
--- A bin gives to each decile the share of its customers that fall in it.
+-- A bin is split between deciles by the share of its customers in each.
 decile_sums as (
 
     select
@@ -221,7 +221,7 @@ best as (
 
 ),
 
--- Whether what came lay in the range, from its place in the distribution that was predicted.
+-- Whether the actual lies in the range, from its PIT value.
 placed as (
 
     select

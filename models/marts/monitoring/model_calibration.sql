@@ -80,8 +80,8 @@ select
     calibration_error,
     largest_calibration_error,
     squared_error / customers as brier_score,
-    -- Against telling everybody the base rate; without a base to beat there is no skill.
-    -- Where there is next to none, the last bits of both terms are most of the difference.
+    -- Against the base rate as forecast for every customer; null if its Brier score is 0. Rounded,
+    -- because near zero skill the difference is mostly rounding error.
     round(
         1 - (squared_error / customers)
         / nullif((1.0 * buyers / customers) * (1 - 1.0 * buyers / customers), 0), 9

@@ -1,6 +1,6 @@
 -- grain: one row per cutoff of a fit and number of repeat purchase days, 7 or more together
--- What every customer known at the cutoff had done by then, beside what the parameters expect of
--- customers as old as they, in the recipe's own time where it has a season.
+-- Actual frequencies of the customers known at the cutoff, and those that the parameters expect of
+-- customers of the same age, in season-warped time if the recipe has a season.
 {%- set most = 7 %}
 with customers as (
 

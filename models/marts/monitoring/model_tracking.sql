@@ -1,6 +1,6 @@
 -- grain: one row per cutoff of a fit and week since the first transaction
--- The customers known at the cutoff: repeat purchase days expected of them by the parameters, were
--- they all new on their first day, beside those that came; before the cutoff and after it.
+-- Tracking plot of the customers known at the cutoff: repeat purchase days that the parameters expect
+-- from each customer's first day on, and the actual ones, before the cutoff and after it.
 with cutoffs as (
 
     select
@@ -69,7 +69,7 @@ cohorts as (
 
 ),
 
--- The recipe's own time, where it has a season.
+-- Season-warped time, if the recipe has a season.
 season as (
 
     select

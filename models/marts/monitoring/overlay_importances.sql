@@ -1,6 +1,6 @@
 -- grain: one row per component and feature of the overlay fitted for the as-of date
--- How far the customers of the sample are moved at the nodes that ask for it, on average and in
--- units of the component's score; measured on the trees, so that nobody has to be scored for it.
+-- Mean absolute change of the score at the splits on the feature, over the customers of the sample and in
+-- units of the component's score; computed from the trees alone, without scoring customers.
 {%- if var('clv_overlay') %}
 with trees as (
 

@@ -1,7 +1,7 @@
--- grain: one row per thing that can happen to a transaction line, and delivered currency
+-- grain: one row per disposition of transaction lines and delivered currency
 -- Every line is in one row: delivered_amount adds up to the input's own total, and revenue_amount of
 -- the counted rows to that of customers. Within a row they differ by sign and exchange rate alone.
--- Of a refund that found a purchase for a part of it, the line is with that part, the rest has none.
+-- A partly matched refund counts its line with the matched part; the unmatched part has no line.
 {%- set dispositions = {
     'purchase': true, 'refund': true, 'refund_delivered_positive': true, 'negative_sale': true,
     'unmatched_refund': false, 'duplicate': false, 'no_user': false, 'after_as_of': false,
@@ -23,7 +23,7 @@ lines as (
 
 ),
 
--- How a refund was delivered; one that says nothing but a negative amount is one as agreed.
+-- How a refund was delivered; a negative amount whose flag is true or missing is the agreed form.
 refunds as (
 
     select
@@ -60,7 +60,7 @@ keyed as (
 
 ),
 
--- What found no purchase, of each refund; in all of it, or in a part.
+-- The unmatched amount of each refund, in full or in part.
 set_aside as (
 
     select
@@ -73,7 +73,7 @@ set_aside as (
 
 ),
 
--- Lines of one refund in several ways or currencies bear it by their revenue.
+-- If a refund has lines of several dispositions or currencies, the unmatched amount is split by revenue.
 parts as (
 
     select
@@ -195,7 +195,7 @@ happened as (
 
 ),
 
--- What did not happen in the project's currency is a row too, with zeros.
+-- Dispositions without lines in the project's currency are rows too, with zeros.
 possible as (
 
     {% for disposition in dispositions -%}

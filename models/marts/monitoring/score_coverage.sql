@@ -11,7 +11,7 @@ with customers as (
     from {{ ref('customers') }} as customers
     left join {{ ref('customer_lifetime_value') }} as scores
         on customers.customer_id = scores.customer_id
-    -- Of them nothing is expected.
+    -- Customers with refunds only have no score.
     where coalesce(scores.clv_source, '') != 'refunds_only'
 
 ),

@@ -8,14 +8,14 @@ with scored as (
         count(*) as customers,
         max(as_of_date) as as_of_date
     from {{ ref('customer_lifetime_value') }}
-    -- In a short log nobody was a prospect a year ago, and those of today have no prior. What is negative
-    -- or not finite has no logarithm: score_coverage counts it.
+    -- Without scores of prospects for whom a short log gives no prior, and without negative or non-finite
+    -- ones, which have no logarithm: score_coverage counts them.
     where {{ is_score(score) }}
     group by 1
 
 ),
 
--- What was scored last, before this as-of date.
+-- The latest scores before this as-of date.
 scored_before as (
 
     select

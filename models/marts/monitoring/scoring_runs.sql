@@ -1,5 +1,5 @@
 -- grain: one row per run of dbt that tried to score
--- A view, so that it knows the run that is just over.
+-- A view, so that it includes the run that has just ended.
 {{ config(materialized='view', meta={'run_log': true}) }}
 with results as (
 

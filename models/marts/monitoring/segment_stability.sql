@@ -1,5 +1,5 @@
--- grain: one row per segment, and for all: how many of those who were in it left it by this refresh
--- A move that no purchase and no status explains is the clock's or the cut-points'.
+-- grain: one row per segment, and for all: customers who were in it and those who left at this refresh
+-- A move without a purchase or a status change is due to time passing or to the cut-points.
 with customers as (
 
     select
@@ -13,7 +13,7 @@ with customers as (
 
 ),
 
--- Who was first seen by this refresh was in no segment before.
+-- Customers first seen by this refresh had no segment before.
 placed as (
 
     select
