@@ -163,7 +163,12 @@ def equity(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     ]
     line = guide("line", {"x": x, "y": y}, color=ACCENT, strokeWidth=2.5)
     dots = layer("point", {"x": x, "y": y}, color=ACCENT, filled=True, size=70)
-    return [chart(rows, tips, *ranges, line, dots)]
+    ended = [row for row in rows if row["actual"] is not None]
+    y = amounts("actual", unit, zero=True)
+    actual = layer(
+        "point", {"x": x, "y": y}, ended, color=SERIES[1], filled=True, size=80
+    )
+    return [chart(rows, tips, *ranges, line, dots, actual)]
 
 
 def cohorts(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:

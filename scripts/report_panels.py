@@ -35,6 +35,8 @@ PRICED = {
     "low": "lower_80 * clv / nullif(expected_value, 0)",
     "high": "upper_80 * clv / nullif(expected_value, 0)",
     "realised": "realised_value_amount",
+    # Discounted as the expectation is.
+    "actual": "realised_value_amount * clv / nullif(expected_value, 0)",
     "new_value": "value_amount",
 }
 UNPRICED = {
@@ -43,6 +45,7 @@ UNPRICED = {
     "low": "cast(null as int)",
     "high": "cast(null as int)",
     "realised": "realised_purchases",
+    "actual": "realised_purchases",
     "new_value": "purchase_days",
 }
 
@@ -73,7 +76,7 @@ READS: dict[str, str] = {
         select max(revenue_currency) as currency from {revenue_reconciliation}""",
     "equity": """
         select cutoff_date, horizon_days, is_production, customers, {future} as value,
-            {low} as low, {high} as high, interval_source
+            {low} as low, {high} as high, {actual} as actual, interval_source
         from {customer_equity}
         where horizon_days = 365
         order by cutoff_date""",
@@ -511,8 +514,9 @@ CHANNEL_LEGEND = [
 PANELS: tuple[Panel, ...] = (
     Panel(
         "equity", "executive", "equity", "customer_equity",
-        "Expected value of all customers who have bought, in total, at each [[cutoff]];"
-        " with the [[80% range]] where value is money.",
+        "Expected value of all customers who have bought, in total, at each [[cutoff]],"
+        " discounted; with the [[80% range]] where value is money. Large dots are the"
+        " actuals of completed 365 days, discounted likewise.",
         findings.equity,
         [
             Column("cutoff_date", "Cutoff", date),
@@ -520,11 +524,12 @@ PANELS: tuple[Panel, ...] = (
             Column("value", "Expected", MONEY),
             Column("low", "Low", MONEY),
             Column("high", "High", MONEY),
+            Column("actual", "Actual", MONEY),
             Column("interval_source", "Range from"),
         ],
         "No customer has bought yet, so there is no forecast.",
         charts.equity,
-        [(A, "Expected over 365 days")],
+        [(A, "Expected over 365 days"), (S[1], "Actual")],
         is_wide=True,
         people="customers",
     ),
