@@ -76,7 +76,7 @@ from export_transports import (
     secret,
 )
 from export_warehouse import MEMORY, BigQuery, DuckDb, Pages, insert
-from small_cells import FEWEST
+from small_cells import marks
 
 Row = dict[str, Any]
 RELATIONS = ("audience", "candidates", "shipped", "delta", "exclusions", "checks")
@@ -103,7 +103,11 @@ INTERRUPTED = 130
 
 # Models know no clock: what a time stops is judged here.
 CHECKS = """
-select *, is_stopping or coalesce(cast(stops_at as timestamp) < {now}, false) as stops
+select
+    *,
+    is_stopping
+    or coalesce(cast(stops_at as timestamp) < {now}, false)
+    or coalesce(cast(stops_until as timestamp) > {now}, false) as stops
 from {checks}
 where target = '{target}'
 """
@@ -272,21 +276,20 @@ class Sync:
                 tally.update({change: 1, "rows": 1 + row["is_move"]})
                 tally.update({"moved": moved + row["is_move"], "removed": -moved})
                 tally["quarantined"] += row["is_quarantined"]
-        by_segment = (
+        segments = self.ask(
             "select clv_segment, count(*) as n from {audience} group by 1 "
             "order by 2 desc"
         )
-        segments = {row["clv_segment"]: row["n"] for row in self.ask(by_segment)}
+        audience = sum(segment["n"] for segment in segments)
         names = ("new", "changed", "removed", "moved", "quarantined", "rows")
-        audience = sum(segments.values())
         self.planned = {name: tally[name] for name in names} | {
             "audience": audience,
             "shipped_before": self.held["active_rows"],
             "unchanged": audience - tally["new"] - tally["changed"],
             "excluded": {n: c for n, c in self.excluded.items() if n != "none"},
             "segments": {
-                name: number if number >= FEWEST else f"<{FEWEST}"
-                for name, number in segments.items()
+                segment["clv_segment"]: mark or segment["n"]
+                for segment, mark in zip(segments, marks(segments, "n"), strict=True)
             },
         }
 
@@ -489,20 +492,19 @@ class Sync:
             self.chunk += 1
             self.beat()
             outcomes = self.ship_chunk(rows)
-            tally, codes = Counter(), Counter(o.code for o in outcomes if not o.ok)
             for row, outcome in zip(rows, outcomes, strict=True):
                 kind = "shipped" if row["op"] == "upsert" else "removed"
                 if not outcome.ok:
                     kind = "transient" if outcome.transient else "rejected"
                     self.blocked.add(row["customer_id"])
-                tally[f"{kind}_rows"] += 1
-            self.counts += tally
-            self.codes += codes
+                    self.codes[outcome.code] += 1
+                self.counts[f"{kind}_rows"] += 1
             self.count(rows)
-            told = [f"{n:,} {what[:-5]}" for what, n in sorted(tally.items())]
-            told += [f"{n:,} times {code}" for code, n in sorted(codes.items())]
-            done = sum(self.counts[name] for name in TALLY)
-            say(f"{done:,} of {self.expected:,} rows: {', '.join(told)}")
+            done = {name[:-5]: self.counts[name] for name in TALLY}
+            told = [f"{n:,} {what}" for what, n in done.items() if n]
+            told += [f"{n:,} times {code}" for code, n in sorted(self.codes.items())]
+            total = f"{sum(done.values()):,} of {self.expected:,} rows"
+            say(f"{total}: {', '.join(told)}")
             del rows, outcomes
         return int(self.counts["rejected_rows"] + self.counts["transient_rows"] > 0)
 
