@@ -274,12 +274,6 @@ class World:
         self.add(self.row(**changes), customers)
         return self
 
-    def day(self, day):
-        """Have it built as of a day."""
-        self.sql(f"update {EXPORT}exclusions set as_of_date = '{day}'")
-        self.sql(f"update {EXPORT}candidates set as_of_date = '{day}'")
-        self.sql(f"update {EXPORT}audience set as_of_date = '{day}'")
-
     def row(self, **changes):
         row = {
             "clv_segment": "Loyal",
