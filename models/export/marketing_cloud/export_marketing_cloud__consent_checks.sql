@@ -205,8 +205,11 @@ erasures as (
         last_runs.target,
         count(*) as erasures
     from {{ source('clv_state', 'erasures') }} as erased
-    cross join last_runs
-    where erased.recorded_at >= last_runs.started_at
+    cross join targets
+    inner join last_runs
+        on
+            targets.target = last_runs.target
+            and erased.recorded_at >= last_runs.started_at
     group by 1
 
 ),
