@@ -654,7 +654,13 @@ class Sync:
         self.open()
         if misfits := self.transport.check():
             raise ConfigError("; ".join(misfits))
-        if (doubt := self.doubt()) and self.mode != "withdrawals":
+        try:
+            doubt = self.doubt()
+        except UnavailableError as error:
+            if self.mode != "withdrawals":
+                raise
+            doubt = str(error)
+        if doubt and self.mode != "withdrawals":
             raise GuardError(doubt)
         if self.expected:
             self.work(self.ship)

@@ -1088,7 +1088,8 @@ def test_consents_that_are_lost_or_unclear_stop_the_run(world, check):
     world.audience(1)
     checks = f"{EXPORT}consent_checks"
     world.sql(
-        f"insert into {checks} values ('sfmc', '{check}', true, 'why', 100, 30, 7)"
+        f"insert into {checks} values "
+        f"('sfmc', '{check}', true, null, 'why', 100, 30, 7)"
     )
     assert world.run() == 5
     assert "why" in world.out
@@ -1101,6 +1102,21 @@ def test_consents_that_are_lost_or_unclear_stop_the_run(world, check):
         "where event = 'started' and target = 'crm'"
     )
     assert counted == [(100, 30, 7)]
+
+
+def test_a_grant_of_the_future_stops_the_run_until_its_day(world):
+    world.audience(1)
+    world.sql(
+        f"insert into {EXPORT}consent_checks values ('sfmc', 'grants_are_of_the_future'"
+        f", false, {UTC} + interval 1 hour, 'why', 100, 30, 7)"
+    )
+    assert world.run() == 5
+    assert "why (--accept-consents)" in world.out
+    world.sql(
+        f"update {EXPORT}consent_checks set stops_until = {UTC} - interval 1 second "
+        "where stops_until is not null"
+    )
+    assert world.run() == 0
 
 
 def test_withdrawals_leave_whatever_guards_say(world, target, monkeypatch):
@@ -1130,6 +1146,19 @@ def test_withdrawals_say_that_the_ledger_may_not_know_everybody(world, target):
     world.sql(f"insert into {EXPORT}permissions values ('{CUSTOMER}0', true, false)")
     assert world.run("--withdrawals", target=target) == 5
     assert "--reconcile" in world.out
+
+
+def test_withdrawals_leave_where_nothing_can_be_read_back(world, target):
+    world.audience(*range(10))
+    assert world.run(target=target) == 0
+    world.sql(f"insert into {EXPORT}permissions values ('{CUSTOMER}0', true, false)")
+    world.audience(*range(1, 10))
+    world.stand_in.fault("orderBy|ORDER", 400, {"errorcode": 10003}, times=2)
+    assert world.run("--withdrawals", target=target) == 5
+    assert world.report["removed_rows"] == 1
+    assert world.run(target=target) == 4
+    assert world.run(target=target) == 0
+    assert world.is_in_step(target)
 
 
 def test_a_customer_without_consent_stops_the_run(world):
