@@ -57,9 +57,12 @@ from typing import Any
 import click
 import duckdb
 from export_transports import (
+    ACTIVE,
     COLUMNS,
+    CONTENT,
     KEY,
     RESENT,
+    RUN,
     SETTLED,
     TRANSPORTS,
     BusyError,
@@ -73,7 +76,7 @@ from export_transports import (
     secret,
 )
 from export_warehouse import MEMORY, BigQuery, DuckDb, Pages, insert
-from small_cells import FEWEST
+from small_cells import marks
 
 Row = dict[str, Any]
 RELATIONS = ("audience", "candidates", "shipped", "delta", "exclusions", "checks")
@@ -84,8 +87,9 @@ LEDGER = ("customer_id", "customer_key", "key_id", "op", "row_hash")
 # What the delta has besides the columns that are shipped.
 CONTROL = {*LEDGER, "target", "change", "is_withdrawal", "has_consent"}
 CONTROL |= {"is_due", "is_quarantined", "is_double", "is_move"}
-DELTA = CONTROL | {column.name for column in COLUMNS}
-BLANKS = {"Text": "", "Number": 0, "Boolean": False}
+DELTA = CONTROL | {column.name for column in COLUMNS if column is not RUN}
+GONE = {column.name: "" if column.kind == "Text" else 0 for column in CONTENT}
+GONE |= {ACTIVE.name: False, "op": "remove", "row_hash": "removed"}
 SECRET, SHORTEST, VARIED = "CLV_EXPORT_SECRET", 32, 9
 OWN_LENGTH = 254  # characters of a key that subscribers have, at most
 FEW = 20  # so many refusals of a chunk are never too many
@@ -99,17 +103,13 @@ INTERRUPTED = 130
 
 # Models know no clock: what a time stops is judged here.
 CHECKS = """
-select *, is_stopping or coalesce(cast(stops_at as timestamp) < {now}, false) as stops
+select
+    *,
+    is_stopping
+    or coalesce(cast(stops_at as timestamp) < {now}, false)
+    or coalesce(cast(stops_until as timestamp) > {now}, false) as stops
 from {checks}
 where target = '{target}'
-"""
-NUMBER = """
-select coalesce(max(run_number), 0) + 1 as number
-from (
-    select run_number from {export_runs} where target = '{target}'
-    union all
-    select run_number from {export_ledger} where target = '{target}'
-) as numbers
 """
 KNOWN = """
 select
@@ -219,12 +219,14 @@ class Sync:
         exclusions = self.ask("select *, {now} as now from {exclusions}")
         self.excluded = {r["exclusion_reason"]: r["customers"] for r in exclusions}
         self.facts = exclusions[0]
+        (self.held,) = self.ask("select * from {held} where target = '{target}'")
         self.keys = Keys(self.facts["export_key"])
         self.zero, self.start = elapsed(), self.facts["now"]
         self.beaten = self.zero
         self.run_id = f"{self.start:%Y%m%dT%H%M%S}-{random_digits.token_hex(4)}"
         self.names |= {"key_id": self.keys.id, "run_id": self.run_id}
-        self.number = self.ask(NUMBER)[0]["number"]
+        # Rows that are written bear the mark, which is the number but in doubt.
+        self.number = self.mark = self.held["last_run_number"] + 1
 
     def ask(self, sql: str, **names: Any) -> list[Row]:
         return self.warehouse.rows(sql.format(**self.names, **names))
@@ -236,20 +238,17 @@ class Sync:
         """Return the warehouse's time, by no clock that somebody sets."""
         return self.start + datetime.timedelta(seconds=elapsed() - self.zero)
 
-    def count_held(self) -> int:
-        """Ask what the ledger knows; return how many have keys of another kind."""
-        held = self.ask("select * from {held} where target = '{target}'")
-        names = ("active_rows", "proven_rows", "doubtful_rows")
-        self.held = {name: sum(row[name] for row in held) for name in names}
-        return sum(r["customers"] for r in held if r["key_id"] != self.keys.id)
-
     def plan(self) -> None:
         """Read what is due, once, and count it."""
-        otherwise = self.count_held()
-        if otherwise and self.keys.id and self.mode not in ("rotate", "withdrawals"):
+        (otherwise,) = self.ask(
+            "select count(*) as customers from {shipped} where target = '{target}' and "
+            "is_newest and shipped_op = 'upsert' and coalesce(key_id, '') != '{key_id}'"
+        )
+        is_bound = self.keys.id and self.mode not in ("rotate", "withdrawals")
+        if is_bound and otherwise["customers"]:
             raise ConfigError(
-                f"{otherwise:,} customers have keys made otherwise, with another "
-                f"{SECRET} or clv_export_key: --rotate-key moves them"
+                f"{otherwise['customers']:,} customers have keys made otherwise, with "
+                f"another {SECRET} or clv_export_key: --rotate-key moves them"
             )
         move = f"coalesce(op = 'upsert' and key_id != '{self.keys.id}', false)"
         move = move if self.keys.id else "false"
@@ -277,21 +276,20 @@ class Sync:
                 tally.update({change: 1, "rows": 1 + row["is_move"]})
                 tally.update({"moved": moved + row["is_move"], "removed": -moved})
                 tally["quarantined"] += row["is_quarantined"]
-        by_segment = (
+        segments = self.ask(
             "select clv_segment, count(*) as n from {audience} group by 1 "
             "order by 2 desc"
         )
-        segments = {row["clv_segment"]: row["n"] for row in self.ask(by_segment)}
+        audience = sum(segment["n"] for segment in segments)
         names = ("new", "changed", "removed", "moved", "quarantined", "rows")
-        audience = sum(segments.values())
         self.planned = {name: tally[name] for name in names} | {
             "audience": audience,
             "shipped_before": self.held["active_rows"],
             "unchanged": audience - tally["new"] - tally["changed"],
             "excluded": {n: c for n, c in self.excluded.items() if n != "none"},
             "segments": {
-                name: number if number >= FEWEST else f"<{FEWEST}"
-                for name, number in segments.items()
+                segment["clv_segment"]: mark or segment["n"]
+                for segment, mark in zip(segments, marks(segments, "n"), strict=True)
             },
         }
 
@@ -312,10 +310,8 @@ class Sync:
         """Refuse what must not be shipped unasked."""
         self.guard_checks()
         active = self.held["active_rows"]
-        knows = self.held["proven_rows"] + self.held["doubtful_rows"]
         # Until a run has shipped all that it should, the first one goes on.
-        has_shipped = knows and any(run["has_shipped"] for run in self.others())
-        is_first = self.settings.reconcile or not has_shipped
+        is_first = self.settings.reconcile or not self.held["has_shipped"]
         new = 0 if is_first else self.planned["new"]
         for what, number in (("remove", self.planned["removed"]), ("add", new)):
             limit = getattr(self.settings, f"max_{what}_pct")
@@ -326,30 +322,25 @@ class Sync:
                     f"shipped; if it is right, say so with --max-{what}-pct"
                 )
 
-    def guard_destination(self) -> None:
-        """Refuse a destination that holds other rows than the ledger says."""
-        (there, latest), proven = self.transport.held(), self.held["proven_rows"]
-        (known,) = self.ask(
-            "select max(as_of_date) as day from {runs} where target = '{target}'"
-        )
-        if not proven <= there <= proven + self.held["doubtful_rows"]:
-            rows, ours = f"{there:,} rows", f"of {proven:,}"
-        elif known["day"] and latest > str(known["day"]):
-            rows, ours = f"rows as of {latest}", f"no run after {known['day']}"
-        else:
-            return
-        raise GuardError(
-            f"{self.target} holds {rows}, and the ledger knows {ours}: nobody is "
+    def doubt(self) -> str:
+        """Say what the destination holds that the ledger does not know of, if any."""
+        (there, newest), proven = self.transport.held(), self.held["proven_rows"]
+        self.mark = max(self.number, newest + 1)
+        is_as_many = proven <= there <= proven + self.held["doubtful_rows"]
+        if is_as_many and self.mark == self.number:
+            return ""
+        return (
+            f"{self.target} holds {there:,} rows, the newest of run {newest}, and the "
+            f"ledger knows of {proven:,}, and of {self.number - 1} runs: nobody is "
             "added; --reconcile reads what is there"
         )
 
     def due(self) -> Iterator[Row]:
         """Yield what to ship, keys and all; who moves is removed first."""
         for row in itertools.chain.from_iterable(self.pages()):
+            row[RUN.name] = self.mark
             if row["is_move"]:
-                blank = {c.name: BLANKS[c.kind] for c in COLUMNS if c is not KEY}
-                blank |= {"as_of_date": row["as_of_date"], "op": "remove"}
-                yield row | blank | {"row_hash": "removed"}
+                yield row | GONE
             if row["is_quarantined"] and not self.settings.retry_rejected:
                 continue
             if row["op"] == "upsert":
@@ -418,10 +409,8 @@ class Sync:
                     raise BusyError(f"{seen} is at work; --break-lock takes over")
                 say(f"{seen} is taken over: it sends nothing more")
         commit = os.environ.get("CLV_GIT_COMMIT") or os.environ.get("GITHUB_SHA")
-        values = {"git_commit": commit}
-        if self.mode not in ("reconcile", "erase"):
-            day = self.facts["as_of_date"]
-            values["as_of_date"] = day and str(day)
+        day = self.facts["as_of_date"]
+        values = {"git_commit": commit, "as_of_date": day and str(day)}
         if self.checks:
             names = ("consent_users", "refusing_users", "suppressed_users")
             values |= {name: self.checks[0][name] for name in names}
@@ -503,20 +492,19 @@ class Sync:
             self.chunk += 1
             self.beat()
             outcomes = self.ship_chunk(rows)
-            tally, codes = Counter(), Counter(o.code for o in outcomes if not o.ok)
             for row, outcome in zip(rows, outcomes, strict=True):
                 kind = "shipped" if row["op"] == "upsert" else "removed"
                 if not outcome.ok:
                     kind = "transient" if outcome.transient else "rejected"
                     self.blocked.add(row["customer_id"])
-                tally[f"{kind}_rows"] += 1
-            self.counts += tally
-            self.codes += codes
+                    self.codes[outcome.code] += 1
+                self.counts[f"{kind}_rows"] += 1
             self.count(rows)
-            told = [f"{n:,} {what[:-5]}" for what, n in sorted(tally.items())]
-            told += [f"{n:,} times {code}" for code, n in sorted(codes.items())]
-            done = sum(self.counts[name] for name in TALLY)
-            say(f"{done:,} of {self.expected:,} rows: {', '.join(told)}")
+            done = {name[:-5]: self.counts[name] for name in TALLY}
+            told = [f"{n:,} {what}" for what, n in done.items() if n]
+            told += [f"{n:,} times {code}" for code, n in sorted(self.codes.items())]
+            total = f"{sum(done.values()):,} of {self.expected:,} rows"
+            say(f"{total}: {', '.join(told)}")
             del rows, outcomes
         return int(self.counts["rejected_rows"] + self.counts["transient_rows"] > 0)
 
@@ -604,8 +592,6 @@ class Sync:
                     row[KEY.name] = self.keys.of(row["customer_id"], own)
                 names = ("customer_id", KEY.name)
                 insert(scratch, "wanted", [{n: row[n] for n in names} for row in page])
-            # From now on rows of that day are known.
-            self.event("renewed", as_of_date=self.transport.held()[1] or None)
             news = scratch.execute(NEWS.format(**self.names))
             while page := news.fetchmany(FOUND):
                 rows = [dict(zip(LEDGER, row, strict=True)) for row in page]
@@ -649,6 +635,8 @@ class Sync:
                 raise ConfigError(f"environment variable {SECRET} is not set")
             if task:
                 self.open()
+                if self.mode == "reconcile" and self.doubt():
+                    self.number = self.mark  # later than all that is there
                 return self.work(task)
         self.plan()
         if self.settings.dry_run:
@@ -666,16 +654,22 @@ class Sync:
         self.open()
         if misfits := self.transport.check():
             raise ConfigError("; ".join(misfits))
-        if self.mode != "withdrawals":
-            self.guard_destination()
+        try:
+            doubt = self.doubt()
+        except UnavailableError as error:
+            if self.mode != "withdrawals":
+                raise
+            doubt = str(error)
+        if doubt and self.mode != "withdrawals":
+            raise GuardError(doubt)
         if self.expected:
             self.work(self.ship)
         else:
             say("nothing to do")
         if self.mode == "withdrawals" and self.exit_code == 0:
             # Removals wait for nothing; whom they may have missed is said after them.
-            self.count_held()
-            self.guard_destination()
+            if doubt:
+                raise GuardError(doubt)
             self.guard_checks("and check_name not like 'audience%'")
         return None
 

@@ -15,7 +15,7 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -76,9 +76,9 @@ class Column(NamedTuple):
 
 
 # All that may leave: columns of the delta that are not here, or missing, stop the run.
-KEY, DAY = Column("customer_key", length=64), Column("as_of_date", length=10)
-COLUMNS = (
-    KEY,
+# A later run than the ledger knows says that the ledger is an older copy.
+KEY, RUN = Column("customer_key", length=64), Column("run_number", "Number")
+CONTENT = (
     Column("clv_segment"),
     Column("rfm_segment"),
     Column("segment_since", length=10),
@@ -86,9 +86,9 @@ COLUMNS = (
     Column("probability_purchase_90d_pct", "Number"),
     Column("offer_cap", "Number"),
     Column("campaigns", length=255),
-    DAY,
-    Column("is_active", "Boolean"),
 )
+DAY, ACTIVE = Column("as_of_date", length=10), Column("is_active", "Boolean")
+COLUMNS = (KEY, *CONTENT, RUN, DAY, ACTIVE)
 
 
 class Outcome(NamedTuple):
@@ -145,18 +145,25 @@ def trusted(pattern: str, host: str) -> str:
 def content(row: dict[str, Any]) -> str:
     """Return the row_hash of a row as it was read back, however it is worded.
 
-    The date does not count. A blank row is 'removed', another inactive one 'odd'.
+    A blank row is 'removed', another inactive one 'odd'.
     """
     words = []
-    for column in COLUMNS[1:-2]:
+    for column in CONTENT:
         text = str(row[column.name] or "")
         if column.kind == "Number":
             with contextlib.suppress(ValueError):
                 text = f"{float(text or 0):.15g}"
         words.append(text)
-    if str(row["is_active"]).lower() in ("true", "1"):
+    if str(row[ACTIVE.name]).lower() in ("true", "1"):
         return hashlib.md5("|".join(words).encode()).hexdigest()
     return "removed" if {*words} <= {"", "0"} else "odd"
+
+
+def latest(numbers: Iterable[Any]) -> int:
+    """Return the largest of some numbers of runs as they were read back, 0 of none."""
+    with contextlib.suppress(ValueError, OverflowError):
+        return max((int(float(number or 0)) for number in numbers), default=0)
+    return 0
 
 
 def fields_of(answer: requests.Response) -> dict[str, Any]:
@@ -167,6 +174,11 @@ def fields_of(answer: requests.Response) -> dict[str, Any]:
         return {}
     found = found[0] if isinstance(found, list) and found else found
     return found if isinstance(found, dict) else {}
+
+
+def code_of(answer: requests.Response) -> str:
+    """Return the code of an error."""
+    return word(fields_of(answer).get("errorcode", "unknown"))
 
 
 def listed(found: Any) -> list[dict[str, Any]]:
@@ -266,12 +278,6 @@ class Transport:
         note(request)
         return request
 
-    @staticmethod
-    def day(rows: list[dict[str, Any]]) -> str:
-        """Return the day that the first row is as of, if it is one."""
-        text = str(rows[0][DAY.name]) if rows else ""
-        return text if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else ""
-
     def misfits(self, fields: dict[str, dict]) -> Iterator[str]:
         """Say what does not fit of a table's columns, one sentence each."""
         flag, meaning = self.key_flag
@@ -353,9 +359,8 @@ class MarketingCloud(Transport):
             answer = self.session.request(method, url, headers=headers, **options)
             if answer.status_code not in (401, 403):
                 return answer
-        code = word(fields_of(answer).get("errorcode", "unknown"))
         status = answer.status_code
-        raise LoginError(f"the call was refused: HTTP {status}, code {code}")
+        raise LoginError(f"the call was refused: HTTP {status}, code {code_of(answer)}")
 
     def get(self, path: str) -> dict[str, Any]:
         return fields_of(self.call("GET", path))
@@ -384,8 +389,9 @@ class MarketingCloud(Transport):
             if field.get("isPrimaryKey") or field.get("isNullable") is False:
                 misfits.append(f"column {name} is required and unknown to the export")
         if self.is_sendable and not self.get(path).get("isSendable"):
-            text = "its rows are not sendable, though their key is subscribers'"
-            misfits.append(text)
+            misfits.append(
+                "its rows are not sendable, though their key is subscribers'"
+            )
         return misfits
 
     def create(self) -> None:
@@ -413,10 +419,8 @@ class MarketingCloud(Transport):
             body["sendableSubscriberField"] = "Subscriber Key"
             answer = self.call("PATCH", path, json=body)
         if answer.status_code >= 300:
-            code = word(fields_of(answer).get("errorcode", "unknown"))
-            raise ConfigError(
-                f"data extension {self.key} could not be created: code {code}"
-            )
+            text = f"data extension {self.key} could not be created"
+            raise ConfigError(f"{text}: code {code_of(answer)}")
 
     def pages(self, path: str) -> Iterator[tuple[int, list[dict[str, Any]]]]:
         """Yield how many objects there are, and those of a page, page by page."""
@@ -424,34 +428,36 @@ class MarketingCloud(Transport):
         while read < count:
             found = self.get(f"{path}&$page={number}")
             count, items = found.get("count"), listed(found.get("items"))
+            is_page = isinstance(count, int) and found.get("page", number) == number
             number, read = number + 1, read + len(items)
-            is_next = found.get("page", number - 1) == number - 1
-            if (
-                not isinstance(count, int)
-                or not is_next
-                or (not items and read < count)
-            ):
+            if not is_page or (not items and read < count):
                 raise UnavailableError("what is there cannot be read in pages")
             yield count, items
 
-    def held(self) -> tuple[int, str]:
-        """Return the number of rows, and the latest day of one."""
-        latest = f"$pagesize=1&$orderBy={DAY.sfmc}%20desc"
-        count, _ = next(self.pages(f"{self.rowset}?{latest}"))
-        return count, self.day(next(self.read(latest)))
+    @staticmethod
+    def row(item: dict[str, Any]) -> dict[str, Any]:
+        """Return a row by our names; the service's regard no case."""
+        found = (item.get("keys") or {}) | (item.get("values") or {})
+        found = {str(name).lower(): value for name, value in found.items()}
+        return {column.name: found.get(column.sfmc.lower()) for column in COLUMNS}
 
-    def read(self, query: str = "$pagesize=2500") -> Iterator[list[dict[str, Any]]]:
-        """Yield all rows by our names; the service's regard no case."""
-        for _, items in self.pages(f"{self.rowset}?{query}"):
-            rows = [(i.get("keys") or {}) | (i.get("values") or {}) for i in items]
-            rows = [{str(n).lower(): value for n, value in r.items()} for r in rows]
-            yield [{c.name: row.get(c.sfmc.lower()) for c in COLUMNS} for row in rows]
+    def held(self) -> tuple[int, int]:
+        """Return the number of rows, and of the latest run that wrote one."""
+        query = f"$pagesize=1&$orderBy={RUN.sfmc}%20desc"
+        count, items = next(self.pages(f"{self.rowset}?{query}"))
+        return count, latest(self.row(item)[RUN.name] for item in items)
+
+    def read(self) -> Iterator[list[dict[str, Any]]]:
+        """Yield all rows, in pages."""
+        for _, items in self.pages(f"{self.rowset}?$pagesize=2500"):
+            yield [self.row(item) for item in items]
 
     def look(self, key: str) -> list[Any]:
         """Return the row of a key, or none."""
         quoted = key.replace("'", "''")
         wanted = quote(f"{KEY.sfmc} eq '{quoted}'", safe="")
-        return [r for page in self.read(f"$pagesize=1&$filter={wanted}") for r in page]
+        pages = self.pages(f"{self.rowset}?$pagesize=1&$filter={wanted}")
+        return [self.row(item) for _, items in pages for item in items]
 
     def holds(self, row: dict[str, Any]) -> bool:
         """Return whether the table holds what was sent of a row."""
@@ -500,7 +506,7 @@ class MarketingCloud(Transport):
         ]
         if answer.status_code >= 300 or faults:
             note(REFUSED)
-            code = faults[0] if faults else word(found.get("errorcode", "unknown"))
+            code = faults[0] if faults else code_of(answer)
             if answer.status_code in (400, 413) and code != "CustomObjectNotFound":
                 raise RefusedError(code)
             raise ConfigError(f"the rows were refused: {code}")
@@ -542,6 +548,25 @@ class MarketingCloud(Transport):
         return Outcome(False, ";".join(dict.fromkeys(codes)) or code)
 
 
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn simple-salesforce's exceptions, which show values, into ours."""
+    from simple_salesforce import exceptions as sf
+
+    unforeseen = (sf.SalesforceError, sf.SalesforceOperationError, TypeError)
+    unforeseen += (requests.RequestException, AttributeError, KeyError)
+    try:
+        yield
+    except sf.SalesforceAuthenticationFailed as error:
+        raise LoginError(f"the login was refused: {word(error.code)}") from None
+    except sf.SalesforceResourceNotFound:
+        raise ConfigError("there is no such object (SF_OBJECT)") from None
+    except unforeseen as error:
+        status = f", HTTP {error.status}" if hasattr(error, "status") else ""
+        text = f"no answer as it should be: {type(error).__name__}{status}"
+        raise UnavailableError(text) from None
+
+
 class Crm(Transport):
     """Rows of a custom object, upserted by external id through Bulk API 2.0."""
 
@@ -575,7 +600,7 @@ class Crm(Transport):
                 "domain": "test" if is_test else "login",
                 "instance_url": self.domain,
             }
-        with warnings.catch_warnings(), self.translated():
+        with warnings.catch_warnings(), translated():
             warnings.simplefilter("ignore")  # they show the consumer key
             try:
                 self.salesforce = Salesforce(session=self.session, **options)
@@ -588,45 +613,27 @@ class Crm(Transport):
         self.client = self.bulk._client
         self.client.DEFAULT_WAIT_TIMEOUT_SECONDS = self.settings.deadline
 
-    @contextlib.contextmanager
-    def translated(self) -> Iterator[None]:
-        """Turn simple-salesforce's exceptions, which show values, into ours."""
-        from simple_salesforce import exceptions as sf
-
-        unforeseen = (sf.SalesforceError, sf.SalesforceOperationError, TypeError)
-        unforeseen += (requests.RequestException, AttributeError, KeyError)
-        try:
-            yield
-        except sf.SalesforceAuthenticationFailed as error:
-            raise LoginError(f"the login was refused: {word(error.code)}") from None
-        except sf.SalesforceResourceNotFound:
-            raise ConfigError(f"there is no object {self.object}") from None
-        except unforeseen as error:
-            status = f", HTTP {error.status}" if hasattr(error, "status") else ""
-            text = f"no answer as it should be: {type(error).__name__}{status}"
-            raise UnavailableError(text) from None
-
+    @translated()
     def check(self, create: bool = False) -> list[str]:
         """Compare the object with the columns; objects are created in Setup."""
-        with self.translated():
-            described = getattr(self.salesforce, self.object).describe()
-            fields = {field["name"].lower(): field for field in described["fields"]}
+        described = getattr(self.salesforce, self.object).describe()
+        fields = {field["name"].lower(): field for field in described["fields"]}
         return list(self.misfits(fields))
 
-    def held(self) -> tuple[int, str]:
-        """Return the number of rows, and the latest day of one."""
-        order = f"ORDER BY {DAY.crm} DESC NULLS LAST LIMIT 1"
-        with self.translated():
-            ask, rows = self.salesforce.query, f"{self.rows} != null"
-            count = int(ask(f"SELECT COUNT() {rows}")["totalSize"])
-            latest = ask(f"SELECT {DAY.crm} {rows} {order}")["records"]
-        return count, self.day([{DAY.name: row[DAY.crm]} for row in latest])
+    @translated()
+    def held(self) -> tuple[int, int]:
+        """Return the number of rows, and of the latest run that wrote one."""
+        ask, rows = self.salesforce.query, f"{self.rows} != null"
+        count = int(ask(f"SELECT COUNT() {rows}")["totalSize"])
+        order = f"ORDER BY {RUN.crm} DESC NULLS LAST LIMIT 1"
+        records = ask(f"SELECT {RUN.crm} {rows} {order}")["records"]
+        return count, latest(record[RUN.crm] for record in records)
 
     def read(self) -> Iterator[list[dict[str, Any]]]:
         """Yield all rows that have a key, through a query job."""
         names = ", ".join(column.crm for column in COLUMNS)
         query = f"SELECT {names} {self.rows} != null"
-        with self.translated():
+        with translated():
             for page in self.bulk.query(query, 10_000, wait=self.settings.pause):
                 yield [
                     {column.name: row.get(column.crm) for column in COLUMNS}
@@ -655,7 +662,7 @@ class Crm(Transport):
                     self.login()
                 if job and not self.settle(job, deadline):
                     raise UnavailableError("a job cannot be stopped")
-                with self.translated():
+                with translated():
                     made = self.client.create_job("upsert", external_id_field=KEY.crm)
                     job = self.named(made["id"], note)
                     self.client.upload_job_data(job, data)
@@ -673,32 +680,29 @@ class Crm(Transport):
             failure = UnavailableError(f"the job ended as {word(info['state'])}")
         raise failure
 
+    @translated()
     def state(self, job: str) -> dict[str, Any] | None:
         """Return what is known of a job that is over."""
-        with self.translated():
-            found = self.client.get_job(job, False)
-            is_over = found["state"] in ("JobComplete", "Aborted", "Failed")
-        return found if is_over else None
+        found = self.client.get_job(job, False)
+        return found if found["state"] in ("JobComplete", "Aborted", "Failed") else None
 
     def settle(self, job: str, seconds: float) -> Any:
         """Abort a job that is not over, and wait until it is."""
         try:
             if self.state(job) is None:
-                with self.translated():
+                with translated():
                     self.client.abort_job(job, False)
             return super().settle(job, seconds)
         except ConfigError:
             return True  # it is gone
 
+    @translated()
     def outcomes(self, job: str, keys: list[str]) -> list[Outcome]:
         """Read what became of rows; results come in any order, matched by key."""
         found = dict.fromkeys(keys, Outcome(False, "unprocessed", transient=True))
-        with self.translated():
-            failed = self.bulk.get_failed_records(job)
-            done = self.bulk.get_successful_records(job)
-        for row in self.parse(failed):
+        for row in self.parse(self.bulk.get_failed_records(job)):
             found[row.get(KEY.crm)] = self.outcome(str(row.get("sf__Error")))
-        for row in self.parse(done):
+        for row in self.parse(self.bulk.get_successful_records(job)):
             found[row.get(KEY.crm)] = Outcome(True)
         return [found[key] for key in keys]
 
@@ -715,17 +719,17 @@ class Crm(Transport):
         transient = code == "UNABLE_TO_LOCK_ROW"
         return Outcome(False, ":".join([code, *fields]), transient)
 
+    @translated()
     def delete(self, keys: list[str]) -> list[str]:
         """Delete records for good, by their ids; return the keys still there."""
         from simple_salesforce import format_soql
 
         query = format_soql(f"SELECT Id, {KEY.crm} {self.rows} IN {{}}", keys)
-        with self.translated():
-            if there := self.salesforce.query(query)["records"]:
-                rows = [{"Id": row["Id"]} for row in there]
-                self.bulk.delete(records=rows, wait=self.settings.pause)
-                there = self.salesforce.query(query)["records"]
-            return [row[KEY.crm] for row in there]
+        if there := self.salesforce.query(query)["records"]:
+            rows = [{"Id": row["Id"]} for row in there]
+            self.bulk.delete(records=rows, wait=self.settings.pause)
+            there = self.salesforce.query(query)["records"]
+        return [row[KEY.crm] for row in there]
 
 
 TRANSPORTS: dict[str, type] = {"crm": Crm, "sfmc": MarketingCloud}

@@ -37,7 +37,8 @@ where
     or customer_segments.clv_segment != 'suppressed'
     and (customers.purchase_days = 0)
     != (customer_segments.clv_segment in ('00_prospect', 'refunds_only'))
-    or (customers.purchase_days = 0) != (customer_segments.rfm_segment is null)
+    or (customers.purchase_days = 0 or customer_segments.clv_segment = 'suppressed')
+    != (customer_segments.rfm_segment is null)
 
 union all
 

@@ -7,15 +7,14 @@ round changes the audience, starts scripts/export_segments.py (now and then for
 withdrawals, the whole audience, or another secret), kills it with signal 9 at a random
 moment, and runs it again until it ends well. Every run is by one of two hosts, whose
 clocks are an hour apart. Then, with nothing left in the queue, the active rows there
-must be the audience, and the rest blank. A round is a day later than the one before.
-Now and then the state is lost, or an old copy of it restored: then the export must
-refuse, and mend it when told.
+must be the audience, and the rest blank. All is as of one day. Now and then the state
+is lost, or an old copy of it restored: then the export must refuse, and mend it when
+told.
 """
 
 # ruff: noqa: D102
 
 import argparse
-import datetime
 import os
 import random
 import tempfile
@@ -65,7 +64,7 @@ class Campaign:
         self.setenv, patch = setenv, SimpleNamespace(setenv=setenv)
         self.world = World(folder, built, self.stand_in, patch, None)
         self.tally = dict.fromkeys(("kills", "runs", "losses", "rotations"), 0)
-        self.copy, self.date = None, datetime.date(2024, 7, 1)
+        self.copy = None
 
     def start(self, *options):
         self.tally["runs"] += 1
@@ -74,13 +73,11 @@ class Campaign:
         return self.world.start(*options, target=self.target, host=host)
 
     def change(self):
-        """Take another audience, a day later, of which some have other values."""
+        """Take another audience, of which some have other values."""
         people = self.random.sample(range(CUSTOMERS), self.random.randint(20, 50))
         half = len(people) // 2
         self.world.audience(*people[:half], clv_segment=f"S{self.random.random()}")
         self.world.add(self.world.row(), people[half:])
-        self.date += datetime.timedelta(days=1)
-        self.world.day(self.date)
 
     def round(self):
         """Change, start, kill, and end well."""

@@ -145,6 +145,13 @@ class DataExtension:
         return None
 
 
+def sorted_as(field, name):
+    """How rows are sorted by a column: numbers as numbers."""
+    if field["type"] in (*NUMBERS, "double"):
+        return lambda row: float(row[name] or 0)
+    return lambda row: str(row[name] or "")
+
+
 def error(message, errors=()):
     listed = [
         {"errorMessage": text, "name": name, "errorCode": code}
@@ -571,8 +578,8 @@ class StandIn:
             found = re.fullmatch(r"(\w+) desc", order)
             if found is None or found[1].lower() not in extension.fields:
                 refuse(400, 10003, "Parameter $orderBy is invalid.")
-            name = found[1].lower()
-            rows.sort(key=lambda row: str(row[name] or ""), reverse=True)
+            field = extension.fields[found[1].lower()]
+            rows.sort(key=sorted_as(field, found[1].lower()), reverse=True)
         items = [
             {
                 "keys": {name: row[name] for name in extension.keys},
@@ -692,7 +699,7 @@ class StandIn:
             keys = {key.replace("\\'", "'") for key in re.split("', ?'", found[4])}
             rows = [row for row in rows if row[found[3]] in keys]
         if found[5]:
-            rows = sorted(rows, key=lambda row: row[found[5]] or "")[-1:]
+            rows = sorted(rows, key=sorted_as(one.fields[found[5]], found[5]))[-1:]
         return found[1].split(", "), rows
 
     def query(self, query):

@@ -44,7 +44,7 @@ import export_transports  # noqa: E402
 import export_warehouse  # noqa: E402
 import load_input  # noqa: E402
 from build_emulator import LOCATION, NAME, emulator  # noqa: E402
-from export_transports import COLUMNS, KEY, Crm  # noqa: E402
+from export_transports import COLUMNS, CONTENT, KEY, RUN, Crm  # noqa: E402
 from load_bigquery import open_client  # noqa: E402
 
 EMULATOR = ROOT / ".venv" / "emulator" / "bin" / "python"
@@ -197,7 +197,7 @@ LOG, DAY = "0123abcd-log", "2024-06-30"
 STATE = ("export_runs", "export_requests", "export_ledger", "run_results")
 STATE += ("export_deletions",)
 TABLES = ("audience", "candidates", "exclusions", "permissions", "consent_checks")
-VIEWS = ("shipped", "delta", "held", "runs", "open_requests", "checks")
+VIEWS = ("shipped", "delta", "runs", "held", "open_requests", "checks")
 UTC = "cast(now() at time zone 'UTC' as timestamp)"
 
 
@@ -274,12 +274,6 @@ class World:
         self.add(self.row(**changes), customers)
         return self
 
-    def day(self, day):
-        """Have it built as of a day."""
-        self.sql(f"update {EXPORT}exclusions set as_of_date = '{day}'")
-        self.sql(f"update {EXPORT}candidates set as_of_date = '{day}'")
-        self.sql(f"update {EXPORT}audience set as_of_date = '{day}'")
-
     def row(self, **changes):
         row = {
             "clv_segment": "Loyal",
@@ -292,7 +286,7 @@ class World:
             "as_of_date": DAY,
             "has_consent": True,
         } | changes
-        hashed = [str(row[column.name]) for column in COLUMNS[1:-2]]
+        hashed = [str(row[column.name]) for column in CONTENT]
         return row | {"row_hash": hashlib.md5("|".join(hashed).encode()).hexdigest()}
 
     def add(self, row, customers):
@@ -370,7 +364,7 @@ class World:
 
     def is_in_step(self, target="sfmc"):
         """Whether the active rows there are the audience and all others are blank."""
-        names = [c.name for c in COLUMNS if c.name not in ("is_active", KEY.name)]
+        names = [*(column.name for column in CONTENT), "as_of_date"]
         rows = self.sql(f"select customer_id, {', '.join(names)} from {EXPORT}audience")
         wanted = {}
         for row in rows:
@@ -381,7 +375,7 @@ class World:
         if target == "sfmc" and self.has_own_keys:
             there = {key.lower(): row for key, row in there.items()}
         for row in there.values():
-            del row[KEY.name]
+            del row[KEY.name], row[RUN.name]
         active = {k: dict(row) for k, row in there.items() if row.pop("is_active")}
         blank = {"probability_purchase_90d_pct": 0, "offer_cap": 0}
         for key, row in there.items():
@@ -1094,7 +1088,8 @@ def test_consents_that_are_lost_or_unclear_stop_the_run(world, check):
     world.audience(1)
     checks = f"{EXPORT}consent_checks"
     world.sql(
-        f"insert into {checks} values ('sfmc', '{check}', true, 'why', 100, 30, 7)"
+        f"insert into {checks} values "
+        f"('sfmc', '{check}', true, null, 'why', 100, 30, 7)"
     )
     assert world.run() == 5
     assert "why" in world.out
@@ -1107,6 +1102,21 @@ def test_consents_that_are_lost_or_unclear_stop_the_run(world, check):
         "where event = 'started' and target = 'crm'"
     )
     assert counted == [(100, 30, 7)]
+
+
+def test_a_grant_of_the_future_stops_the_run_until_its_day(world):
+    world.audience(1)
+    world.sql(
+        f"insert into {EXPORT}consent_checks values ('sfmc', 'grants_are_of_the_future'"
+        f", false, {UTC} + interval 1 hour, 'why', 100, 30, 7)"
+    )
+    assert world.run() == 5
+    assert "why (--accept-consents)" in world.out
+    world.sql(
+        f"update {EXPORT}consent_checks set stops_until = {UTC} - interval 1 second "
+        "where stops_until is not null"
+    )
+    assert world.run() == 0
 
 
 def test_withdrawals_leave_whatever_guards_say(world, target, monkeypatch):
@@ -1136,6 +1146,19 @@ def test_withdrawals_say_that_the_ledger_may_not_know_everybody(world, target):
     world.sql(f"insert into {EXPORT}permissions values ('{CUSTOMER}0', true, false)")
     assert world.run("--withdrawals", target=target) == 5
     assert "--reconcile" in world.out
+
+
+def test_withdrawals_leave_where_nothing_can_be_read_back(world, target):
+    world.audience(*range(10))
+    assert world.run(target=target) == 0
+    world.sql(f"insert into {EXPORT}permissions values ('{CUSTOMER}0', true, false)")
+    world.audience(*range(1, 10))
+    world.stand_in.fault("orderBy|ORDER", 400, {"errorcode": 10003}, times=2)
+    assert world.run("--withdrawals", target=target) == 5
+    assert world.report["removed_rows"] == 1
+    assert world.run(target=target) == 4
+    assert world.run(target=target) == 0
+    assert world.is_in_step(target)
 
 
 def test_a_customer_without_consent_stops_the_run(world):
@@ -1300,33 +1323,40 @@ def test_an_old_copy_of_the_state_is_noticed(world, tmp_path):
     assert world.is_in_step()
 
 
-def test_an_old_copy_of_as_many_rows_is_noticed_by_the_day(world, target):
-    def ship(day, *options, segment=None):
-        world.audience(*range(10), clv_segment=segment or day)
-        world.day(day)
+def test_an_old_copy_of_as_many_rows_of_the_same_day_is_noticed(world, target):
+    def ship(segment, *options):
+        world.audience(*range(10), clv_segment=segment)
         return world.run(*options, target=target)
 
-    assert ship("2024-07-01") == 0
+    assert ship("Loyal") == 0
     copy = world.database.read_bytes()
-    # Withdrawals, too, are of a day.
-    world.sql(f"insert into {EXPORT}permissions values ('{CUSTOMER}0', true, false)")
-    world.audience(*range(1, 10))
-    world.day("2024-07-02")
-    assert world.run("--withdrawals", target=target) == 0
-    world.sql(f"delete from {EXPORT}permissions")
-    assert ship("2024-07-02") == 0
-    for day in ("2024-07-01", "2024-07-03"):
+    assert ship("Champion") == 0
+    for segment in ("Loyal", "Champion", "At Risk"):
         world.database.write_bytes(copy)
         # To the copy, all is as it was; and then something has changed.
-        assert ship(day) == 5
-        assert "2024-07-02" in world.out
+        assert ship(segment) == 5
         assert "--reconcile" in world.out
-    assert ship("2024-07-03", "--reconcile") == 0
+    assert ship("At Risk", "--reconcile") == 0
     assert world.is_in_step(target)
+    # What was found is known, and of an earlier run.
+    assert ship("Loyal") == 0
+    assert world.is_in_step(target)
+
+
+def test_withdrawals_by_an_old_copy_leave_no_mark_of_their_own(world, target):
+    world.audience(*range(10))
+    assert world.run(target=target) == 0
+    copy = world.database.read_bytes()
+    world.audience(*range(10), clv_segment="Champion")
+    assert world.run(target=target) == 0
     world.database.write_bytes(copy)
-    assert ship("2024-07-01", "--reconcile") == 0
-    # What was found is known, though of a later day.
-    assert ship("2024-07-01", segment="At Risk") == 0
+    # Runs that the copy knows are as many as those that it lacks.
+    world.sql(f"insert into {EXPORT}permissions values ('{CUSTOMER}0', true, false)")
+    world.audience(*range(1, 10))
+    assert world.run("--withdrawals", target=target) == 5
+    assert world.report["removed_rows"] == 1
+    assert world.run(target=target) == 5
+    assert world.run("--reconcile", target=target) == 0
     assert world.is_in_step(target)
 
 

@@ -69,9 +69,11 @@ said as (
         check_name,
         is_stopping,
         cast(null as {{ type_instant() }}) as stops_at,
+        stops_until,
         case
             when check_name in (
-                'consents_are_lost', 'refusals_are_lost', 'statuses_are_lost'
+                'consents_are_lost', 'refusals_are_lost', 'statuses_are_lost',
+                'grants_are_of_the_future'
             ) then 'accept_consents'
             when check_name = 'statements_are_about_nobody'
                 then 'accept_nobody'
@@ -105,6 +107,7 @@ judged as (
             when checks.check_name = 'audience_is_old'
                 then facts.built_at + interval {{ (hours * 60) | int }} minute
         end as stops_at,
+        cast(null as {{ type_instant() }}) as stops_until,
         'accept_audience' as accepted_by,
         case
             when checks.check_name = 'audience_is_old' and facts.built_at is null

@@ -173,6 +173,7 @@ runs as (
         target,
         run_id,
         max(coalesce(run_number, 0)) as run_number,
+        min(recorded_at) as started_at,
         max(consent_users) as consent_users,
         max(refusing_users) as refusing_users,
         max(suppressed_users) as suppressed_users
@@ -197,6 +198,30 @@ last_runs as (
 
 ),
 
+-- Who was erased since is not lost.
+erasures as (
+
+    select
+        last_runs.target,
+        count(*) as erasures
+    from {{ source('clv_state', 'erasures') }} as erased
+    cross join targets
+    inner join last_runs
+        on
+            targets.target = last_runs.target
+            and erased.recorded_at >= last_runs.started_at
+    group by 1
+
+),
+
+grants as (
+
+    select max(updated_at) as newest_at
+    from {{ ref('stg_consents') }}
+    where is_granted
+
+),
+
 facts as (
 
     select
@@ -214,13 +239,18 @@ facts as (
         coalesce(last_runs.suppressed_users, 0) as suppressions_before,
         useless_statuses.first_status,
         useless_statuses.last_status,
-        useless_statuses.status_count
+        useless_statuses.status_count,
+        coalesce(erasures.erasures, 0) as erasures,
+        grants.newest_at
     from targets
     cross join counts
     cross join unknown_channels
     cross join useless_statuses
+    cross join grants
     left join last_runs
         on targets.target = last_runs.target
+    left join erasures
+        on targets.target = erasures.target
 
 ),
 {%- set lost = {
@@ -233,7 +263,8 @@ checks as (
 
     {% for check in [
         'counted', 'consent_is_not_chosen', 'channel_is_unknown',
-        'statements_are_about_nobody', 'statuses_suppress_nobody'
+        'statements_are_about_nobody', 'statuses_suppress_nobody',
+        'grants_are_of_the_future'
     ] + lost | list -%}
     select '{{ check }}' as check_name
     {{- '\n\n    union all\n\n    ' if not loop.last }}
@@ -252,6 +283,7 @@ judged as (
             when 'statements_are_about_nobody'
                 then facts.unknown_users > 0.01 * facts.users
             when 'statuses_suppress_nobody' then false
+            when 'grants_are_of_the_future' then false
             else true
         end as is_stopping,
         case
@@ -312,10 +344,19 @@ judged as (
                     end,
                     case when facts.status_count > 2 then ', ...' else '' end
                 )
+            when
+                checks.check_name = 'grants_are_of_the_future'
+                and facts.newest_at is not null
+                then concat(
+                    'the newest grant in input consents is dated ',
+                    cast(facts.newest_at as {{ type_text() }}),
+                    ' (UTC); one of later than a day from now would undo refusals ',
+                    'that are yet to come'
+                )
             {%- for check, (counted, before, input) in lost.items() %}
             when
                 checks.check_name = '{{ check }}'
-                and facts.{{ counted }} < 0.97 * facts.{{ before }}
+                and facts.{{ counted }} + facts.erasures < 0.97 * facts.{{ before }}
                 then concat(
                     'input {{ input }} has ',
                     cast(facts.{{ counted }} as {{ type_text() }}), ' of the ',
@@ -334,6 +375,9 @@ select
     target,
     check_name,
     is_stopping,
+    case
+        when check_name = 'grants_are_of_the_future' then newest_at - interval 1 day
+    end as stops_until,
     sentence,
     cast(consent_users as {{ type_integer() }}) as consent_users,
     cast(refusing_users as {{ type_integer() }}) as refusing_users,

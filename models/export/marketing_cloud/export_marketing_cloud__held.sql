@@ -1,32 +1,77 @@
--- grain: one row per target and kind of key, with how many rows the target holds as the ledger knows
-select
-    target,
-    coalesce(key_id, '') as key_id,
-    cast(
+-- grain: one row per target, with what it holds as the ledger knows
+with targets as (
+
+    select 'crm' as target
+
+    union all
+
+    select 'sfmc' as target
+
+),
+
+counted as (
+
+    select
+        target,
         sum(case when shipped_op = 'upsert' or is_uncertain then 1 else 0 end)
-        as {{ type_integer() }}
-    ) as active_rows,
-    cast(
+            as active_rows,
         sum(
             case
                 when shipped_op is not null and shipped_hash != 'absent' then 1
                 else 0
             end
-        )
-        as {{ type_integer() }}
-    ) as proven_rows,
-    cast(
+        ) as proven_rows,
         sum(
             case
                 when is_uncertain and coalesce(shipped_hash, 'absent') = 'absent' then 1
                 else 0
             end
-        )
-        as {{ type_integer() }}
-    ) as doubtful_rows,
-    cast(
-        sum(case when shipped_op = 'upsert' and is_newest then 1 else 0 end)
-        as {{ type_integer() }}
-    ) as customers
-from {{ ref('export_marketing_cloud__shipped') }}
-group by 1, 2
+        ) as doubtful_rows
+    from {{ ref('export_marketing_cloud__shipped') }}
+    group by 1
+
+),
+
+-- Runs are numbered whatever log they are of: a destination knows no logs.
+numbers as (
+
+    select
+        target,
+        run_number,
+        case when has_shipped then 1 else 0 end as shipments
+    from {{ ref('export_marketing_cloud__runs') }}
+
+    union all
+
+    select
+        target,
+        run_number,
+        0 as shipments
+    from {{ source('clv_state', 'export_ledger') }}
+
+),
+
+runs as (
+
+    select
+        target,
+        max(run_number) as last_run_number,
+        max(shipments) as shipments
+    from numbers
+    group by 1
+
+)
+
+select
+    targets.target,
+    cast(coalesce(counted.active_rows, 0) as {{ type_integer() }}) as active_rows,
+    cast(coalesce(counted.proven_rows, 0) as {{ type_integer() }}) as proven_rows,
+    cast(coalesce(counted.doubtful_rows, 0) as {{ type_integer() }}) as doubtful_rows,
+    coalesce(runs.last_run_number, 0) as last_run_number,
+    coalesce(counted.proven_rows + counted.doubtful_rows > 0, false)
+    and coalesce(runs.shipments = 1, false) as has_shipped
+from targets
+left join counted
+    on targets.target = counted.target
+left join runs
+    on targets.target = runs.target
