@@ -24,8 +24,8 @@ penalised fit with q of at least 1.5, and p and q of at most 3,000: where all va
 alike they are as large as they may be, and the fit is as good as any. With q <= 1 the
 mean value over customers is infinite, so that such a fit counts as failed. A row is
 flagged when a fit failed on the way, when there were too few customers for any fit,
-when q is so near 1 that a few customers dominate the mean, or when `lifetimes`, the second
-opinion on the fit to means alone, disagrees.
+when q is so near 1 that a few customers dominate the mean, or when a refit to means
+alone by `lifetimes` differs.
 """
 
 import contextlib
