@@ -1,4 +1,4 @@
-"""How fast this project is, in how much memory, beside other ways to the same numbers.
+"""Measure time and memory of this project and of other tools for the same numbers.
 
 usage: benchmark.py --customers N [--json] [--legs NAME ...] [--folder DIR] [--seed N]
                     [--pymc PYTHON]
@@ -244,7 +244,7 @@ def make_log(folder, customers, seed):
 
 
 def leg_floor(folder):
-    """What no way to the same numbers can do without."""
+    """The floor: work that every tool needs."""
     import duckdb
 
     duckdb.sql(
@@ -256,7 +256,7 @@ def leg_floor(folder):
 
 
 def leg_lifetimes(folder):
-    """The way its documentation shows."""
+    """As in its documentation."""
     import pandas as pd
     from lifetimes import BetaGeoFitter, GammaGammaFitter
     from lifetimes.utils import summary_data_from_transaction_data

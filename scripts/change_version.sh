@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Change by hand which model version serves customers, and bring all marts after it.
+# Change by hand which model version serves customers, and update all marts.
 #
 # usage: scripts/change_version.sh CHANGE [VERSION] --reason TEXT [options]
 #
 #   rollback            withdraw the champion: the version that served before serves again
-#   promote VERSION     make a version the champion that was scored today
-#   withdraw-canary     take the canary away: the champion serves its share again
-#   pin VERSION         make a version the champion and keep it, whatever the gate says
+#   promote VERSION     make a version with current scores the champion
+#   withdraw-canary     withdraw the canary: the champion serves its share again
+#   pin VERSION         make a version the champion and keep it, whatever the gate decides
 #   unpin               let the gate decide again
 #
-#   --reason TEXT    why: it stays in mart model_registry
+#   --reason TEXT    reason, kept in mart model_registry
 #   --target NAME    output of profiles.yml; default: CLV_TARGET, else duckdb
 #   --vars YAML      the variables of the last full run
 #   --fast           no tests and no page
 #   --help           this text
 #
-# What cannot be done is refused and changes nothing. The marts follow with a daily run as of the
+# An impossible change is refused and changes nothing. The marts follow with a daily run as of the
 # day of the last run.
 set -euo pipefail
 

@@ -1,4 +1,4 @@
-"""Check the rules of the project that no linter knows.
+"""Check the rules of the project that no linter covers.
 
 usage: check_project.py [--manifest PATH] [--database PATH]
 

@@ -1,4 +1,4 @@
-"""How close a finished build's forecasts were to what followed, beside simpler methods.
+"""Accuracy of a finished build's forecasts against actuals, and of simpler methods.
 
 usage: compare_accuracy.py [--database PATH]
 
@@ -58,7 +58,7 @@ OUTCOMES = """
 
 
 def lifetimes_expects(purchases: pd.DataFrame, cutoff: str, horizon: int) -> pd.Series:
-    """What `lifetimes` expects of each customer over the horizon."""
+    """Expected value of each customer over the horizon by `lifetimes`."""
     from lifetimes import BetaGeoFitter, GammaGammaFitter
     from lifetimes.utils import summary_data_from_transaction_data
 

@@ -26,7 +26,7 @@ def quoted(name: str) -> str:
 
 
 def run_logs(manifest: Path) -> set[str]:
-    """Names of the models that tell of runs, and so differ between two builds."""
+    """Names of the models about runs, which differ between two builds."""
     nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
     return {
         node["alias"]

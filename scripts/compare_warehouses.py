@@ -28,7 +28,7 @@ KINDS = {
 
 @dataclass
 class Comparison:
-    """What was found for one table."""
+    """The result for one table."""
 
     table: str
     rows: int = 0

@@ -1,4 +1,4 @@
-r"""Erase one customer from all that the project keeps, or show what it keeps of them.
+r"""Erase one customer from all tables of the project, or show all rows of them.
 
 Any one id of the customer is read from standard input, so that it is in no list of
 processes and no history of a shell. dbt gets its SHA-256:
@@ -59,7 +59,7 @@ def dbt(operation: str, target: str, variables: str, arguments: dict) -> str:
 
 
 def rewrite(path: Path) -> None:
-    """Write a DuckDB file anew, with what is in it and nothing that was deleted."""
+    """Rewrite a DuckDB file without the bytes of deleted rows."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         fresh = Path(folder) / path.name
         with duckdb.connect() as connection:
@@ -71,7 +71,7 @@ def rewrite(path: Path) -> None:
 
 
 def erase_at(destination: str, target: str) -> bool:
-    """Have a destination delete the keys that wait; say whether none waits any more."""
+    """Have a destination delete the pending keys; return whether none is pending."""
     script = Path(__file__).parent / "export_segments.py"
     command = [sys.executable, str(script), "--target", destination]
     done = subprocess.run([*command, "--warehouse", target, "--erase"], check=False)
@@ -84,12 +84,16 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--ordered-by", help="erase; this is kept as who stands for it")
-    action.add_argument("--show", action="store_true", help="print what is kept")
+    action.add_argument(
+        "--ordered-by", help="erase; recorded as the person responsible"
+    )
+    action.add_argument(
+        "--show", action="store_true", help="print all rows of the customer"
+    )
     action.add_argument(
         "--continue",
         action="store_true",
-        help="go on at the destinations, without an id",
+        help="continue at the destinations, without an id",
     )
     parser.add_argument(
         "--target",
@@ -98,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--vars", default="{}", help="the variables of your builds")
     parser.add_argument(
-        "--keep-inputs", action="store_true", help="leave the tables of clv_raw alone"
+        "--keep-inputs", action="store_true", help="do not delete from clv_raw"
     )
     options = parser.parse_args(arguments)
     os.environ.setdefault("DBT_PROFILES_DIR", str(PROJECT))

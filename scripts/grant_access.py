@@ -1,4 +1,4 @@
-"""Make BigQuery's datasets and grant what access.yml lists, or say what is missing.
+"""Create BigQuery datasets and grant the access of access.yml, or list what is missing.
 
 usage: grant_access.py --project NAME [--dataset clv] [--location EU] [--apply]
                        [--build MEMBER] [--export MEMBER] [--bi MEMBER]

@@ -66,7 +66,7 @@ def is_there(client: bigquery.Client, table: str) -> bool:
 
 def push(client: bigquery.Client, database: Path, dataset: str, location: str) -> None:
     """Replace the input tables of a dataset by those of a DuckDB file."""
-    # Few accounts may create datasets; the others are refused also where it is there.
+    # Creating a dataset is refused without the permission, even if it exists.
     try:
         client.get_dataset(f"{client.project}.{dataset}")
     except NotFound:

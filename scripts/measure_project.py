@@ -5,7 +5,7 @@ usage: measure_project.py [--manifest PATH]
 Reads dbt's manifest (target/manifest.json of the last parse) and the files of the
 project; prints a line per figure: models; the longest chain of models up to the
 lifetime value of customers and up to the export; edges from a mart or an export to what
-stands before it; rooms that read each other in a circle; lines of SQL, yml and Python
+stands before it; folders in a cycle; lines of SQL, yml and Python
 models; variables.
 """
 
@@ -25,7 +25,7 @@ LAST = ("marts", "export")
 
 
 def room_of(model: dict) -> str:
-    """Return the folder of a model; Python models share the room of SQL."""
+    """Return the folder of a model; Python models share the folder of SQL."""
     layer, *folders = Path(model["original_file_path"]).parent.parts
     return "/".join(["intermediate", *folders] if layer == "python_models" else folders)
 

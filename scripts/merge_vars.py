@@ -1,4 +1,4 @@
-"""Bring the variables of a build into one JSON text for dbt's --vars.
+"""Merge the variables of a build into one JSON text for dbt's --vars.
 
 usage: merge_vars.py [--vars YAML] [--as-of DATE] [--value KIND] [--run KIND]
                      [--inputs SCHEMA] [--get NAME | --table-of TARGET]

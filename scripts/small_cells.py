@@ -1,4 +1,4 @@
-"""Cells of few customers, which neither the page nor the summary shows."""
+"""Suppression of small cells in the page and the summary."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,11 +13,11 @@ def marks(
     fewest: int = FEWEST,
     whole: str | None = None,
 ) -> list[str]:
-    """What stands for the number of people of each row; '' where the row is shown.
+    """The mark shown instead of the count of each row; '' where the row is shown.
 
     Where rows with one value of `whole` (all rows, if it is '') are parts of a total
-    that may be known, what is hidden could be had as a difference: the next smallest
-    are hidden too, until two rows are, and together are not few.
+    that may be known, a hidden count would follow as a difference: the next smallest
+    rows are hidden too, until there are two and their sum is not below `fewest`.
     """
     told = [""] * len(rows)
     groups: dict[Any, list[tuple[float, int]]] = {}
@@ -40,6 +40,6 @@ def marks(
 
 
 def shown(rows, people: str, fewest: int = FEWEST) -> list:
-    """The rows that are not of few, where they are no parts of a total."""
+    """The rows with enough people, where they are not parts of a total."""
     hidden = marks(rows, people, fewest)
     return [row for row, mark in zip(rows, hidden, strict=True) if not mark]

@@ -24,8 +24,8 @@ penalised fit with q of at least 1.5, and p and q of at most 3,000: where all va
 alike they are as large as they may be, and the fit is as good as any. With q <= 1 the
 mean value over customers is infinite, so that such a fit counts as failed. A row is
 flagged when a fit failed on the way, when there were too few customers for any fit,
-when q is so near 1 that a few customers make the mean, or when `lifetimes`, the second
-opinion on the fit to means alone, disagrees.
+when q is so near 1 that a few customers dominate the mean, or when a refit to means
+alone by `lifetimes` differs.
 """
 
 import contextlib
@@ -382,7 +382,7 @@ def fit_rows(rows, engine="own", last_resort=False):
                 fit = adopt(opinion["params"], bins, fit)
     p, q, gamma = params = fit["params"]
     if fit["converged"] and q < DOUBTFUL_Q:
-        message = f"{message} few customers make the mean (q = {q:.3g})".strip()
+        message = f"{message} few customers dominate the mean (q = {q:.3g})".strip()
     se = params * np.sqrt(np.diag(fit["cov_ln"]))
     return {
         "method": fit["method"],

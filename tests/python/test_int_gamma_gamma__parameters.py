@@ -211,7 +211,9 @@ def test_a_mean_that_few_customers_make_is_flagged(gamma_gamma):
     row = gamma_gamma.fit_all(binned(*spenders((2, 1.05, 20), 20_000))).iloc[0]
     assert row["converged"]
     assert row["is_flagged"]
-    assert row["message"] == f"all: few customers make the mean (q = {row['q']:.3g})"
+    assert (
+        row["message"] == f"all: few customers dominate the mean (q = {row['q']:.3g})"
+    )
 
 
 def test_an_infinite_population_mean_is_not_accepted(gamma_gamma):

@@ -6,23 +6,23 @@ from dbt_bouncer.check_framework.decorator import check, fail
 
 
 def room_of(model):
-    """The folder of a model below its layer; Python models share the room of SQL."""
+    """The folder of a model below its layer; Python models share the folder of SQL."""
     folder = model.original_file_path.rpartition("/")[0]
     return re.sub("^(models/intermediate|python_models|models)/", "", folder)
 
 
 @check
 def check_model_reads_rooms_above(model, ctx, *, rooms: list[str]):
-    """A model stands in one of the rooms, and reads that room and those above it."""
+    """A model is in one of the folders, and reads only that folder and those above it."""
     room = room_of(model)
     if room not in rooms:
-        fail(f"`{model.name}` stands in {room}, which is no room.")
+        fail(f"`{model.name}` is in {room}, which is not a listed folder.")
     open_to_it = rooms[: rooms.index(room) + 1]
     models = ctx.models_by_unique_id
     for parent in [models[each] for each in model.depends_on.nodes if each in models]:
         if room_of(parent) not in open_to_it:
             read = f"`{parent.name}` of {room_of(parent)}"
-            fail(f"`{model.name}` of {room} reads {read}, a room below it.")
+            fail(f"`{model.name}` of {room} reads {read}, a folder below it.")
 
 
 COMBINES = re.compile(r"\b(?:join|union|group|distinct|unnest)\b", re.IGNORECASE)
