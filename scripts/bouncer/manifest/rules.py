@@ -13,7 +13,7 @@ def room_of(model):
 
 @check
 def check_model_reads_rooms_above(model, ctx, *, rooms: list[str]):
-    """A model is in one of the folders, and reads only that folder and those above it."""
+    """A model is in one of the folders, and reads only it and those above it."""
     room = room_of(model)
     if room not in rooms:
         fail(f"`{model.name}` is in {room}, which is not a listed folder.")
