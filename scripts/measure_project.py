@@ -4,9 +4,8 @@ usage: measure_project.py [--manifest PATH]
 
 Reads dbt's manifest (target/manifest.json of the last parse) and the files of the
 project; prints a line per figure: models; the longest chain of models up to the
-lifetime value of customers and up to the export; edges from a mart or an export to what
-stands before it; folders in a cycle; lines of SQL, yml and Python
-models; variables.
+lifetime value of customers and up to the export; edges from a mart or an export to a
+folder before it; folders in a cycle; lines of SQL, yml and Python models; variables.
 """
 
 import argparse

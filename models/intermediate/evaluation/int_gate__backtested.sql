@@ -47,7 +47,7 @@ contenders as (
 
 ),
 
-champion_scores as (
+champion_version as (
 
     select model_version
     from contenders
@@ -92,8 +92,8 @@ paired as (
             and ours.cutoff_date = outcomes.cutoff_date
     inner join predictions as theirs
         on ours.customer_id = theirs.customer_id
-    inner join champion_scores
-        on theirs.model_version = champion_scores.model_version
+    inner join champion_version
+        on theirs.model_version = champion_version.model_version
     where ours.is_recipe
 
 ),
