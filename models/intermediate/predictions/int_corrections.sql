@@ -6,7 +6,7 @@
 -- 3., 4. a blend with the customer's own purchases and value of the last horizon.
 -- Each is shrunk by the number of windows: half of it after one, four fifths after two without overlap.
 {%- set horizons = shaped('clv_horizons') %}
-{%- set floors = [0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2] %}
+{%- set floors = [0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6] %}
 {%- set least_customers = 100 %}
 with cutoffs as (
 
