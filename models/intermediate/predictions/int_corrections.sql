@@ -405,6 +405,7 @@ sources as (
 
 )
 
+-- Rounded: the order in which a warehouse adds must not move a quantile across no purchase at all.
 select
     sources.horizon_days,
     sources.learned_horizon_days,
@@ -412,13 +413,14 @@ select
     coalesce(learned.effective_windows, 0.0) as effective_windows,
     cast(coalesce(learned.customers, 0) as {{ type_integer() }}) as customers,
     learned.forgetting_days,
-    coalesce(learned.forgetting_share, 0.0) as forgetting_share,
+    coalesce(round(learned.forgetting_share, 9), 0.0) as forgetting_share,
     learned.forgetting_gain,
-    coalesce(learned.alive_floor, 0.0) as alive_floor,
+    coalesce(round(learned.alive_floor, 9), 0.0) as alive_floor,
     learned.floor_gain,
     {%- for own in ['purchases', 'value'] %}
     case
-        when learned.horizon_days = sources.horizon_days then learned.{{ own }}_weight
+        when learned.horizon_days = sources.horizon_days
+            then round(learned.{{ own }}_weight, 9)
         else 0.0
     end as {{ own }}_weight,
     case

@@ -24,9 +24,13 @@ totals as (
     select
         cutoff_date,
         {%- for days in forgetting_days() %}
-        sum(probability_alive * purchase_rate)
-        / nullif(sum(probability_alive * forgetting_{{ days }}d * purchase_rate), 0)
-            as total_{{ days }}d,
+        round(
+            sum(probability_alive * purchase_rate)
+            / nullif(
+                sum(probability_alive * forgetting_{{ days }}d * purchase_rate), 0
+            ),
+            9
+        ) as total_{{ days }}d,
         {%- endfor %}
         {{ sampled_customers }} / cast(count(*) as {{ type_double() }}) as sampled_share
     from recipe

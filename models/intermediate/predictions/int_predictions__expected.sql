@@ -86,9 +86,13 @@ totals as (
         model_version,
         cutoff_date,
         {%- for days in forgetting_days() %}
-        sum(probability_alive * purchase_rate)
-        / nullif(sum(probability_alive * forgetting_{{ days }}d * purchase_rate), 0)
-            as total_{{ days }}d,
+        round(
+            sum(probability_alive * purchase_rate)
+            / nullif(
+                sum(probability_alive * forgetting_{{ days }}d * purchase_rate), 0
+            ),
+            9
+        ) as total_{{ days }}d,
         {%- endfor %}
         count(*) as customers
     from alive
