@@ -1221,7 +1221,7 @@ def macros(tmp_path_factory):
             "(mae fits medians, whose sum is far too low)",
         ),
         (
-            {"clv_challenger_models": ["bgnbd"]},
+            {"clv_challenger_models": ["bgnbd"], "clv_purchase_model": "bgnbd"},
             "var 'clv_challenger_models' must be a list of bgnbd, mbgnbd, paretonbd, "
             "bgcnbd, mbgcnbd, "
             'without clv_purchase_model; it is ["bgnbd"]',
