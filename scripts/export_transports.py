@@ -314,7 +314,7 @@ FLAGS += ("mustOverride",)
 class MarketingCloud(Transport):
     """Rows of a data extension, upserted by the asynchronous REST API."""
 
-    max_rows = 3_500  # at once, to save memory; the service takes 30,000
+    max_rows = 3_000  # at once, to save memory; the service takes 30,000
     max_bytes = 5_000_000
     is_keyed, key_flag = False, ("isPrimaryKey", "the primary key")
 

@@ -394,7 +394,8 @@ def made_up(unit=DOLLARS):
         "equity": [
             seen(cutoff_date=each, is_production=each == cutoffs[-1], customers=5000,
                  value=9e5 + 4e4 * k, low=8e5 if priced else None,
-                 high=1.1e6 if priced else None, interval_source="calibrated")
+                 high=1.1e6 if priced else None, actual=9e5 if k == 0 else None,
+                 interval_source="calibrated")
             for k, each in enumerate(cutoffs)
         ],
         "cohorts": [

@@ -349,7 +349,7 @@ judged as (
                 and facts.newest_at is not null
                 then concat(
                     'the newest grant in input consents is dated ',
-                    cast(facts.newest_at as {{ type_text() }}),
+                    cast(cast(facts.newest_at as date) as {{ type_text() }}),
                     ' (UTC); one of later than a day from now would undo refusals ',
                     'that are yet to come'
                 )
