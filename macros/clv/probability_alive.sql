@@ -69,7 +69,7 @@
     {%- do return(['bgcnbd', 'mbgcnbd']) -%}
 {% endmacro %}
 
-{# Purchase models that this run may fit: auto is the likelier of two, or of those without stages. #}
+{# Purchase models that this run may fit; auto can become any but paretonbd. #}
 {% macro fitted_models() %}
     {%- set recipe = var('clv_purchase_model') -%}
     {%- set named = recipe.values() | list if recipe is mapping else [recipe] -%}
@@ -83,7 +83,7 @@
 
 {#
     Purchase models of the versions that are scored, as int_parameters has them, and those that the variables
-    name. Where nobody may ask the warehouse, or it has no versions yet, any.
+    name. All of them where the warehouse cannot be queried, or has no versions yet.
 #}
 {% macro scored_models() %}
     {%- if not execute or flags.WHICH not in ['build', 'run', 'test'] -%}

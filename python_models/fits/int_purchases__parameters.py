@@ -310,6 +310,7 @@ MODELS = {
 }
 for name in ("bg", "mbg"):
     MODELS[f"{name}cnbd"] = MODELS[f"{name}nbd"]._replace(most_stages=MOST_STAGES)
+ONE_STAGE = ("bgnbd", "mbgnbd", "paretonbd")
 AUTO = ("bgcnbd", "mbgcnbd")
 NAMES = ("r", "alpha", "a", "b", "s", "beta")
 COLUMNS = {
@@ -492,33 +493,34 @@ def fit_stages(purchase_model, histories, ln_gaps, **options):
     return best
 
 
-def fit_timed(purchase_model, rows, **options):
-    """`fit_stages`; among very many customers those with known gaps pick the model.
+def fit_likeliest(purchase_model, rows, **options):
+    """`fit_stages`, whose choice a sample makes where there are very many customers.
 
     Args:
         purchase_model: as of `fit_stages`.
         rows: frame of distinct histories with frequency, recency_days, age_days,
-            customers, timed_customers (those whose gaps are known) and their ln_gaps.
+            customers, sampled_customers (those whose gaps are known) and their ln_gaps.
         options: of `fit_purchases`.
 
     Returns:
         dict: as `fit_stages`.
     """
     keys = ["frequency", "recency_days", "age_days"]
-    timed = rows[rows["timed_customers"] > 0]
-    ln_gaps = timed["ln_gaps"].sum()
+    sample = rows[rows["sampled_customers"] > 0]
+    ln_gaps = sample["ln_gaps"].sum()
 
     def histories(rows, customers):
         return tuple(rows[c].to_numpy("float64") for c in [*keys, customers])
 
     everyone = histories(rows, "customers")
-    if not timed["timed_customers"].sum() < rows["customers"].sum():
+    is_whole = sample["sampled_customers"].sum() == rows["customers"].sum()
+    if is_whole or purchase_model in ONE_STAGE:
         return fit_stages(purchase_model, everyone, ln_gaps, **options)
     picked = fit_stages(
-        purchase_model, histories(timed, "timed_customers"), ln_gaps, **options
+        purchase_model, histories(sample, "sampled_customers"), ln_gaps, **options
     )
     purchases = rows["frequency"] @ rows["customers"]
-    ln_gaps *= purchases / max(timed["frequency"] @ timed["timed_customers"], 1)
+    ln_gaps *= purchases / max(sample["frequency"] @ sample["sampled_customers"], 1)
     name, k = picked["purchase_model"], picked["k"]
     fit = fit_purchases(name, *everyone, k=k, ln_gaps=ln_gaps, **options)
     return {**fit, "purchase_model": name}
@@ -608,7 +610,7 @@ def fit_rows(purchase_model, rows, engine="own", last_resort=False):
 
     Args:
         purchase_model: a name in `MODELS`, or "auto".
-        rows: frame with the columns of `fit_timed`.
+        rows: frame with the columns of `fit_likeliest`.
         engine: "own", "lifetimes" to take the estimates of lifetimes, or None for our
             own without a second opinion.
         last_resort: fit with the smallest penalty that gives an interior maximum.
@@ -617,17 +619,17 @@ def fit_rows(purchase_model, rows, engine="own", last_resort=False):
         dict: columns of the output that describe the fit.
     """
     keys = ["frequency", "recency_days", "age_days"]
-    sums = ["customers", "timed_customers", "ln_gaps"]
+    sums = ["customers", "sampled_customers", "ln_gaps"]
     rows = rows.groupby(keys, as_index=False)[sums].sum()
     histories = tuple(rows[c].to_numpy("float64") for c in [*keys, "customers"])
     message, opinion, penalizer = "", {"seen": 0, "gaps": (np.nan, np.nan)}, 0.0
     if last_resort:
         for penalizer in PENALIZERS:
-            fit = fit_timed(purchase_model, rows, penalizer=penalizer)
+            fit = fit_likeliest(purchase_model, rows, penalizer=penalizer)
             if fit["converged"]:
                 break
     else:
-        fit = fit_timed(purchase_model, rows)
+        fit = fit_likeliest(purchase_model, rows)
         purchase_model = fit["purchase_model"]
         if not fit["converged"]:
             message = "no interior optimum"
@@ -1058,9 +1060,9 @@ def fit_all(
 
     Args:
         histories: frame with stratum, cutoff_date, frequency, recency_days, age_days,
-            customers, timed_customers and ln_gaps, in any order and any numeric type;
-            ln_gaps is the sum of the logs of the gaps in days of timed_customers. Where
-            no model has stages both are those of everyone and 0.
+            customers, sampled_customers and ln_gaps, in any order and any numeric type;
+            ln_gaps is the sum of the logs of the gaps in days of sampled_customers.
+            Where no model has stages they are everyone, and it is 0.
         cutoffs: frame with cutoff_date and is_production.
         purchase_model: the recipe: a name in `MODELS`, "auto" (see `fit_stages`), or
             {stratum: name} with the key "default"; a stratum stands for those below it
@@ -1087,7 +1089,7 @@ def fit_all(
     if engine not in ("own", "lifetimes"):
         raise ValueError(f"fit_engine is {engine!r}; use 'own' or 'lifetimes'")
     numbers = ["frequency", "recency_days", "age_days"]
-    numbers += ["customers", "timed_customers", "ln_gaps"]
+    numbers += ["customers", "sampled_customers", "ln_gaps"]
     histories = histories.astype(
         {"stratum": "str", **dict.fromkeys(numbers, "float64")}
     )

@@ -162,27 +162,32 @@ def test_a_daily_run_refuses_other_variables_than_the_full_run_had(daily):
     pd.testing.assert_frame_equal(daily.read("from clv.customers order by all"), before)
 
 
-def test_a_changed_variable_is_named_though_it_moves_what_is_settled(daily):
-    """Fewer days for refunds settle more: the full run would look too old."""
+@pytest.mark.parametrize(
+    ("model", "variables", "sentence"),
+    [
+        # Fewer days for refunds close more: the full run would look too old.
+        (
+            "int_as_of",
+            {"clv_refund_days": 1, "clv_days_between_full_runs": 14},
+            "clv_refund_days (60 then, 1 now)",
+        ),
+        # As after an upgrade: the full run before built histories, and no forecast.
+        (
+            "int_predictions__expected",
+            {},
+            'int_corrections" does not exist. Run a full build first',
+        ),
+    ],
+)
+def test_a_daily_run_names_what_the_full_one_had_or_lacks(
+    daily, model, variables, sentence
+):
     printed = daily.build(
-        *("--select", "int_as_of"),
+        *("--select", model),
         may_fail=True,
         clv_run="daily",
         clv_as_of_date=DAILY,
-        **(VARS | {"clv_refund_days": 1, "clv_days_between_full_runs": 14}),
+        **(VARS | variables),
     )
     assert daily.exit_code != 0
-    assert "clv_refund_days (60 then, 1 now)" in printed
-
-
-def test_a_daily_run_needs_what_a_full_one_has_learned(daily):
-    """As after an upgrade: the full run before built histories, and no forecast."""
-    printed = daily.build(
-        *("--select", "int_predictions__expected"),
-        may_fail=True,
-        clv_run="daily",
-        clv_as_of_date=DAILY,
-        **VARS,
-    )
-    assert daily.exit_code != 0
-    assert 'int_corrections" does not exist. Run a full build first' in printed
+    assert sentence in printed

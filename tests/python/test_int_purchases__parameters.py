@@ -24,7 +24,7 @@ def compressed(x, t_x, age, stratum="all", cutoff=CUTOFF):
     frame = pd.DataFrame({"frequency": x, "recency_days": t_x, "age_days": age})
     frame = frame.astype(int).value_counts(sort=False).rename("customers")
     frame = frame.reset_index().assign(stratum=stratum, cutoff_date=cutoff, ln_gaps=0.0)
-    return frame.assign(timed_customers=frame["customers"])
+    return frame.assign(sampled_customers=frame["customers"])
 
 
 def fit_all(purchases, rows, *arguments, production=CUTOFF, **options):
@@ -364,13 +364,13 @@ def test_the_likeliest_model_is_found_among_customers_with_known_gaps(
 ):
     rows = grocery.assign(stratum="all", cutoff_date="2006-12-31")
     whole = fit_all(
-        purchases, rows.assign(timed_customers=rows["customers"]), "auto"
+        purchases, rows.assign(sampled_customers=rows["customers"]), "auto"
     ).iloc[0]
     assert (whole["purchase_model"], whole["k"]) == ("mbgcnbd", 2)
     # Every second history was not read for its gaps.
     known = np.arange(len(rows)) % 2 == 1
     part = rows.assign(
-        timed_customers=np.where(known, rows["customers"], 0),
+        sampled_customers=np.where(known, rows["customers"], 0),
         ln_gaps=np.where(known, rows["ln_gaps"], 0.0),
     )
     part = fit_all(purchases, part, "auto").iloc[0]

@@ -69,7 +69,7 @@ def tables(log, cutoffs, promotions=()):
         )
         histories = histories.value_counts(sort=False).rename("customers")
         histories = histories.reset_index().assign(stratum="all", ln_gaps=0.0)
-        histories["timed_customers"] = histories["customers"]
+        histories["sampled_customers"] = histories["customers"]
         frames[0].append(histories)
         calendar = pd.DataFrame(
             {

@@ -1,7 +1,7 @@
 -- grain: one row per stratum, cutoff and distinct history
 -- Cutoffs whose forecast would be withheld are not fitted.
 {%- set staged = fitted_models() | select('in', staged_models()) | list %}
-{%- set timed_customers = 50000 %}
+{%- set sampled_customers = 50000 %}
 with histories as (
 
     select *
@@ -27,7 +27,7 @@ sizes as (
 
 ),
 
--- How regularly customers buy is read off so many of them, picked by a stable hash.
+-- A stable hash sample of customers: the regularity of gaps needs no more.
 picked as (
 
     select
@@ -38,10 +38,10 @@ picked as (
         on histories.cutoff_date = sizes.cutoff_date
     where
         case
-            when sizes.customers <= {{ timed_customers }} then true
+            when sizes.customers <= {{ sampled_customers }} then true
             else
                 {{ hash_bucket('histories.customer_id', 100000) }}
-                < 100000.0 * {{ timed_customers }} / sizes.customers
+                < 100000.0 * {{ sampled_customers }} / sizes.customers
         end
 
 ),
@@ -107,7 +107,7 @@ select
     recency_days,
     age_days,
     count(*) as customers,
-    count(ln_gaps) as timed_customers,
+    count(ln_gaps) as sampled_customers,
     coalesce(sum(ln_gaps), 0.0) as ln_gaps
 from timed
 group by 1, 2, 3, 4, 5
