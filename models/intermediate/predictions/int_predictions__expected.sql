@@ -267,16 +267,15 @@ select
     expected_value_{{ horizon }}d,
     clv_{{ horizon }}d,
     spend_scale_{{ horizon }}d,
-    -- Variance, undiscounted: second moment less the square of the mean, both on the new scale.
-    power(expected_value_{{ horizon }}d, 2) * (
-        coalesce(
-            squared_if_alive_{{ horizon }}d * chance_if_alive_{{ horizon }}d
-            * power(
-                spend_scale
-                / nullif(purchases_if_alive_{{ horizon }}d * expected_value, 0), 2
-            )
-            / nullif(probability_purchase_{{ horizon }}d, 0), 0.0
-        ) - 1
+    -- Variance, undiscounted: second moment less the square of the mean, both on the new scale;
+    -- 0 where the probability of a purchase is too small for a float.
+    power(expected_value_{{ horizon }}d, 2) * coalesce(
+        squared_if_alive_{{ horizon }}d * chance_if_alive_{{ horizon }}d
+        * power(
+            spend_scale
+            / nullif(purchases_if_alive_{{ horizon }}d * expected_value, 0), 2
+        )
+        / nullif(probability_purchase_{{ horizon }}d, 0) - 1, 0.0
     ) as value_variance_{{ horizon }}d,
     -- The purchase model without corrections.
     probability_alive * purchases_if_alive_{{ horizon }}d
