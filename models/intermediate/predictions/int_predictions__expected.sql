@@ -201,6 +201,13 @@ likely as (
         case
             when expected_purchases_{{ horizon }}d = base_purchases_{{ horizon }}d
                 then base_chance_{{ horizon }}d
+            -- First order: 1 - exp() has few digits left of so small a number.
+            when expected_purchases_{{ horizon }}d < 1e-6
+                then coalesce(
+                    expected_purchases_{{ horizon }}d * base_chance_{{ horizon }}d
+                    / nullif(base_purchases_{{ horizon }}d, 0),
+                    expected_purchases_{{ horizon }}d
+                )
             when base_purchases_{{ horizon }}d < 1e-9
                 then 1 - exp(-expected_purchases_{{ horizon }}d)
             else
@@ -267,8 +274,7 @@ select
     expected_value_{{ horizon }}d,
     clv_{{ horizon }}d,
     spend_scale_{{ horizon }}d,
-    -- Variance, undiscounted: second moment less the square of the mean, both on the new scale;
-    -- 0 where the probability of a purchase is too small for a float.
+    -- Variance, undiscounted: second moment less the square of the mean, both on the new scale.
     power(expected_value_{{ horizon }}d, 2) * coalesce(
         squared_if_alive_{{ horizon }}d * chance_if_alive_{{ horizon }}d
         * power(
