@@ -103,7 +103,7 @@
 #}
 {% macro known_versions() %}
     {%- if execute -%}
-        {%- if load_relation(ref('int_logs')) is none or load_relation(ref('int_scores')) is none -%}
+        {%- if load_relation(ref('int_logs')) is none or load_relation(ref('int_predictions__expected')) is none -%}
             {%- do exceptions.raise_compiler_error(
                 'clv: nothing has been built here yet, so there is no model version.'
             ) -%}
@@ -138,10 +138,11 @@
         scores as (
 
             select
-                model_version,
-                max(cutoff_date) as scored_until
-            from {{ ref('int_scores') }}
-            where log_id = {{ current_log() }}
+                predictions.model_version,
+                max(predictions.cutoff_date) as scored_until
+            from {{ ref('int_predictions__expected') }} as predictions
+            inner join {{ ref('int_cutoffs') }} as cutoffs
+                on predictions.cutoff_date = cutoffs.cutoff_date and cutoffs.is_production
             group by 1
 
         )

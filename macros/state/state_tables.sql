@@ -100,6 +100,5 @@
     {%- do return({
         'int_segments__remembered': '_state',
         'int_segments__frozen_cut_points': '_state',
-        'int_scores': '_intermediate',
     }) -%}
 {% endmacro %}

@@ -1043,25 +1043,15 @@ class Sequence:
         self.play("weekly_backtest")
         before = self.warehouse.copy(self.warehouse.folder / "before")
         state = self.state()
-        scores = self.scores()
         older = self.day - pd.Timedelta(int(self.rng.integers(10, 100)), "D")
         kind = "weekly_backtest" if self.rng.random() < 0.5 else "monthly_refit"
         day, full_on = self.day, self.full_on
         self.play(kind, older, refused="maybe")
         self.check_appended(state, f"{kind} of an earlier day")
-        lost = scores - self.scores()
-        must(not lost, f"the run of an earlier day took {len(lost)} rows of int_scores")
         self.day, self.full_on = day, full_on
         self.play("weekly_backtest")
         self.check_same(before, f"today's marts after {kind} as of {older:%F}")
         shutil.rmtree(before.folder)
-
-    def scores(self):
-        """Scores of the log itself, not of its past built again."""
-        rows = self.read(
-            "select * from clv_intermediate.int_scores where log_id not like '%@%'"
-        )
-        return Counter(map(repr, rows))
 
     def step_older_then_daily(self):
         """A full run of some days ago, after which a daily run of today goes on."""

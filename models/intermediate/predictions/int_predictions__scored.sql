@@ -131,6 +131,5 @@ select
     {%- endfor %}
     interval_source_{{ horizon }}d,
     {%- endfor %}
-    cutoff_date,
-    {{ current_log() | indent(4) }} as log_id
+    cutoff_date
 from bracketed

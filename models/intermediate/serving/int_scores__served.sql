@@ -42,13 +42,14 @@ served as (
 
     -- The columns are those of int_predictions__scored.
     select scores.* -- noqa: AM04
-    from {{ ref('int_scores') }} as scores
-    inner join {{ ref('int_logs') }} as logs
-        on scores.log_id = logs.log_id and logs.is_current
+    from {{ ref('int_predictions__scored') }} as scores
+    inner join {{ ref('int_cutoffs') }} as cutoffs
+        on scores.cutoff_date = cutoffs.cutoff_date and cutoffs.is_production
     cross join champion
     cross join canary
     where
-        scores.model_version
+        {{ at_as_of('scores.cutoff_date') }}
+        and scores.model_version
         = case
             when
                 canary.share > 0
