@@ -246,6 +246,15 @@ def make_warehouse(database, built, has_own_keys=False):
         )
 
 
+LEDGER_KEYS = {
+    "delta": "target, coalesce(customer_key, concat('of ', customer_id))",
+    "shipped": "target, customer_key",
+    "held": "target",
+    "open_requests": "target, run_id, chunk",
+    "checks": "target, check_name",
+}
+
+
 class World:
     """A warehouse, a destination and the script between them."""
 
@@ -362,8 +371,15 @@ class World:
             for row in rows
         }
 
+    def assert_everything_is_said_once(self):
+        """No view on the ledger has a key twice: data tests would read it whole."""
+        for view, key in LEDGER_KEYS.items():
+            query = f"select {key} from {EXPORT}{view} group by all having count(*) > 1"
+            assert self.sql(query) == [], view
+
     def is_in_step(self, target="sfmc"):
         """Whether the active rows there are the audience and all others are blank."""
+        self.assert_everything_is_said_once()
         names = [*(column.name for column in CONTENT), "as_of_date"]
         rows = self.sql(f"select customer_id, {', '.join(names)} from {EXPORT}audience")
         wanted = {}
