@@ -51,9 +51,17 @@ KINDS = {"model": "models", "seed": "models", "test": "tests", "operation": "hoo
 PROBE = re.compile(r"where false and current_timestamp\(\) = current_timestamp\(\)")
 TEMPORARY = re.compile(r"__dbt_tmp\d*$")  # what dbt writes before it merges it
 EXPORTED = ("export_ledger",)  # tables with rows per export
-PIT = "clv_intermediate.int_predictions__pit"
-# Table → variable that bounds the customers in it, for each of what.
-SAMPLED = {PIT: ("clv_calibration_max_customers", "cutoff_date, horizon_days")}
+# Table → variable, or constant of its model, that bounds its customers, for each of what.
+SAMPLED = {
+    "clv_intermediate.int_predictions__pit": (
+        "clv_calibration_max_customers",
+        "cutoff_date, horizon_days",
+    ),
+    "clv_intermediate.int_corrections__pairs": (
+        "sampled_customers",
+        "cutoff_date, window_date, horizon_days",
+    ),
+}
 STATE = ("clv_state.export_ledger",)  # as macro state_layout partitions it
 
 
@@ -100,10 +108,17 @@ class Sizes:
             most, of = SAMPLED.get(table, (None, ""))
             if most:
                 samples = f"select count(distinct ({of})) from {table} where {where}"
-                most = self.variables[most] * one(self.larger, samples)
+                most = self.bound(table, most) * one(self.larger, samples)
             return min(found * self.growth(table), most or math.inf)
         except duckdb.CatalogException:
             return 0.0
+
+    def bound(self, table: str, name: str) -> int:
+        """Return a variable, or the constant of that name that a model sets."""
+        if name in self.variables:
+            return self.variables[name]
+        [model] = (PROJECT / "models").rglob(f"{table.rpartition('.')[2]}.sql")
+        return int(re.search(rf"set {name} = (\d+)", model.read_text())[1])
 
     @functools.cache  # noqa: B019
     def width(self, table: str, column: str, kind: str) -> float:
