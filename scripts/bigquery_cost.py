@@ -1,7 +1,7 @@
 """Bytes and dollars that a full and a daily run read on BigQuery, without running.
 
 usage: bigquery_cost.py --full SMALLER LARGER [--daily SMALLER LARGER]
-                        [--customers N] [--shipments N] [--top N]
+                        [--customers N] [--syncs N] [--top N]
 
 Every statement that dbt would send (see check_bigquery.py) is resolved by Google's
 analyzer; query_plans.py says which columns of which tables it reads, and which
@@ -15,7 +15,7 @@ partitioned by the month of ts, as load_bigquery.py does it (--unpartitioned: no
 
 A column of a table is billed once per statement, and every table at least 10 MB. Views
 cost nothing to make, nor do the probes of contracts, which ask for no row. Writing
-statements are billed by what they read. `--shipments` is how often an average customer
+statements are billed by what they read. `--syncs` is how often an average customer
 was exported, evenly over the past year: two rows of its ledger each.
 
 Prints a table of runs and kinds of statements, then the statements that read most.
@@ -51,7 +51,7 @@ KINDS = {"model": "models", "seed": "models", "test": "tests", "operation": "hoo
 PROBE = re.compile(r"where false and current_timestamp\(\) = current_timestamp\(\)")
 TEMPORARY = re.compile(r"__dbt_tmp\d*$")  # what dbt writes before it merges it
 EXPORTED = ("export_ledger",)  # tables with rows per export
-# Table → variable, or constant of its model, that bounds its customers, for each of what.
+# Table → variable, or constant of its model, that bounds its customers, per what.
 SAMPLED = {
     "clv_intermediate.int_predictions__pit": (
         "clv_calibration_max_customers",
@@ -68,11 +68,11 @@ STATE = ("clv_state.export_ledger",)  # as macro state_layout partitions it
 class Sizes:
     """Rows and widths of relations, at another number of customers."""
 
-    def __init__(self, databases: list[Path], customers: float, shipments: float):
+    def __init__(self, databases: list[Path], customers: float, syncs: float):
         self.smaller, self.larger = (
             duckdb.connect(str(path), read_only=True) for path in databases
         )
-        self.customers, self.shipments = customers, shipments
+        self.customers, self.syncs = customers, syncs
         counted = [
             one(each, "select count(*) from clv.customers")
             for each in (self.smaller, self.larger)
@@ -102,7 +102,7 @@ class Sizes:
             months = "select current_date - to_days(30 * i) as recorded_at"
             months = f"({months} from range(12) as months (i))"
             share = one(self.larger, f"select avg(({where})::int) from {months}")
-            return self.customers * self.shipments * 2 * share
+            return self.customers * self.syncs * 2 * share
         try:
             found = one(self.larger, f"select count(*) from {table} where {where}")
             most, of = SAMPLED.get(table, (None, ""))
@@ -231,7 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--unpartitioned", action="store_true", help="the log has no partitions"
     )
     parser.add_argument("--customers", type=float, default=1e7, help="how many")
-    parser.add_argument("--shipments", type=float, default=3, help="of each, so far")
+    parser.add_argument("--syncs", type=float, default=3, help="of each, so far")
     parser.add_argument("--top", type=int, default=12, help="statements shown of each")
     options = parser.parse_args(arguments)
     runs = {"full": options.full} | ({"daily": options.daily} if options.daily else {})
@@ -239,7 +239,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         meter = Meter(google, PROJECT, Path(folder))
         for run, databases in runs.items():
-            sizes = Sizes(databases, options.customers, options.shipments)
+            sizes = Sizes(databases, options.customers, options.syncs)
             sizes.partitions |= dict.fromkeys(STATE, ("recorded_at", "month"))
             if not options.unpartitioned:
                 sizes.partitions["clv_raw.transactions"] = ("ts", "month")

@@ -9,7 +9,7 @@ the emulator on this machine, loads PATH with google-cloud-bigquery, runs `dbt b
 with its data tests by dbt-bigquery, again, `dbt docs generate`, and the same on DuckDB.
 With --daily the two builds are as of N days before the last of the log, and a daily run
 follows for each of these days. Exits with 1 when the second build changed a mart, the
-catalog lacks a table or a column, or marts, state or what the export would ship are not
+catalog lacks a table or a column, or marts, state or what the export would sync are not
 as on DuckDB. The emulator is stopped whatever happens; its log is emulator.log beside
 dbt's.
 """

@@ -1,9 +1,9 @@
-r"""Ship changed segment rows to Salesforce, and keep the evidence.
+r"""Sync changed segment rows to Salesforce, and keep the evidence.
 
 The warehouse decides what changes (export_marketing_cloud__delta); this carries it: a
 chunk at a time, intent written before, what the destination calls the request as soon
 as it says so, outcome after it confirmed. So a run may die anywhere: the next one waits
-until nothing of it is under way, and ships what is not proven to have arrived; an
+until nothing of it is under way, and syncs what is not proven to have arrived; an
 upsert done twice is done once. A customer who leaves the audience is blanked and made
 inactive. Removals go first.
 
@@ -29,7 +29,7 @@ Exit codes
   4    the destination, or the warehouse, did not answer in the end: run again
   5    a guard tripped: too many removals, additions or refusals, consents that are
        unclear or lost, an audience that is too old, of an earlier day or another log
-       than the one shipped last, or a destination that is not as the ledger says
+       than the one synced last, or a destination that is not as the ledger says
   6    another run, or a build, is at work
   70   a fault of this script
   130  interrupted; the chunk under way was finished
@@ -79,12 +79,12 @@ from export_warehouse import MEMORY, BigQuery, DuckDb, Pages, insert
 from small_cells import marks
 
 Row = dict[str, Any]
-RELATIONS = ("audience", "candidates", "shipped", "delta", "exclusions", "checks")
+RELATIONS = ("audience", "candidates", "synced", "delta", "exclusions", "checks")
 RELATIONS += ("held", "runs", "open_requests")
 STATE = ("export_runs", "export_ledger", "export_deletions")
-TALLY = ("shipped_rows", "removed_rows", "rejected_rows", "transient_rows")
+TALLY = ("synced_rows", "removed_rows", "rejected_rows", "transient_rows")
 LEDGER = ("customer_id", "customer_key", "key_id", "op", "row_hash")
-# What the delta has besides the columns that are shipped.
+# What the delta has besides the columns that are synced.
 CONTROL = {*LEDGER, "target", "change", "is_withdrawal", "has_consent"}
 CONTROL |= {"is_due", "is_quarantined", "is_double", "is_move"}
 DELTA = CONTROL | {column.name for column in COLUMNS if column is not RUN}
@@ -114,8 +114,8 @@ where target = '{target}'
 KNOWN = """
 select
     customer_id, customer_key, key_id,
-    case when is_uncertain then 'uncertain' else shipped_hash end as row_hash
-from {shipped}
+    case when is_uncertain then 'uncertain' else synced_hash end as row_hash
+from {synced}
 where target = '{target}'
 """
 SCRATCH = """
@@ -241,8 +241,8 @@ class Sync:
     def plan(self) -> None:
         """Read what is due, once, and count it."""
         (otherwise,) = self.ask(
-            "select count(*) as customers from {shipped} where target = '{target}' and "
-            "is_newest and shipped_op = 'upsert' and coalesce(key_id, '') != '{key_id}'"
+            "select count(*) as customers from {synced} where target = '{target}' and "
+            "is_newest and synced_op = 'upsert' and coalesce(key_id, '') != '{key_id}'"
         )
         is_bound = self.keys.id and self.mode not in ("rotate", "withdrawals")
         if is_bound and otherwise["customers"]:
@@ -284,7 +284,7 @@ class Sync:
         names = ("new", "changed", "removed", "moved", "quarantined", "rows")
         self.planned = {name: tally[name] for name in names} | {
             "audience": audience,
-            "shipped_before": self.held["active_rows"],
+            "synced_before": self.held["active_rows"],
             "unchanged": audience - tally["new"] - tally["changed"],
             "excluded": {n: c for n, c in self.excluded.items() if n != "none"},
             "segments": {
@@ -307,11 +307,11 @@ class Sync:
             raise GuardError(f"nobody is added: {'; '.join(faults)}")
 
     def guard(self) -> None:
-        """Refuse what must not be shipped unasked."""
+        """Refuse what must not be synced unasked."""
         self.guard_checks()
         active = self.held["active_rows"]
-        # Until a run has shipped all that it should, the first one goes on.
-        is_first = self.settings.reconcile or not self.held["has_shipped"]
+        # Until a run has synced all that it should, the first one goes on.
+        is_first = self.settings.reconcile or not self.held["has_synced"]
         new = 0 if is_first else self.planned["new"]
         for what, number in (("remove", self.planned["removed"]), ("add", new)):
             limit = getattr(self.settings, f"max_{what}_pct")
@@ -319,7 +319,7 @@ class Sync:
                 raise GuardError(
                     f"{number:,} customers would be {what.rstrip('e')}ed where "
                     f"{active:,} are active, more than {limit:g} %: nothing was "
-                    f"shipped; if it is right, say so with --max-{what}-pct"
+                    f"synced; if it is right, say so with --max-{what}-pct"
                 )
 
     def doubt(self) -> str:
@@ -336,7 +336,7 @@ class Sync:
         )
 
     def due(self) -> Iterator[Row]:
-        """Yield what to ship, keys and all; who moves is removed first."""
+        """Yield what to sync, keys and all; who moves is removed first."""
         for row in itertools.chain.from_iterable(self.pages()):
             row[RUN.name] = self.mark
             if row["is_move"]:
@@ -381,7 +381,7 @@ class Sync:
             "export_ledger",
             [
                 {name: row[name] for name in LEDGER}
-                | {"chunk": self.chunk, "is_shipped": outcome.ok}
+                | {"chunk": self.chunk, "is_synced": outcome.ok}
                 | {"is_transient": outcome.transient, "code": outcome.code}
                 for row, outcome in zip(rows, outcomes, strict=True)
             ],
@@ -470,7 +470,7 @@ class Sync:
                 if not self.transport.settle(request, max(0.0, until - elapsed())):
                     raise UnavailableError(
                         f"request {request} of an earlier run is not over: "
-                        "nothing was shipped"
+                        "nothing was synced"
                     )
             if chunk["unknown_requests"] > 0:
                 since = (chunk["now"] - chunk["last_seen_at"]).total_seconds()
@@ -484,8 +484,8 @@ class Sync:
         if over and not self.is_interrupted:
             self.append("export_requests", over)
 
-    def ship(self) -> int:
-        """Ship everything; return the exit code."""
+    def sync(self) -> int:
+        """Sync everything; return the exit code."""
         for rows in self.batches(self.transport):
             if self.is_interrupted:
                 return INTERRUPTED
@@ -493,7 +493,7 @@ class Sync:
             self.beat()
             outcomes = self.ship_chunk(rows)
             for row, outcome in zip(rows, outcomes, strict=True):
-                kind = "shipped" if row["op"] == "upsert" else "removed"
+                kind = "synced" if row["op"] == "upsert" else "removed"
                 if not outcome.ok:
                     kind = "transient" if outcome.transient else "rejected"
                     self.blocked.add(row["customer_id"])
@@ -534,7 +534,7 @@ class Sync:
             codes = ", ".join(sorted({outcome.code for outcome in refusals}))
             raise GuardError(
                 f"{len(refusals):,} of {len(outcomes):,} rows were refused ({codes}): "
-                "stopped, nothing more was shipped"
+                "stopped, nothing more was synced"
             )
         return outcomes
 
@@ -663,7 +663,7 @@ class Sync:
         if doubt and self.mode != "withdrawals":
             raise GuardError(doubt)
         if self.expected:
-            self.work(self.ship)
+            self.work(self.sync)
         else:
             say("nothing to do")
         if self.mode == "withdrawals" and self.exit_code == 0:
@@ -693,23 +693,23 @@ number = functools.partial(click.option, show_default=True)
     type=click.Choice(WAREHOUSES),
     help="Target of profiles.yml; default: CLV_TARGET, else duckdb.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Ship so many rows at most.")
-@flag("--dry-run", help="Count, ship nothing, write nothing.")
+@click.option("--limit", type=click.IntRange(1), help="Sync so many rows at most.")
+@flag("--dry-run", help="Count, sync nothing, write nothing.")
 @flag("--check", help="Log in, compare the columns, and end.")
 @flag("--create", help="With --check: create what is missing.")
-@flag("--full", help="Ship the whole audience, not the changes.")
+@flag("--full", help="Sync the whole audience, not the changes.")
 @flag(
     "--withdrawals", help="Only remove who refused, by the newest consents, unguarded."
 )
 @flag("--reconcile", help="First read what the destination holds, and mend the ledger.")
 @flag("--erase", help="Delete what export_deletions names, and forget it there.")
 @flag("--rotate-key", help="Move customers from keys of another secret or kind.")
-@flag("--retry-rejected", help="Ship quarantined rows too.")
+@flag("--retry-rejected", help="Sync quarantined rows too.")
 @flag(
-    "--accept-audience", help="Ship an old audience, another shop's, an earlier day's."
+    "--accept-audience", help="Sync an old audience, another shop's, an earlier day's."
 )
-@flag("--accept-consents", help="Ship with fewer consents or statuses than before.")
-@flag("--accept-nobody", help="Ship though statements are about nobody who is known.")
+@flag("--accept-consents", help="Sync with fewer consents or statuses than before.")
+@flag("--accept-nobody", help="Sync though statements are about nobody who is known.")
 @flag("--break-lock", help="Take over from a run at work.")
 @flag("--json", help="End with a line of JSON.")
 @number("--max-remove-pct", default=20.0, help="Stop where more active ones would go.")

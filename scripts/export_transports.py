@@ -60,7 +60,7 @@ class RefusedError(Exception):
 
 
 class Column(NamedTuple):
-    """A column as it is shipped; its type and length as Marketing Cloud names them."""
+    """A column as it is synced; its type and length as Marketing Cloud names them."""
 
     name: str
     kind: str = "Text"
@@ -103,7 +103,7 @@ TRIES = 5
 LONG_PAUSES = 15  # a block without a Retry-After is waited out this many pauses long
 MAXIMUM_WAIT = 120  # less than a lease
 ATTEMPTS = 3  # to get a job of the CRM done
-# Noted instead of an id: one more request may come to be; one came to nothing.
+# Noted instead of an id: one more request may come to be; one that failed.
 RESENT, REFUSED = "resent", "refused"
 SETTLED = "settled"  # noted when nothing of a chunk is under way any more
 

@@ -860,7 +860,7 @@ def load(
 
 
 def describe_loaded(connection, origin: str) -> str:
-    """What a build reads: where it came from, lines, first and last day, currency."""
+    """What a build reads: its source, lines, first and last day, currency."""
     table = f"{identifier(current_database(connection))}.{SCHEMA}.transactions"
     line = f"Reads {origin or f'table {SCHEMA}.transactions'}: "
     try:

@@ -49,13 +49,23 @@
     ) -%}
 {% endmacro %}
 
-{# The statements that add missing columns. State from before logs were distinguished belongs to one log. #}
+{#
+    The statements that add missing columns, and rename those of a former release. State from before logs were
+    distinguished belongs to one log.
+#}
 {% macro add_columns(relation, found, columns) %}
+    {%- set former = {'is_synced': 'is_shipped', 'synced_rows': 'shipped_rows'} -%}
     {%- set statements = [] -%}
     {%- for column, type in columns.items() if column not in found -%}
-        {%- do statements.append(
-            'alter table ' ~ relation ~ ' add column ' ~ column ~ ' ' ~ type
-        ) -%}
+        {%- if former.get(column) in found -%}
+            {%- do statements.append(
+                'alter table ' ~ relation ~ ' rename column ' ~ former[column] ~ ' to ' ~ column
+            ) -%}
+        {%- else -%}
+            {%- do statements.append(
+                'alter table ' ~ relation ~ ' add column ' ~ column ~ ' ' ~ type
+            ) -%}
+        {%- endif -%}
         {%- if column == 'log_id' -%}
             {%- do statements.append(
                 'update ' ~ relation ~ " set log_id = 'original' where log_id is null"

@@ -20,7 +20,7 @@
                         customer_key,
                         max(run_number) as run_number
                     from {{ ledger }}
-                    where is_shipped
+                    where is_synced
                     group by 1, 2
                 ) as arrived
                 where

@@ -34,7 +34,7 @@
         },
         'export_runs': {
             'run_id': text, 'run_number': count, 'target': text, 'event': text, 'mode': text,
-            'exit_code': count, 'shipped_rows': count, 'removed_rows': count,
+            'exit_code': count, 'synced_rows': count, 'removed_rows': count,
             'rejected_rows': count, 'transient_rows': count, 'consent_users': count,
             'refusing_users': count, 'suppressed_users': count, 'git_commit': text, 'log_id': text, 'as_of_date': 'date',
             'recorded_at': instant,
@@ -46,7 +46,7 @@
         'export_ledger': {
             'run_id': text, 'run_number': count, 'chunk': count, 'target': text,
             'customer_id': text, 'customer_key': text, 'key_id': text, 'op': text,
-            'row_hash': text, 'is_shipped': 'boolean', 'is_transient': 'boolean', 'code': text,
+            'row_hash': text, 'is_synced': 'boolean', 'is_transient': 'boolean', 'code': text,
             'log_id': text, 'recorded_at': instant,
         },
         'export_deletions': {

@@ -1,9 +1,9 @@
-"""How fast, and in how much memory, scripts/export_segments.py ships changed rows.
+"""How fast, and in how much memory, scripts/export_segments.py syncs changed rows.
 
 usage: benchmark_export_segments.py --built FILE [--rows 1000000] [--target sfmc]
 
 FILE is a built DuckDB file, of which the shapes of the export are taken, and filled
-with new customers. They are shipped to the stand-in on this machine, which runs in a
+with new customers. They are synced to the stand-in on this machine, which runs in a
 process of its own. Prints rows per second and the script's largest resident memory.
 """
 
@@ -69,7 +69,7 @@ def main():
     server.join()
     report = json.loads(printed)
     assert process.returncode == 0, report
-    assert arrived == report["shipped_rows"] == options.rows, (arrived, report)
+    assert arrived == report["synced_rows"] == options.rows, (arrived, report)
     print(
         f"{options.rows:,} rows in {seconds:.0f} s: {options.rows / seconds:,.0f} per "
         f"second, {report['requests']} requests, {report['bytes']:,} bytes, "

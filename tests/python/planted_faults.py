@@ -13,7 +13,7 @@ MEASURED_90D = (
 )
 LINES_COUNTED = "assert_every_line_is_counted_or_set_aside"
 CONSERVED = "assert_customers_are_conserved_through_identity"
-CONSENT = "assert_nobody_is_shipped_without_consent"
+CONSENT = "assert_nobody_is_synced_without_consent"
 EQUITY = "assert_equity_of_the_day_of_a_full_run_is_that_of_the_backtest"
 COHORT_FORECAST = "assert_the_cohort_forecast_is_the_published_expectation"
 BACKTEST = "assert_backtest_totals_are_the_log"
@@ -441,13 +441,13 @@ FAULTS = [
     ),
     # -- What leaves the building
     Fault(
-        "assert_every_customer_is_shipped_or_excluded_for_a_reason",
+        "assert_every_customer_is_synced_or_excluded_for_a_reason",
         "some customers are neither exported nor excluded",
         "delete from export_marketing_cloud__candidates "
         f"where {SOME.format('customer_id', 50)}",
     ),
     Fault(
-        "assert_every_customer_is_shipped_or_excluded_for_a_reason",
+        "assert_every_customer_is_synced_or_excluded_for_a_reason",
         "the audience has a row twice",
         "replace view export_marketing_cloud__audience as "
         "select * from this union all (select * from this limit 1)",

@@ -59,7 +59,7 @@ API = "/services/data/v59.0"
 
 
 class Request(NamedTuple):
-    """A request as it came."""
+    """A request as it was received."""
 
     method: str
     host: str

@@ -365,7 +365,7 @@ def test_the_ledger_forgets_what_is_old_and_no_longer_needed():
             "('a', 3, true, timestamp '2026-03-30 00:00:00'), "
             "('b', 1, true, timestamp '2026-01-01 00:00:00'), "
             "('b', 2, false, timestamp '2026-01-02 00:00:00')"
-            ") as steps (customer_key, run_number, is_shipped, recorded_at)"
+            ") as steps (customer_key, run_number, is_synced, recorded_at)"
         )
         connection.execute(module.forget_ledger([]))
         kept = connection.execute(

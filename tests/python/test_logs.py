@@ -114,8 +114,15 @@ class Shops(Build):
                 connection.execute(
                     f"alter table clv_state.accepted_loads drop column {column}"
                 )
+            for table, new, old in (
+                ("export_ledger", "is_synced", "is_shipped"),
+                ("export_runs", "synced_rows", "shipped_rows"),
+            ):
+                connection.execute(
+                    f"alter table clv_state.{table} rename column {new} to {old}"
+                )
 
-    def ship(self):
+    def sync(self):
         """Write into the ledger that all that the delta asks for has arrived at crm."""
         with duckdb.connect() as connection:
             connection.execute(f"attach '{self.database}' as warehouse")
@@ -124,7 +131,7 @@ class Shops(Build):
                 """
                 insert into clv_state.export_ledger (
                     run_id, run_number, target, customer_id, customer_key, key_id, op,
-                    row_hash, is_shipped, is_transient, log_id, recorded_at
+                    row_hash, is_synced, is_transient, log_id, recorded_at
                 )
                 select
                     'r1', 1, target, customer_id, md5(customer_id), 's1', op,
@@ -167,7 +174,7 @@ def story(ours, theirs, tmp_path_factory):
     told = {"first": build.full(until(ours, FIRST))}
     build.forget_logs()
     told["second"] = build.full(ours)
-    build.ship()
+    build.sync()
     told["exported"] = build.chapter("")
     told["back"] = build.full(ours, clv_as_of_date=BACK)
     told["theirs"] = build.full(theirs)
@@ -209,6 +216,8 @@ def test_an_upgrade_goes_on_with_the_state_of_before(story):
         rows = second["state"][name]
         assert set(rows["log_id"]) <= {"original"}, name
         assert len(rows) >= len(first["state"][name]), name
+    assert "is_synced" in second["state"]["export_ledger"]
+    assert "is_shipped" not in second["state"]["export_ledger"]
     assert len(second["registry"]) == 2
     assert (second["segments"]["segment_since"] == FIRST).any()
     assert len(second["equity"]) == 8

@@ -118,7 +118,8 @@ def test_a_daily_run_keeps_the_factor(won, log, tmp_path):
         """
         select served.factor * (scores.clv_90d + served.floor_value) as clv_90d
         from clv_intermediate.int_overlay__served as served
-        inner join clv_intermediate.int_predictions__scored as scores using (customer_id)
+        inner join clv_intermediate.int_predictions__scored as scores
+            using (customer_id)
         where scores.cutoff_date = '2024-06-22'
         order by customer_id
         """

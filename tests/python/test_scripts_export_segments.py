@@ -197,7 +197,7 @@ LOG, DAY = "0123abcd-log", "2024-06-30"
 STATE = ("export_runs", "export_requests", "export_ledger", "run_results")
 STATE += ("export_deletions",)
 TABLES = ("audience", "candidates", "exclusions", "permissions", "consent_checks")
-VIEWS = ("shipped", "delta", "runs", "held", "open_requests", "checks")
+VIEWS = ("synced", "delta", "runs", "held", "open_requests", "checks")
 UTC = "cast(now() at time zone 'UTC' as timestamp)"
 
 
@@ -248,7 +248,7 @@ def make_warehouse(database, built, has_own_keys=False):
 
 LEDGER_KEYS = {
     "delta": "target, coalesce(customer_key, concat('of ', customer_id))",
-    "shipped": "target, customer_key",
+    "synced": "target, customer_key",
     "held": "target",
     "open_requests": "target, run_id, chunk",
     "checks": "target, check_name",
@@ -407,10 +407,10 @@ class World:
             name = f"clv_state.export_{table}"
             self.sql(f"update {name} set recorded_at = recorded_at - interval 3 hour")
 
-    def shipped(self):
-        return self.sql(
-            "select count(*) from clv_state.export_ledger where is_shipped"
-        )[0][0]
+    def synced(self):
+        return self.sql("select count(*) from clv_state.export_ledger where is_synced")[
+            0
+        ][0]
 
 
 def typed(column, text):
@@ -457,28 +457,28 @@ def test_the_destination_becomes_the_audience_and_a_rerun_ships_nothing(world, t
     world.audience(*range(25))
     assert world.run(target=target) == 0
     assert world.is_in_step(target)
-    assert (world.report["shipped_rows"], world.report["requests"]) == (25, 3)
+    assert (world.report["synced_rows"], world.report["requests"]) == (25, 3)
     world.stand_in.requests.clear()
     assert world.run(target=target) == 0
     assert not any(r.is_write for r in world.stand_in.requests)
     events = world.sql(
-        "select event, exit_code, shipped_rows from clv_state.export_runs"
+        "select event, exit_code, synced_rows from clv_state.export_runs"
     )
     assert events == [("started", None, None), ("ended", 0, 25)]
 
 
-def test_changes_leavers_and_returners_are_shipped_and_nobody_else(world, target):
+def test_changes_leavers_and_returners_are_synced_and_nobody_else(world, target):
     world.audience(*range(5))
     assert world.run(target=target) == 0
     world.audience(1, 2)
     world.audience(*range(4), clv_segment="At Risk")
     assert world.run(target=target) == 0
     assert world.is_in_step(target)
-    assert (world.report["shipped_rows"], world.report["removed_rows"]) == (4, 1)
+    assert (world.report["synced_rows"], world.report["removed_rows"]) == (4, 1)
     world.audience(*range(5), clv_segment="At Risk")
     assert world.run(target=target) == 0
     assert world.is_in_step(target)
-    assert world.report["shipped_rows"] == 1
+    assert world.report["synced_rows"] == 1
 
 
 @pytest.mark.parametrize(
@@ -499,7 +499,7 @@ def test_a_weak_secret_makes_no_keys(world, monkeypatch, secret):
 
 
 @pytest.mark.skipif(not EMULATOR.exists(), reason="the emulator is not installed")
-def test_a_delta_in_bigquery_is_shipped_and_recorded_there(world, target, tmp_path):
+def test_a_delta_in_bigquery_is_synced_and_recorded_there(world, target, tmp_path):
     world.audience(*range(25))
     with emulator(EMULATOR, tmp_path, tmp_path / "emulator.log") as (_, endpoint):
         client = open_client(NAME, LOCATION, endpoint)
@@ -524,16 +524,16 @@ def test_a_delta_in_bigquery_is_shipped_and_recorded_there(world, target, tmp_pa
             assert world.run("--warehouse", "emulator", target=target) == 0
         assert world.is_in_step(target)
         state = f"{NAME}.clv_state.export_"
-        events = client.query(f"select event, shipped_rows from {state}runs")
+        events = client.query(f"select event, synced_rows from {state}runs")
         assert {tuple(row) for row in events} == {("started", None), ("ended", 25)}
         ledger = client.query(
-            f"select is_shipped, count(distinct customer_key) from {state}ledger "
+            f"select is_synced, count(distinct customer_key) from {state}ledger "
             "group by 1"
         )
         assert {tuple(row) for row in ledger} == {(False, 25), (True, 25)}
 
 
-def test_another_shop_and_an_earlier_day_are_shipped_only_when_asked(world, target):
+def test_another_shop_and_an_earlier_day_are_synced_only_when_asked(world, target):
     exclusions = f"{EXPORT}exclusions"
     world.audience(*range(25))
     assert world.run(target=target) == 0
@@ -545,7 +545,7 @@ def test_another_shop_and_an_earlier_day_are_shipped_only_when_asked(world, targ
         (log_id,)
     ]
     for change, sentence in (
-        (f"as_of_date = date '{day}' - 1", f"before the one shipped last, as of {day}"),
+        (f"as_of_date = date '{day}' - 1", f"before the one synced last, as of {day}"),
         ("log_id = 'another1'", f"holds one of log {log_id}, another shop"),
     ):
         world.audience(*range(1, 26))
@@ -567,7 +567,7 @@ def test_another_shop_and_an_earlier_day_are_shipped_only_when_asked(world, targ
             return
         assert world.run("--reconcile", target=target) == 5
         assert world.run("--accept-audience", target=target) == 0
-        # What was shipped last is what is there now.
+        # What was synced last is what is there now.
         world.audience(*range(2, 26))
         assert world.run(target=target) == 0
         world.sql(f"update {exclusions} set as_of_date = '{day}', log_id = '{log_id}'")
@@ -693,7 +693,7 @@ def test_a_lasting_fault_of_marketing_cloud_ends_the_run_and_a_rerun_heals(
     world.audience(*range(25))
     world.stand_in.fault(match, status, body, times=99, **more)
     assert world.run(*(SHORT if code == 4 else ())) == code
-    assert world.shipped() == 0
+    assert world.synced() == 0
     assert "canary" not in world.out
     world.stand_in.faults.clear()
     world.time_passes()
@@ -705,11 +705,11 @@ def test_an_outage_in_the_middle_keeps_what_was_confirmed(world):
     world.audience(*range(25))
     world.stand_in.fault(ASYNC, 500, "", times=99, skip=1)
     assert world.run("--deadline", "3") == 4
-    assert world.shipped() == 10
+    assert world.synced() == 10
     world.stand_in.faults.clear()
     world.time_passes()
     assert world.run() == 0
-    assert world.report["shipped_rows"] == 15
+    assert world.report["synced_rows"] == 15
     assert world.is_in_step()
 
 
@@ -717,7 +717,7 @@ def test_pending_for_ever_ends_with_nothing_recorded(world):
     world.audience(*range(3))
     world.stand_in.lag = (0, 10_000)
     assert world.run(*SHORT) == 4
-    assert world.shipped() == 0
+    assert world.synced() == 0
     world.stand_in.lag = (0, 0)
     # As long as it may be worked off, the same keys are not sent again.
     assert world.run(*SHORT) == 4
@@ -733,7 +733,7 @@ def test_too_few_results_prove_nothing(world):
     world.audience(*range(3))
     world.stand_in.truncate_results = 1
     assert world.run(*SHORT) == 4
-    assert world.shipped() == 0
+    assert world.synced() == 0
     world.stand_in.truncate_results = 0
     assert world.run() == 0
     assert world.is_in_step()
@@ -762,7 +762,7 @@ def test_a_refused_row_is_retried_twice_then_rests_until_it_changes(world, targe
         assert world.report["rejected_rows"] == 1
     ((code,),) = world.sql(
         "select distinct code from clv_state.export_ledger "
-        "where not is_shipped and not is_transient"
+        "where not is_synced and not is_transient"
     )
     assert ("RfmSegment" if target == "sfmc" else "Rfm_Segment__c") in code
     assert world.run(target=target) == 0
@@ -891,7 +891,7 @@ def test_a_lasting_fault_of_salesforce_ends_the_run_and_a_rerun_heals(world, fau
     world.audience(*range(5))
     world.stand_in.fault(match, status, body, times=999, **more)
     assert world.run(*(SHORT if code == 4 else ()), target="crm") == code
-    assert world.shipped() == 0
+    assert world.synced() == 0
     world.stand_in.faults.clear()
     assert world.run(target="crm") == 0
     assert world.is_in_step("crm")
@@ -931,7 +931,7 @@ def test_interrupted_the_chunk_is_finished_and_a_rerun_does_the_rest(world, tmp_
     wait_until(lambda: any(r.method == "PUT" for r in world.stand_in.requests))
     process.send_signal(signal.SIGINT)
     assert world.finish(process) == 130
-    assert 0 < world.shipped() < 25_000
+    assert 0 < world.synced() < 25_000
     ended = world.sql(
         "select exit_code from clv_state.export_runs where event = 'ended'"
     )
@@ -1090,7 +1090,7 @@ def test_a_mass_removal_or_addition_needs_a_word(world, before, after, option):
     assert world.is_in_step()
 
 
-def test_an_old_audience_is_not_shipped_unasked(world):
+def test_an_old_audience_is_not_synced_unasked(world):
     world.audience(1)
     for built_at in (f"{UTC} - interval 49 hour", "null"):
         world.sql(f"update {EXPORT}exclusions set built_at = {built_at}")
@@ -1301,7 +1301,7 @@ def test_state_that_is_lost_is_read_back(world, target):
     assert world.run("--reconcile", target=target) == 0
     assert world.is_in_step(target)
     # The same values were not sent again.
-    assert (world.report["shipped_rows"], world.report["removed_rows"]) == (2, 3)
+    assert (world.report["synced_rows"], world.report["removed_rows"]) == (2, 3)
     assert world.report["found"] == 25
     assert world.run("--reconcile", target=target) == 0
     assert (world.report["found"], world.report["requests"]) == (0, 0)
@@ -1340,22 +1340,22 @@ def test_an_old_copy_of_the_state_is_noticed(world, tmp_path):
 
 
 def test_an_old_copy_of_as_many_rows_of_the_same_day_is_noticed(world, target):
-    def ship(segment, *options):
+    def sync(segment, *options):
         world.audience(*range(10), clv_segment=segment)
         return world.run(*options, target=target)
 
-    assert ship("Loyal") == 0
+    assert sync("Loyal") == 0
     copy = world.database.read_bytes()
-    assert ship("Champion") == 0
+    assert sync("Champion") == 0
     for segment in ("Loyal", "Champion", "At Risk"):
         world.database.write_bytes(copy)
         # To the copy, all is as it was; and then something has changed.
-        assert ship(segment) == 5
+        assert sync(segment) == 5
         assert "--reconcile" in world.out
-    assert ship("At Risk", "--reconcile") == 0
+    assert sync("At Risk", "--reconcile") == 0
     assert world.is_in_step(target)
     # What was found is known, and of an earlier run.
-    assert ship("Loyal") == 0
+    assert sync("Loyal") == 0
     assert world.is_in_step(target)
 
 
@@ -1453,10 +1453,10 @@ def test_results_in_any_order_are_read_back(world):
         world.add(world.row(rfm_segment="x" * 51), [name])
     world.stand_in.is_shuffled = True
     assert world.run() == 1
-    assert (world.report["shipped_rows"], world.report["rejected_rows"]) == (5, 2)
+    assert (world.report["synced_rows"], world.report["rejected_rows"]) == (5, 2)
     refused = world.sql(
         "select distinct customer_id from clv_state.export_ledger "
-        "where not is_shipped and not is_transient order by 1"
+        "where not is_synced and not is_transient order by 1"
     )
     assert refused == [(f"{CUSTOMER}long",), (f"{CUSTOMER}longer",)]
     world.audience(*range(5))
@@ -1470,7 +1470,7 @@ def test_a_request_refused_whole_is_split_down_to_the_bad_row(world):
     answer = {"message": CANARY, "errorcode": 10005}
     world.stand_in.poison = ("poison", Answer(400, answer))
     assert world.run() == 1
-    assert (world.report["shipped_rows"], world.report["rejected_rows"]) == (7, 1)
+    assert (world.report["synced_rows"], world.report["rejected_rows"]) == (7, 1)
     assert world.report["codes"] == {"10005": 1}
     world.audience(*range(7))
     assert world.run() == 0
@@ -1696,7 +1696,7 @@ def test_what_is_read_back_is_hashed_as_it_was_built(built):
         assert export_transports.content(row) == row["row_hash"]
 
 
-def test_what_is_built_fits_the_columns_that_are_shipped(built):
+def test_what_is_built_fits_the_columns_that_are_synced(built):
     for column in COLUMNS:
         if column.kind == "Text" and column is not KEY:
             longest = built.read(
@@ -1711,7 +1711,7 @@ def test_a_full_refresh_keeps_the_state(built):
     with duckdb.connect(str(built.database)) as connection:
         connection.execute("insert into clv_state.export_runs (run_id) values ('kept')")
         connection.execute("alter table clv_state.export_runs drop column git_commit")
-    built.build("--full-refresh", "--select", "export_marketing_cloud__shipped")
+    built.build("--full-refresh", "--select", "export_marketing_cloud__synced")
     runs = built.read("select run_id, git_commit from clv_state.export_runs")
     assert runs["run_id"].tolist() == ["kept"]
     with duckdb.connect(str(built.database)) as connection:
@@ -1751,7 +1751,7 @@ def fill(database, number):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
-def test_100_000_rows_are_shipped_within_a_memory_limit(world):
+def test_100_000_rows_are_synced_within_a_memory_limit(world):
     fill(world.database, 100_000)
     process = world.start("--timeout", "30", "--deadline", "60")
     peak = peak_memory(process)

@@ -1,4 +1,4 @@
--- grain: one row per customer who may be shipped: by the last build, and by what is said on consent now
+-- grain: one row per customer who may be synced: by the last build, and by what is said on consent now
 {%- set without_statements = var('clv_consent') == 'managed_at_destination' %}
 with consent_input as (
 

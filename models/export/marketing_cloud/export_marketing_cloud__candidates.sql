@@ -1,4 +1,4 @@
--- grain: one row per customer, with what would be shipped of them, or why nothing may be
+-- grain: one row per customer, with what would be synced of them, or why nothing may be
 -- Whether they consent is asked when somebody reads the audience.
 {%- set is_stopping = var('clv_stop_campaigns') %}
 {%- set bands = shaped('clv_export_bands') %}
@@ -262,7 +262,7 @@ select
     as_of_date,
     offer_cap_source,
     offer_cap_by_uplift,
-    -- Without the date: a customer is shipped again when something about them changes.
+    -- Without the date: a customer is synced again when something about them changes.
     {{ dbt.hash(payload) }} as row_hash,
     {{ current_log() | indent(4) }} as log_id
 from described

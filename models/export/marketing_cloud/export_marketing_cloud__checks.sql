@@ -1,4 +1,4 @@
--- grain: one row per target and thing to say before anything is shipped there
+-- grain: one row per target and thing to say before anything is synced there
 {%- set hours = var('clv_export_max_age_hours') %}
 with consent_checks as (
 
@@ -29,7 +29,7 @@ built as (
 
 ),
 
--- Runs that shipped an audience; others take out who withdraws, or read what is there.
+-- Runs that synced an audience; others take out who withdraws, or read what is there.
 last_runs as (
 
     select
@@ -116,7 +116,7 @@ judged as (
                 then concat(
                     'the audience was built at ',
                     cast(facts.built_at as {{ type_text() }}),
-                    ' (UTC), and is shipped for {{ hours }} hours'
+                    ' (UTC), and is synced for {{ hours }} hours'
                 )
             when
                 checks.check_name = 'audience_is_of_another_log'
@@ -133,7 +133,7 @@ judged as (
                 then concat(
                     'the audience is as of ',
                     cast(facts.as_of_date as {{ type_text() }}),
-                    ', before the one shipped last, as of ',
+                    ', before the one synced last, as of ',
                     cast(facts.last_as_of_date as {{ type_text() }})
                 )
         end as sentence,

@@ -1,4 +1,4 @@
--- grain: one row per target and thing to say of consents and statuses now, or reason to ship nothing
+-- grain: one row per target and thing to say of consents and statuses now, or reason to sync nothing
 {%- set known = shaped('clv_consent_channels') + shaped('clv_other_channels') %}
 {%- set suppressed = shaped('clv_suppressed_statuses') %}
 with targets as (
@@ -154,7 +154,7 @@ logs as (
 
 ),
 
--- Runs that sent rows, whether or not they came to their end.
+-- Runs that sent rows, whether or not they ended.
 senders as (
 
     select distinct
@@ -303,7 +303,7 @@ judged as (
                 and facts.consents_before = 0
                 then concat(
                     'there is no input consents: set var clv_consent to required ',
-                    '(nobody is shipped) or managed_at_destination (everybody not ',
+                    '(nobody is synced) or managed_at_destination (everybody not ',
                     'suppressed is)'
                 )
             {%- endif %}

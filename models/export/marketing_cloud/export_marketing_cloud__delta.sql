@@ -30,7 +30,7 @@ wanted as (
 ),
 
 -- A pseudonym stands for its customer, who has one; a tenant's own key for whom the tenant gives it to.
-shipped as (
+synced as (
 
     select
         *,
@@ -40,7 +40,7 @@ shipped as (
         case when is_newest and key_id != 'subscriber_key' then customer_id end
             as wanted_by
         {%- endif %}
-    from {{ ref('export_marketing_cloud__shipped') }}
+    from {{ ref('export_marketing_cloud__synced') }}
 
 ),
 
@@ -62,18 +62,18 @@ refusers as (
 compared as (
 
     select
-        coalesce(wanted.target, shipped.target) as target,
-        coalesce(wanted.customer_id, shipped.customer_id) as customer_id,
+        coalesce(wanted.target, synced.target) as target,
+        coalesce(wanted.customer_id, synced.customer_id) as customer_id,
         wanted.customer_id is not null as is_wanted,
-        coalesce(shipped.shipped_op = 'upsert', false) as is_there,
-        coalesce(shipped.is_uncertain, false) as is_uncertain,
+        coalesce(synced.synced_op = 'upsert', false) as is_there,
+        coalesce(synced.is_uncertain, false) as is_uncertain,
         coalesce(
-            shipped.shipped_op = 'upsert' and shipped.shipped_hash = wanted.row_hash
-            and shipped.customer_id = wanted.customer_id, false
+            synced.synced_op = 'upsert' and synced.synced_hash = wanted.row_hash
+            and synced.customer_id = wanted.customer_id, false
         ) as is_same,
         wanted.subscriber_key,
-        shipped.customer_key,
-        shipped.key_id,
+        synced.customer_key,
+        synced.key_id,
         coalesce(wanted.row_hash, 'removed') as row_hash,
         wanted.clv_segment,
         wanted.rfm_segment,
@@ -85,13 +85,13 @@ compared as (
         wanted.as_of_date,
         wanted.has_consent,
         wanted.wanted_by,
-        shipped.rejected_hash,
-        shipped.rejection_count
+        synced.rejected_hash,
+        synced.rejection_count
     from wanted
-    full outer join shipped
+    full outer join synced
         on
-            wanted.target = shipped.target
-            and wanted.wanted_by = shipped.wanted_by
+            wanted.target = synced.target
+            and wanted.wanted_by = synced.wanted_by
 
 ),
 

@@ -1,4 +1,4 @@
--- grain: one row per reason not to ship a customer, and one for those who may be
+-- grain: one row per reason not to sync a customer, and one for those who may be
 {%- set without_statements = var('clv_consent') == 'managed_at_destination' %}
 with consent_input as (
 

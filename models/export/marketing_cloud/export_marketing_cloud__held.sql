@@ -13,21 +13,21 @@ counted as (
 
     select
         target,
-        sum(case when shipped_op = 'upsert' or is_uncertain then 1 else 0 end)
+        sum(case when synced_op = 'upsert' or is_uncertain then 1 else 0 end)
             as active_rows,
         sum(
             case
-                when shipped_op is not null and shipped_hash != 'absent' then 1
+                when synced_op is not null and synced_hash != 'absent' then 1
                 else 0
             end
         ) as proven_rows,
         sum(
             case
-                when is_uncertain and coalesce(shipped_hash, 'absent') = 'absent' then 1
+                when is_uncertain and coalesce(synced_hash, 'absent') = 'absent' then 1
                 else 0
             end
         ) as doubtful_rows
-    from {{ ref('export_marketing_cloud__shipped') }}
+    from {{ ref('export_marketing_cloud__synced') }}
     group by 1
 
 ),
@@ -38,7 +38,7 @@ numbers as (
     select
         target,
         run_number,
-        case when has_shipped then 1 else 0 end as shipments
+        case when has_synced then 1 else 0 end as syncs
     from {{ ref('export_marketing_cloud__runs') }}
 
     union all
@@ -46,7 +46,7 @@ numbers as (
     select
         target,
         run_number,
-        0 as shipments
+        0 as syncs
     from {{ source('clv_state', 'export_ledger') }}
 
 ),
@@ -56,7 +56,7 @@ runs as (
     select
         target,
         max(run_number) as last_run_number,
-        max(shipments) as shipments
+        max(syncs) as syncs
     from numbers
     group by 1
 
@@ -69,7 +69,7 @@ select
     cast(coalesce(counted.doubtful_rows, 0) as {{ type_integer() }}) as doubtful_rows,
     coalesce(runs.last_run_number, 0) as last_run_number,
     coalesce(counted.proven_rows + counted.doubtful_rows > 0, false)
-    and coalesce(runs.shipments = 1, false) as has_shipped
+    and coalesce(runs.syncs = 1, false) as has_synced
 from targets
 left join counted
     on targets.target = counted.target

@@ -29,7 +29,7 @@ noted as (
 
 ),
 
--- One request for the intent, one for each that was sent again, but for those that came to nothing.
+-- One request for the intent, one for each that was sent again, but for those that failed.
 known as (
 
     select

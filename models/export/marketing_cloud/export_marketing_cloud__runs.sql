@@ -18,6 +18,6 @@ select
                 then 1
             else 0
         end
-    ) = 1 as has_shipped
+    ) = 1 as has_synced
 from {{ source('clv_state', 'export_runs') }}
 group by 1, 2

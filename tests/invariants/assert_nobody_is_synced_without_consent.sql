@@ -1,6 +1,6 @@
 -- By what is delivered of consents: who is in the audience is a customer, is not suppressed, has a
 -- refusal of none of their user ids that this id has not taken back later, and a grant with a time on every
--- channel of clv_consent_channels. Who said nothing is shipped only where nobody has said anything and var
+-- channel of clv_consent_channels. Who said nothing is synced only where nobody has said anything and var
 -- clv_consent leaves consent to the destination.
 {%- set channels = shaped('clv_consent_channels') %}
 with statements as (

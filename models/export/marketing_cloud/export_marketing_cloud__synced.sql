@@ -22,8 +22,8 @@ steps as (
         ledger.row_hash,
         ledger.customer_id,
         ledger.key_id,
-        max(case when ledger.is_shipped then 1 else 0 end) as confirmations,
-        max(case when ledger.is_shipped or ledger.is_transient then 0 else 1 end)
+        max(case when ledger.is_synced then 1 else 0 end) as confirmations,
+        max(case when ledger.is_synced or ledger.is_transient then 0 else 1 end)
             as refusals
     from {{ source('clv_state', 'export_ledger') }} as ledger
     inner join logs
@@ -108,8 +108,8 @@ by_key as (
         customer_key,
         coalesce(customer_id, some_customer_id) as customer_id,
         key_id,
-        case when step = confirmed_step then op end as shipped_op,
-        case when step = confirmed_step then row_hash end as shipped_hash,
+        case when step = confirmed_step then op end as synced_op,
+        case when step = confirmed_step then row_hash end as synced_hash,
         open_step > confirmed_step as is_uncertain,
         case
             when step = confirmed_step and op = 'upsert' then 1
@@ -142,8 +142,8 @@ select
     ranked.customer_key,
     ranked.customer_id,
     ranked.key_id,
-    ranked.shipped_op,
-    ranked.shipped_hash,
+    ranked.synced_op,
+    ranked.synced_hash,
     ranked.is_uncertain,
     ranked.position = 1 and ranked.customer_id is not null as is_newest,
     rejections.rejected_hash,
