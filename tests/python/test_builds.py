@@ -99,7 +99,7 @@ class Build(Warehouse):
         self.call(BIN / "python", ROOT / "scripts" / "load_input.py", "--input", source)
         return self
 
-    def build(self, *options, tests=False, may_fail=False, **variables):
+    def build(self, *options, tests=False, may_fail=False, knows=False, **variables):
         """Run `dbt build`, with data tests or without; return what it printed."""
         self.declare_tests(tests)
         skipped = ["unit_test"] + ([] if tests else ["test"])
@@ -112,15 +112,16 @@ class Build(Warehouse):
             "--vars",
             json.dumps(variables),
             may_fail=may_fail,
+            knows=knows,
         )
 
     def operate(self, name, may_fail=False, **variables):
         """Run an operation; return what it printed."""
         command = ("dbt", "run-operation", name, "--vars", json.dumps(variables))
-        return self.call(*command, may_fail=may_fail)
+        return self.call(*command, may_fail=may_fail, knows=True)
 
-    def call(self, *command, may_fail=False):
-        """Run a command on this project and this file only."""
+    def call(self, *command, may_fail=False, knows=False):
+        """Run a command on this project and this file only; see `Dbt.run`."""
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -134,7 +135,7 @@ class Build(Warehouse):
             "DBT_LOG_LEVEL_FILE": "none",
         }
         if command[0] == "dbt":
-            code, printed = DBT.run(command[1:], self.folder, environment)
+            code, printed = DBT.run(command[1:], self.folder, environment, knows=knows)
         else:
             done = subprocess.run(
                 [str(part) for part in command],

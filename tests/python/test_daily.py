@@ -148,6 +148,7 @@ def test_a_daily_run_refuses_other_variables_than_the_full_run_had(daily):
     printed = daily.build(
         *("--select", "int_as_of"),
         may_fail=True,
+        knows=True,
         clv_run="daily",
         clv_as_of_date=DAILY,
         clv_margin_rate=0.35,
@@ -185,6 +186,7 @@ def test_a_daily_run_names_what_the_full_one_had_or_lacks(
     printed = daily.build(
         *("--select", model),
         may_fail=True,
+        knows=True,
         clv_run="daily",
         clv_as_of_date=DAILY,
         **(VARS | variables),

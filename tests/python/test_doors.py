@@ -25,6 +25,8 @@ STANDARD = "select customerno as user_id, orderedat as ts, nettotal as amount fr
 MAPPING = {
     "transactions": {"user_id": "customerno", "ts": "orderedat", "amount": "nettotal"}
 }
+# Variables that decide which inputs and models there are, when the project is read.
+DECIDING = {"clv_input_tables", "clv_source_schema", "clv_segment_percentiles"}
 EMAIL, PHONE, NAME = "jane@quillfeather.org", "+49 170 7654321", "Jane Quillfeather"
 
 
@@ -60,6 +62,7 @@ def run(shop, **variables):
         ),
         *("--vars", yaml.safe_dump(variables)),
         may_fail=True,
+        knows=not variables.keys() & DECIDING and shop.database.stem == "warehouse",
     )
     return " ".join(printed.split())
 

@@ -38,7 +38,8 @@ class Registry(Build):
 
     def operate(self, name, arguments, **options):
         """Run an operation on the registry."""
-        return self.call("dbt", "run-operation", name, "--args", arguments, **options)
+        command = ("dbt", "run-operation", name, "--args", arguments)
+        return self.call(*command, knows=True, **options)
 
     def registry(self):
         """Version → status."""

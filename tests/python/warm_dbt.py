@@ -1,7 +1,8 @@
 """dbt in forks of a process that has read the project once: it starts in half the time.
 
 The other half of a start is importing dbt and working out its own schemas. A fork finds
-that done, reads the project anew, and runs what the command `dbt` runs.
+that done, reads the project anew, and runs what the command `dbt` runs. A command that
+`knows` the project takes it as it was read here, with its default variables.
 """
 
 import atexit
@@ -26,9 +27,11 @@ class Dbt:
         self.process = None
         self.processor_seconds = 0.0  # that the last command took
 
-    def run(self, arguments, cwd, env, dies=None):
+    def run(self, arguments, cwd, env, dies=None, knows=False):
         """Run `dbt ARGUMENTS` there; return its exit code and what it printed.
 
+        It `knows` the project if that is a copy of this one, and no variable that it is
+        given decides which models, inputs or tests there are.
         With dies = (pattern, n, after) it is killed before or after the n-th statement
         that the regular expression finds.
         """
@@ -47,6 +50,7 @@ class Dbt:
                 "env": env,
                 "output": output.name,
                 "dies": dies,
+                "knows": knows,
             }
             print(json.dumps(command), file=self.process.stdin, flush=True)
             answer = self.process.stdout.readline()
@@ -83,7 +87,7 @@ def die_at(pattern, number, after):
         setattr(manager, name, watched(getattr(manager, name)))
 
 
-def execute(cli, arguments, cwd, env, output, dies):
+def execute(main, manifest, arguments, cwd, env, output, dies, knows):
     """Be the command `dbt` from here on."""
     if dies:
         die_at(*dies)
@@ -96,7 +100,10 @@ def execute(cli, arguments, cwd, env, output, dies):
         os.close(descriptor)
     code = 1
     try:
-        cli(arguments, prog_name="dbt")
+        if knows:
+            code = int(not main.dbtRunner(manifest).invoke(arguments).success)
+        else:
+            main.cli(arguments, prog_name="dbt")
     except SystemExit as end:
         code = end.code or 0
     except BaseException:
@@ -109,21 +116,21 @@ def execute(cli, arguments, cwd, env, output, dies):
 
 def serve():
     """Answer each command, a line of JSON, with the exit code of its fork."""
-    from dbt.cli.main import cli, dbtRunner
+    from dbt.cli import main
 
     with tempfile.TemporaryDirectory() as folder:
         paths = (f"--target-path={folder}", f"--log-path={folder}")
         places = (f"--project-dir={ROOT}", f"--profiles-dir={ROOT}")
         # the static parser's threads would not outlive the fork
         command = ("--quiet", "--no-static-parser", "parse")
-        read = dbtRunner().invoke([*command, *places, *paths])
+        read = main.dbtRunner().invoke([*command, *places, *paths])
         assert read.success, read.exception
     gc.freeze()  # no fork looks for garbage in what was read here
     for line in sys.stdin:
         command = json.loads(line)
         child = os.fork()
         if not child:
-            execute(cli, **command)
+            execute(main, read.result, **command)
         _, status, used = os.wait4(child, 0)
         seconds = used.ru_utime + used.ru_stime
         print(os.waitstatus_to_exitcode(status), seconds, flush=True)

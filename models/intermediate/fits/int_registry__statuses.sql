@@ -93,7 +93,13 @@ select
     coalesce(
         roles.role in ('champion', 'canary')
         or (roles.role = 'previous' and probation.is_on_probation)
-        or (roles.is_pinned and roles.is_usable),
+        or (roles.is_pinned and roles.is_usable)
+        -- Who withdrew it may think again.
+        or (
+            roles.status = 'withdrawn' and roles.is_usable
+            and as_of.as_of_date
+            <= {{ add_days('roles.decided_on', var('clv_probation_days')) }}
+        ),
         false
     ) as is_scored,
     coalesce(roles.role = 'champion' and probation.is_on_probation, false)
@@ -104,3 +110,4 @@ select
     roles.last_served_number
 from roles
 cross join probation
+cross join {{ ref('int_as_of') }} as as_of
