@@ -232,8 +232,9 @@ FAULTS = [
     ),
     Fault(
         GROWTH,
-        "the active base is of another window",
-        "update int_segments__cut_points set inactivity_days = inactivity_days + 30",
+        "a month's new value is in the base twice",
+        "update growth_accounting set active_value_amount = active_value_amount "
+        "+ new_value_amount where new_value_amount > 0",
     ),
     Fault(
         GROWTH,
