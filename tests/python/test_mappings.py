@@ -422,7 +422,10 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shops(project):
-    """One build of three shops, their ids told apart: builds cost more than shops."""
+    """One build of three shops, their ids told apart: builds cost more than shops.
+
+    Up to purchase days, no less: identity, refunds and the time zone meet there.
+    """
     names = ("shopify", "ga4", "woocommerce")
     united = {}
     for shop in names:
@@ -482,6 +485,17 @@ def test_purchase_days_are_of_who_bought_in_the_zone_less_refunds(shops):
         ["shopify-11", "2024-07-01", 5.5],
         ["woocommerce-7", "2024-02-01", 25.5 - 5.5 + 12.0],
     ]
+
+
+def test_a_table_is_never_replaced_by_a_view(shops):
+    lay(shops, "taken", {"transactions": SHOPIFY["refund"]})
+    arguments = {"source": "shopify", "schema": "shopify", "to": "taken"}
+    said = shops.call(
+        *("dbt", "run-operation", "map_source", "--args", json.dumps(arguments)),
+        may_fail=True,
+    )
+    assert shops.exit_code
+    assert "is there and is no view: name another schema with `to`" in said
 
 
 @pytest.mark.parametrize("shop", SHOPS)
