@@ -53,6 +53,8 @@
         ) ~ ", " ~ instant ~ ")", instant
     ),
     ('epoch_micros', epoch_micros(instant), '86401000000'),
+    ('from_micros', from_micros('86401000000'), instant),
+    ('unnested', '(select sum(each_one) from ' ~ unnested('[1, 2]', 'each_one') ~ ')', '3'),
     ('as_money rounds half away from zero', as_money("'10.00005'"), '10.0001'),
     ('as_money of a refund', as_money("'-10.00005'"), '-10.0001'),
     ('hash_bucket', hash_bucket("'abc'", 100), '72'),

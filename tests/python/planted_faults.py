@@ -24,6 +24,8 @@ SEGMENTS = "assert_every_customer_is_in_one_segment"
 WITHHELD = "assert_nothing_is_expected_where_forecasts_are_withheld"
 SUPPRESSED = "assert_nothing_is_expected_of_suppressed_customers"
 ORDERED = "assert_predictions_are_ordered"
+GROWTH = "assert_growth_conserves_customers_and_revenue"
+SEGMENT_GROWTH = "assert_segment_growth_is_the_transitions"
 REVENUE = "assert_revenue_is_conserved_to_every_mart"
 # Who refuses is believed to consent.
 ALLOWED = (
@@ -210,6 +212,34 @@ FAULTS = [
         "assert_cohorts_hold_every_buyer",
         "a cohort is a month late and joins the next",
         "delete from cohorts where cohort_month = '2023-05-01' and months_since = 0",
+    ),
+    Fault(
+        GROWTH,
+        "a month of new customers is lost",
+        "delete from new_and_returning where period_month = '2023-05-01'",
+    ),
+    Fault(
+        GROWTH,
+        "a day that was bought on is no second purchase",
+        "update second_purchases set repeat_customers = repeat_customers - 1 "
+        "where repeat_customers > 0",
+    ),
+    Fault(
+        GROWTH,
+        "customers who lapsed stay in the base",
+        "update growth_accounting set active_customers = active_customers "
+        "+ lapsed_customers where lapsed_customers > 0",
+    ),
+    Fault(
+        GROWTH,
+        "a month's new value is in the base twice",
+        "update growth_accounting set active_value_amount = active_value_amount "
+        "+ new_value_amount where new_value_amount > 0",
+    ),
+    Fault(
+        GROWTH,
+        "customers without a purchase in the last year are in no decile",
+        "delete from decile_migration where decile_now = 'no_purchase'",
     ),
     Fault(
         "assert_cohort_forecasts_add_up_at_every_level",
@@ -438,6 +468,11 @@ FAULTS = [
         "assert_transitions_conserve_customers",
         "memory has forgotten some customers",
         f"delete from int_segments__remembered where {SOME.format('customer_id', 50)}",
+    ),
+    Fault(
+        SEGMENT_GROWTH,
+        "a customer is new twice",
+        "update segment_growth set new_customers = new_customers + 1",
     ),
     # -- What leaves the building
     Fault(

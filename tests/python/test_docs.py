@@ -161,6 +161,7 @@ def test_names_of_the_project_are_its_names(page):
         known |= set(re.findall(r"\bname: (\w+)", path.read_text()))
     known |= {f"clv_{each}" for each in ("smoke", "staging", "intermediate", "export")}
     known |= {"clv_raw", "clv_state", "clv_H", "clv_bigquery", "clv_reference"}
+    known |= {"clv_mapped"}
     for code in re.findall(r"`([^`\n]+)`", page.read_text()):
         for word in re.findall(r"(?<![\w/.-])(?:clv|stg|int|export)_\w+", code):
             is_part = word.endswith("_") or f"{word}.py" in code
