@@ -12,3 +12,17 @@
     {%- endfor -%}
     {%- do return((days + horizons) | unique | sort) -%}
 {% endmacro %}
+
+{#
+    P(the first purchase lies between two times ahead, and the customer is still there), Pareto/NBD, given
+    alive: a Gauss-Legendre sum. `shape` = r + x, start_time = alpha + T, leaving_start_time = beta + T.
+#}
+{% macro chance_while_there(since, until) -%}
+    ({{ until }} - {{ since }}) * {% call(node, weight) sum_of(['node', 'weight'], legendre_nodes()) -%}
+        {%- set time = '(' ~ since ~ ' + ' ~ node ~ ' * (' ~ until ~ ' - ' ~ since ~ '))' -%}
+        {{ weight }} * shape / (start_time + {{ time }}) * exp(
+            shape * ln(start_time / (start_time + {{ time }}))
+            + s * ln(leaving_start_time / (leaving_start_time + {{ time }}))
+        )
+    {%- endcall %}
+{%- endmacro %}

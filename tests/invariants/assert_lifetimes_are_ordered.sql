@@ -21,8 +21,9 @@ where
     )
     or (
         lives.lifetime_status in ('withheld', 'refunds_only', 'unscored')
-        and coalesce(lives.expected_purchases_lifetime, lives.clv_lifetime, lives.clv_1095d)
-        is not null
+        and coalesce(
+            lives.expected_purchases_lifetime, lives.clv_lifetime, lives.clv_1095d
+        ) is not null
     )
     or (
         lives.lifetime_status = 'suppressed'
@@ -32,8 +33,10 @@ where
         lives.lifetime_status in ('extrapolated', 'unchecked', 'lower_bound')
         and (
             lives.expected_purchases_lifetime is null
-            or lives.expected_purchases_lifetime - lives.expected_purchases_lifetime != 0
-            or years.expected_purchases_365d > lives.expected_purchases_1095d * {{ slack }}
+            or lives.expected_purchases_lifetime - lives.expected_purchases_lifetime
+            != 0
+            or years.expected_purchases_365d
+            > lives.expected_purchases_1095d * {{ slack }}
             or lives.expected_purchases_1095d
             > lives.expected_purchases_lifetime * {{ slack }}
             or (lives.clv_lifetime is null) != (years.clv_365d is null)

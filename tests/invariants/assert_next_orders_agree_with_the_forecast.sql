@@ -11,8 +11,9 @@ full outer join {{ ref('customer_lifetime_value') }} as forecasts
 where
     orders.customer_id is null
     or forecasts.customer_id is null
-    or abs(orders.probability_no_purchase_365d + forecasts.probability_purchase_365d - 1)
-    > 1e-12
+    or abs(
+        orders.probability_no_purchase_365d + forecasts.probability_purchase_365d - 1
+    ) > 1e-12
     or (orders.probability_no_purchase_365d is null)
     != (forecasts.probability_purchase_365d is null)
     or ({{ dated }}) != (orders.expected_next_purchase_date is not null)

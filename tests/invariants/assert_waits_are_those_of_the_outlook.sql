@@ -26,7 +26,8 @@ where
             1 - outlook.probability_purchase - exp(
                 -case outlook.horizon_days
                     {%- for horizon in shaped('clv_horizons') %}
-                    when {{ horizon }} then {{ array_at('waits.hazards', days.index(horizon)) }}
+                    when {{ horizon }}
+                        then {{ array_at('waits.hazards', days.index(horizon)) }}
                     {%- endfor %}
                 end
             )

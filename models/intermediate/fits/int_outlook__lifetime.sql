@@ -45,8 +45,10 @@ select
     lives.{{ key }},
     {%- endfor %}
     {%- for name, relation in {'1095d': 'further', 'lifetime': 'lives'}.items() %}
-    {%- for measure in ['expected_purchases', 'discounted_purchases', 'probability_purchase',
-                        'ln_spend_quantiles'] %}
+    {%- for measure in [
+        'expected_purchases', 'discounted_purchases', 'probability_purchase',
+        'ln_spend_quantiles',
+    ] %}
     {{ relation }}.{{ measure }} as {{ measure }}_{{ name }},
     {%- endfor %}
     {%- endfor %}

@@ -4,6 +4,9 @@
 -- NegBin(s, A / (A + t)); between two stages it is interpolated. Under paretonbd customers may leave first:
 -- the density of the first purchase, times P(still there), is integrated from day to day.
 {%- set models = scored_models() %}
+{%- set keys %}
+                model_version, stratum, cutoff_date, frequency, age_days, stage_quarters
+{%- endset %}
 with outlook as (
 
     select
@@ -90,8 +93,7 @@ stepped as (
         {%- if 'paretonbd' in models %}
         coalesce(
             lag(ahead_time) over (
-                partition by
-                    model_version, stratum, cutoff_date, frequency, age_days, stage_quarters
+                partition by {{- keys }}
                 order by day
             ), 0.0
         ) as time_before,
@@ -105,36 +107,36 @@ stepped as (
 waited as (
 
     select
-        *,
         {%- if 'paretonbd' in models %}
         case
             when purchase_model = 'paretonbd'
-                then (ahead_time - time_before)
-                * {% call(node, weight) sum_of(['node', 'weight'], legendre_nodes()) -%}
-                    {%- set reached = '(time_before + ' ~ node ~ ' * (ahead_time - time_before))' -%}
-                    {{ weight }} * shape / (start_time + {{ reached }}) * exp(
-                        shape * ln(start_time / (start_time + {{ reached }}))
-                        + s * ln(leaving_start_time / (leaving_start_time + {{ reached }}))
-                    )
-                {%- endcall %}
+                then {{ chance_while_there('time_before', 'ahead_time') | indent(16) }}
         end as chance_since,
         {%- endif %}
         {%- for stage in ['stage', 'next_stage'] %}
         -(shape + {{ stage }}) * ln_stay - ln(
             1.0
-            {%- for arrivals in range(1, 4) %}
             + case
-                when k - {{ stage }} > {{ arrivals }}
-                    then
-                        {%- for passed in range(arrivals) %}
-                        {{ '* ' if not loop.first }}(shape + {{ stage }} + {{ passed }})
-                        * arrival_chance / {{ passed + 1 }}.0
-                        {%- endfor %}
+                when k - {{ stage }} > 1 then (shape + {{ stage }}) * arrival_chance
                 else 0.0
             end
-            {%- endfor %}
-        ) as {{ stage }}_hazard{{ ',' if not loop.last }}
+            + case
+                when k - {{ stage }} > 2
+                    then
+                        (shape + {{ stage }}) * (shape + {{ stage }} + 1)
+                        * power(arrival_chance, 2) / 2
+                else 0.0
+            end
+            + case
+                when k - {{ stage }} > 3
+                    then
+                        (shape + {{ stage }}) * (shape + {{ stage }} + 1)
+                        * (shape + {{ stage }} + 2) * power(arrival_chance, 3) / 6
+                else 0.0
+            end
+        ) as {{ stage }}_hazard,
         {%- endfor %}
+        *
     from stepped
 
 ),
@@ -145,13 +147,16 @@ summed as (
         *,
         {%- if 'paretonbd' in models %}
         sum(chance_since) over (
-            partition by
-                model_version, stratum, cutoff_date, frequency, age_days, stage_quarters
+            partition by {{- keys }}
             order by day
             rows between unbounded preceding and current row
         ) as chance,
         {%- endif %}
-        stage_quarters / 4.0 - stage as share
+        stage_hazard - ln(
+            1 - (stage_quarters / 4.0 - stage) * (
+                1 - exp(least(stage_hazard - next_stage_hazard, 600.0))
+            )
+        ) as stage_mean_hazard
     from waited
 
 ),
@@ -169,10 +174,11 @@ measured as (
         {%- if 'paretonbd' in models %}
         case
             when purchase_model = 'paretonbd' then -ln(greatest(1 - chance, 1e-12))
-            else {% endif %}
-        stage_hazard - ln(
-            1 - share + share * exp(least(stage_hazard - next_stage_hazard, 600.0))
-        ){{ ' end' if 'paretonbd' in models }} as hazard
+            else stage_mean_hazard
+        end as hazard
+        {%- else %}
+        stage_mean_hazard as hazard
+        {%- endif %}
     from summed
 
 )
@@ -186,5 +192,4 @@ select
     array_agg(hazard order by day) as hazards,
     cutoff_date
 from measured
-group by
-    model_version, stratum, cutoff_date, frequency, age_days, stage_quarters
+group by 1, 2, 3, 4, 5, 7

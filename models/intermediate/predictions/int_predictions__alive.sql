@@ -164,7 +164,7 @@ alive as (
         -- of a gap longer than that since then.
         (alpha + recency_time) / (r / k + frequency) as typical_gap_days,
         exp((r + k * frequency) * ln((alpha + recency_time) / (alpha + age_time)))
-        {{- ' * (' ~ stage_chances_sum() ~ ')' if has_stages }} as probability_longer_gap,
+        * ({{ stage_chances_sum() if has_stages else 1 }}) as probability_longer_gap,
         cutoff_date
     from modelled
 

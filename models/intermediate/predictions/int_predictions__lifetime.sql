@@ -3,7 +3,8 @@
 -- the forgetting of that horizon, which borrows them from the longest horizon with a completed window;
 -- blends, of sums over a window, are not carried on. Ranges are read at the levels of that horizon, too.
 {%- set grid = outlook_grid() %}
-{%- set has_stages = scored_models() | select('in', staged_models()) | list | length > 0 %}
+{%- set models = scored_models() %}
+{%- set has_stages = models | select('in', staged_models()) | list | length > 0 %}
 {%- set spans = ['1095d', 'lifetime'] %}
 {%- set levels = ['p10', 'p50', 'p90'] %}
 with cutoffs as (
@@ -43,15 +44,24 @@ outlook as (
 
 ),
 
+-- A daily run does not calibrate: it uses the levels of the last full run.
+learned as (
+
+    select max(cutoff_date) as learned_on
+    from {{ ref('int_calibration') }}
+
+),
+
 calibration as (
 
     select
-        stratum,
-        range_class,
-        max(case when horizon_days = 365 then p10_read end) as tail_365d
-    from {{ ref('int_calibration') }}
-    -- A daily run does not calibrate: it uses the levels of the last full run.
-    where cutoff_date = (select max(learned.cutoff_date) from {{ ref('int_calibration') }} as learned)
+        levels.stratum,
+        levels.range_class,
+        max(case when levels.horizon_days = 365 then levels.p10_read end)
+            as tail_365d
+    from {{ ref('int_calibration') }} as levels
+    inner join learned
+        on levels.cutoff_date = learned.learned_on
     group by 1, 2
 
 ),
@@ -143,7 +153,6 @@ continued as (
 likely as (
 
     select
-        *,
         {%- for span in spans %}
         greatest(
             probability_purchase_365d, case
@@ -155,8 +164,9 @@ likely as (
                         expected_purchases_{{ span }} / base_purchases_{{ span }}
                     )
             end
-        ) as probability_purchase_{{ span }}{{ ',' if not loop.last }}
+        ) as probability_purchase_{{ span }},
         {%- endfor %}
+        *
     from continued
 
 ),
@@ -165,26 +175,26 @@ likely as (
 located as (
 
     select
-        likely.*,
         {%- for span in spans %}
         {%- for level, above in value_levels(365).items() if level in levels %}
         case
             when likely.probability_purchase_{{ span }} > {{ above }}
-                then (
-                    ln(
-                        (likely.probability_purchase_{{ span }} - {{ above }}) / {{ above }}
-                    ) - ({{ grid.first }})
-                ) / {{ grid.step }}
+                then
+                    (
+                        ln(likely.probability_purchase_{{ span }} / {{ above }} - 1)
+                        - ({{ grid.first }})
+                    ) / {{ grid.step }}
         end as position_{{ span }}_{{ level }},
         {%- endfor %}
         -- Given a purchase, the table's mean spend is purchases * value of one / chance.
-        likely.clv_{{ span }} * likely.spend_scale * outlook.probability_purchase_{{ span }}
-        / nullif(
+        likely.clv_{{ span }} * likely.spend_scale
+        * outlook.probability_purchase_{{ span }} / nullif(
             likely.probability_purchase_{{ span }}
             * outlook.expected_purchases_{{ span }} * likely.expected_value, 0
         ) as spend_scale_{{ span }},
-        outlook.ln_spend_quantiles_{{ span }}{{ ',' if not loop.last }}
+        outlook.ln_spend_quantiles_{{ span }},
         {%- endfor %}
+        likely.*
     from likely
     inner join outlook
         on
@@ -205,9 +215,7 @@ located as (
 bracketed as (
 
     select
-        *,
         {%- for span in spans %}
-        {%- set last_span = loop.last %}
         {%- for level in levels %}
         {%- set position = 'position_' ~ span ~ '_' ~ level %}
         cast(
@@ -216,9 +224,10 @@ bracketed as (
                 when {{ position }} > {{ grid.nodes - 2 }} then {{ grid.nodes - 2 }}
                 else floor({{ position }})
             end as {{ type_integer() }}
-        ) as node_{{ span }}_{{ level }}{{ ',' if not (last_span and loop.last) }}
+        ) as node_{{ span }}_{{ level }},
         {%- endfor %}
         {%- endfor %}
+        *
     from located
 
 )

@@ -4,6 +4,7 @@
 -- P(purchase) of every horizon exactly. A quantile beyond the longest horizon is null.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set days = wait_days() %}
+{%- set last_node = days | length - 2 %}
 {%- set levels = {'p10': 0.1, 'p50': 0.5, 'p90': 0.9} %}
 with expected as (
 
@@ -53,7 +54,6 @@ joined as (
 modelled as (
 
     select
-        *,
         {%- for horizon in horizons %}
         -ln(
             greatest(
@@ -61,8 +61,9 @@ modelled as (
                 + alive * exp(-{{ array_at('hazards', days.index(horizon)) }}),
                 1e-15
             )
-        ) as modelled_{{ horizon }}d{{ ',' if not loop.last }}
+        ) as modelled_{{ horizon }}d,
         {%- endfor %}
+        *
     from joined
 
 ),
@@ -71,16 +72,15 @@ modelled as (
 placed as (
 
     select
-        *,
         {%- for level, share in levels.items() %}
-        {%- set last_level = loop.last %}
         case
             {%- for horizon in horizons %}
             {%- set place = '_' ~ horizons[loop.index0 - 1] ~ 'd' %}
             {%- set served = '0' if loop.first else 'served' ~ place %}
             {%- set modelled = '0' if loop.first else 'modelled' ~ place %}
             when probability_purchase_{{ horizon }}d >= {{ share }}
-                then {{ modelled }} + (modelled_{{ horizon }}d - {{ modelled }})
+                then
+                    {{ modelled }} + (modelled_{{ horizon }}d - {{ modelled }})
                     * (-ln({{ 1 - share }}) - {{ served }})
                     / greatest(served_{{ horizon }}d - {{ served }}, 1e-15)
             {%- endfor %}
@@ -95,8 +95,9 @@ placed as (
             when probability_purchase_{{ horizon }}d >= {{ share }}
                 then {{ 0 if loop.first else horizons[loop.index0 - 1] }}
             {%- endfor %}
-        end as earliest_{{ level }}{{ ',' if not last_level }}
+        end as earliest_{{ level }},
         {%- endfor %}
+        *
     from modelled
 
 ),
@@ -105,7 +106,6 @@ placed as (
 searched_0 as (
 
     select
-        *,
         {%- for level in levels %}
         case
             when latest_{{ level }} is not null
@@ -113,8 +113,9 @@ searched_0 as (
                     greatest((alive - 1 + exp(-modelled_{{ level }})) / alive, 1e-300)
                 )
         end as hazard_{{ level }},
-        0 as node_0_{{ level }}{{ ',' if not loop.last }}
+        0 as node_0_{{ level }},
         {%- endfor %}
+        *
     from placed
 
 ),
@@ -123,16 +124,16 @@ searched_0 as (
 searched_{{ loop.index }} as (
 
     select
-        *,
         {%- for level in levels %}
         {%- set node = 'node_' ~ place ~ '_' ~ level %}
-        {%- set further = 'least(' ~ node ~ ' + ' ~ step ~ ', ' ~ (days | length - 2) ~ ')' %}
+        {%- set further = 'least(' ~ node ~ ' + ' ~ step ~ ', ' ~ last_node ~ ')' %}
         case
             when hazard_{{ level }} >= {{ array_at('hazards', further) }}
                 then {{ further }}
             else {{ node }}
-        end as node_{{ place + 1 }}_{{ level }}{{ ',' if not loop.last }}
+        end as node_{{ place + 1 }}_{{ level }},
         {%- endfor %}
+        *
     from searched_{{ place }}
 
 ),

@@ -40,7 +40,6 @@ checked as (
 continued as (
 
     select
-        customers.*,
         {%- if var('clv_value') == 'none' %}
         cast(null as {{ type_money() }}) as value_to_date_amount,
         {%- else %}
@@ -56,10 +55,10 @@ continued as (
         lives.clv_{{ span }}{{ level }} * coalesce(
             1 + (customers.clv_365d - lives.clv_365d) / nullif(lives.clv_{{ span }}, 0),
             1.0
-        ) as clv_{{ span }}{{ level }}{{ ',' if not loop.last }}
+        ) as clv_{{ span }}{{ level }},
         {%- endfor %}
-        {{- ',' if not loop.last }}
         {%- endfor %}
+        customers.*
     from customers
     cross join checked
     left join bought
@@ -95,7 +94,7 @@ ordered as (
         customer_id,
         as_of_date,
         value_to_date_amount,
-        {%- for measure in ['expected_purchases_%s'] + ['clv_%s'] %}
+        {%- for measure in ['expected_purchases_%s', 'clv_%s'] %}
         {%- for span in spans %}
         {%- for level in (levels if measure == 'clv_%s' else ['']) %}
         {%- set year = measure % '365d' ~ level %}
@@ -113,8 +112,9 @@ ordered as (
         {%- endfor %}
         {%- endfor %}
         lifetime_status,
-        case when lifetime_status in ('extrapolated', 'unchecked') then checked_horizon_days end
-            as checked_horizon_days,
+        case
+            when lifetime_status = 'extrapolated' then checked_horizon_days
+        end as checked_horizon_days,
         model_version
     from judged
 
@@ -131,8 +131,8 @@ select
     {%- endfor %}
     {%- endfor %}
     {%- for level in levels %}
-    cast(value_to_date_amount as {{ type_double() }}) + clv_lifetime{{ level }}
-        as clv_total{{ level }},
+    {%- set rest, total = 'clv_lifetime' ~ level, 'clv_total' ~ level %}
+    cast(value_to_date_amount as {{ type_double() }}) + {{ rest }} as {{ total }},
     {%- endfor %}
     lifetime_status,
     cast(checked_horizon_days as {{ type_integer() }}) as checked_horizon_days,

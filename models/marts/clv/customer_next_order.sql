@@ -32,7 +32,8 @@ waits as (
         model_version,
         {%- for level in ['p10', 'p50', 'p90'] %}
         -- A wait of 0.2 days ends on the first day after the cutoff.
-        cast(ceil(wait_days_{{ level }}) as {{ type_integer() }}) as wait_days_{{ level }},
+        cast(ceil(wait_days_{{ level }}) as {{ type_integer() }})
+            as wait_days_{{ level }},
         {%- endfor %}
         typical_gap_days,
         is_overdue,

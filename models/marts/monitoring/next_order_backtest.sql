@@ -9,8 +9,6 @@ with compared as (
         waits.cutoff_date,
         waits.frequency_class,
         outcomes.horizon_days,
-        outcomes.days_to_purchase is not null as has_bought,
-        waits.is_overdue,
         {%- for level in levels %}
         coalesce(waits.wait_days_{{ level }} <= outcomes.horizon_days, false)
             as is_within_{{ level }},
@@ -21,10 +19,14 @@ with compared as (
             else
                 greatest(
                     0.0,
-                    least(1.0, waits.wait_days_{{ level }} - outcomes.days_to_purchase + 1)
+                    least(
+                        1.0, waits.wait_days_{{ level }} - outcomes.days_to_purchase + 1
+                    )
                 )
-        end as before_{{ level }}{{ ',' if not loop.last }}
+        end as before_{{ level }},
         {%- endfor %}
+        outcomes.days_to_purchase is not null as has_bought,
+        waits.is_overdue
     from {{ ref('int_predictions__waits') }} as waits
     inner join {{ ref('int_histories__next_purchases') }} as outcomes
         on
@@ -54,10 +56,13 @@ select
     count(case when is_within_p50 then 1 end) as customers_with_median,
     avg(case when is_within_p50 then before_p50 end) as share_before_median,
     count(case when is_within_p90 then 1 end) as customers_with_range,
-    avg(case when is_within_p90 then before_p90 - before_p10 end) as share_within_range,
+    avg(case when is_within_p90 then before_p90 - before_p10 end)
+        as share_within_range,
     avg(case when is_within_p10 then before_p10 end) as share_before_p10,
     count(case when is_overdue then 1 end) as customers_overdue,
-    {%- for name, condition in {'overdue': 'is_overdue', 'on_time': 'not is_overdue'}.items() %}
+    {%- for name, condition in {
+        'overdue': 'is_overdue', 'on_time': 'not is_overdue',
+    }.items() %}
     avg(
         case
             when {{ condition }} then case when has_bought then 1.0 else 0.0 end
@@ -66,4 +71,4 @@ select
     {%- endfor %}
     count(case when not is_overdue then 1 end) as customers_on_time
 from classed
-group by cutoff_date, frequency_class
+group by 1, 2
