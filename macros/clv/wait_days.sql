@@ -26,3 +26,24 @@
         )
     {%- endcall %}
 {%- endmacro %}
+
+{#
+    The day at which an array that rises over wait_days() reaches `value`, linear between two days: the sum of
+    the steps from day to day, each as far as it has passed. `value` is written once on BigQuery.
+#}
+{% macro days_passed(array, value) -%}
+    {%- set steps = [] -%}
+    {%- for day in wait_days()[:-1] -%}
+        {%- do steps.append((loop.index0, wait_days()[loop.index] - day)) -%}
+    {%- endfor -%}
+    {% call(place, width) sum_of(['place', 'width'], steps) -%}
+        {%- set before = array_at(array, 'cast(' ~ place ~ ' as ' ~ type_integer() ~ ')') -%}
+        {%- set after = array_at(array, 'cast(' ~ place ~ ' as ' ~ type_integer() ~ ') + 1') -%}
+        {{ width }} * least(
+            1.0,
+            greatest(
+                0.0, ({{ value }} - {{ before }}) / greatest({{ after }} - {{ before }}, 1e-12)
+            )
+        )
+    {%- endcall %}
+{%- endmacro %}

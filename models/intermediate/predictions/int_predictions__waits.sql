@@ -4,7 +4,6 @@
 -- P(purchase) of every horizon exactly. A quantile beyond the longest horizon is null.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set days = wait_days() %}
-{%- set last_node = days | length - 2 %}
 {%- set levels = {'p10': 0.1, 'p50': 0.5, 'p90': 0.9} %}
 with expected as (
 
@@ -103,76 +102,39 @@ placed as (
 ),
 
 -- The same given alive.
-searched_0 as (
+given_alive as (
 
     select
         {%- for level in levels %}
-        case
-            when latest_{{ level }} is not null
-                then -ln(
-                    greatest((alive - 1 + exp(-modelled_{{ level }})) / alive, 1e-300)
-                )
-        end as hazard_{{ level }},
-        0 as node_0_{{ level }},
+        -ln(greatest((alive - 1 + exp(-modelled_{{ level }})) / alive, 1e-300))
+            as hazard_{{ level }},
         {%- endfor %}
         *
     from placed
 
-),
-{% for step in [32, 16, 8, 4, 2, 1] %}
-{%- set place = loop.index0 %}
-searched_{{ loop.index }} as (
-
-    select
-        {%- for level in levels %}
-        {%- set node = 'node_' ~ place ~ '_' ~ level %}
-        {%- set further = 'least(' ~ node ~ ' + ' ~ step ~ ', ' ~ last_node ~ ')' %}
-        case
-            when hazard_{{ level }} >= {{ array_at('hazards', further) }}
-                then {{ further }}
-            else {{ node }}
-        end as node_{{ place + 1 }}_{{ level }},
-        {%- endfor %}
-        *
-    from searched_{{ place }}
-
-),
-{% endfor %}
-calendars as (
-
-    select [{{ days | join('.0, ') }}.0] as days
-
 )
 
+-- The day at which that is reached: how much of each step between two days has passed.
 select
-    searched_6.customer_id,
-    searched_6.model_version,
-    searched_6.is_recipe,
-    searched_6.frequency_class,
+    customer_id,
+    model_version,
+    is_recipe,
+    frequency_class,
     {%- for level in levels %}
-    {%- set node = 'searched_6.node_6_' ~ level %}
-    {%- set left = array_at('searched_6.hazards', node) %}
-    {%- set right = array_at('searched_6.hazards', node ~ ' + 1') %}
-    {%- set day = array_at('calendars.days', node) %}
-    {%- set next_day = array_at('calendars.days', node ~ ' + 1') %}
-    -- Kept between the two horizons, whatever rounding does.
     case
-        when searched_6.latest_{{ level }} is not null
-            then greatest(
-                least(
-                    {{ day }} + ({{ next_day }} - {{ day }})
-                    * (searched_6.hazard_{{ level }} - {{ left }})
-                    / greatest({{ right }} - {{ left }}, 1e-12),
-                    searched_6.latest_{{ level }}
-                ), searched_6.earliest_{{ level }} + 1e-9
-            )
+        when latest_{{ level }} is not null
+            -- Kept between the two horizons, whatever rounding does.
+            then
+                greatest(
+                    least(
+                        {{ days_passed('hazards', 'hazard_' ~ level) | indent(24) }},
+                        latest_{{ level }}
+                    ), earliest_{{ level }} + 1e-9
+                )
     end as wait_days_{{ level }},
     {%- endfor %}
     -- A rhythm needs two gaps.
-    case when searched_6.frequency >= 2 then searched_6.typical_gap_days end
-        as typical_gap_days,
-    case when searched_6.frequency >= 2 then searched_6.probability_longer_gap < 0.1 end
-        as is_overdue,
-    searched_6.cutoff_date
-from searched_6
-cross join calendars
+    case when frequency >= 2 then typical_gap_days end as typical_gap_days,
+    case when frequency >= 2 then probability_longer_gap < 0.1 end as is_overdue,
+    cutoff_date
+from given_alive
