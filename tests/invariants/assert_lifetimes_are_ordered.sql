@@ -27,7 +27,11 @@ where
     )
     or (
         lives.lifetime_status = 'suppressed'
-        and coalesce(lives.expected_purchases_lifetime, lives.clv_lifetime_p90, 0) != 0
+        and (
+            lives.expected_purchases_lifetime != 0
+            or lives.clv_lifetime != 0
+            or lives.clv_lifetime_p90 != 0
+        )
     )
     or (
         lives.lifetime_status in ('extrapolated', 'unchecked', 'lower_bound')
