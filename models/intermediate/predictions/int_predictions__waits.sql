@@ -123,13 +123,16 @@ select
     {%- for level in levels %}
     case
         when latest_{{ level }} is not null
-            -- Kept between the two horizons, whatever rounding does.
+            -- Kept between the two horizons, and rounded: the order in which a warehouse adds must not
+            -- move a date by a day.
             then
-                greatest(
-                    least(
-                        {{ days_passed('hazards', 'hazard_' ~ level) | indent(24) }},
-                        latest_{{ level }}
-                    ), earliest_{{ level }} + 1e-9
+                round(
+                    greatest(
+                        least(
+                            {{ days_passed('hazards', 'hazard_' ~ level) | indent(28) }},
+                            latest_{{ level }}
+                        ), earliest_{{ level }} + 1e-9
+                    ), 9
                 )
     end as wait_days_{{ level }},
     {%- endfor %}
