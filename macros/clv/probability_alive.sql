@@ -131,10 +131,11 @@ end as stage_{{ stage }}{{ ',\n' if not loop.last }}
 
 {#
     The product of columns of the outlook, on average over the stages that a customer may be in. Stages
-    from 1 on are rows of their own, outlook_1 ... outlook_3, where `has_stages`.
+    from 1 on are rows of their own, outlook_1 ... outlook_3, where `has_stages`. `horizon` is in days, or
+    the name of one.
 #}
 {% macro over_stages(columns, horizon, has_stages) -%}
-    {%- set suffix = '_' ~ horizon ~ 'd' -%}
+    {%- set suffix = '_' ~ horizon ~ ('d' if horizon is number else '') -%}
     {%- set first = 'outlook.' ~ columns | join(suffix ~ ' * outlook.') ~ suffix -%}
     {%- if has_stages -%}
 (

@@ -26,6 +26,9 @@ SUPPRESSED = "assert_nothing_is_expected_of_suppressed_customers"
 ORDERED = "assert_predictions_are_ordered"
 GROWTH = "assert_growth_conserves_customers_and_revenue"
 SEGMENT_GROWTH = "assert_segment_growth_is_the_transitions"
+LIVES = "assert_lifetimes_are_ordered"
+NEXT_ORDERS = "assert_next_orders_agree_with_the_forecast"
+WAITS = "assert_waits_are_those_of_the_outlook"
 REVENUE = "assert_revenue_is_conserved_to_every_mart"
 # Who refuses is believed to consent.
 ALLOWED = (
@@ -334,6 +337,46 @@ FAULTS = [
         "what is expected is in cents",
         f"update {LIFETIME} set clv_365d = clv_365d / 100, clv_180d = clv_180d / 100, "
         "clv_90d = clv_90d / 100, clv_30d = clv_30d / 100",
+    ),
+    Fault(
+        LIVES,
+        "a life is worth less than three years of it",
+        "update customer_lifetime set clv_lifetime = 0.5 * clv_1095d "
+        "where clv_1095d > 0",
+    ),
+    Fault(
+        LIVES,
+        "the total forgets what has been bought",
+        "update customer_lifetime set clv_total = clv_lifetime "
+        "where value_to_date_amount > 0",
+    ),
+    Fault(
+        LIVES,
+        "a closed account has a life ahead",
+        "update customer_lifetime set clv_lifetime_p90 = 10 "
+        "where lifetime_status = 'suppressed'",
+    ),
+    Fault(
+        NEXT_ORDERS,
+        "dates are a quarter late",
+        "update customer_next_order "
+        "set expected_next_purchase_date = expected_next_purchase_date + 91",
+    ),
+    Fault(
+        NEXT_ORDERS,
+        "waits are in weeks",
+        "replace view int_predictions__waits as "
+        "select * replace (wait_days_p50 / 7 as wait_days_p50) from this",
+    ),
+    Fault(
+        WAITS,
+        "a model's purchase rate is half as high as the outlook knew it",
+        f"update int_parameters set alpha = 2 * alpha where cutoff_date = {TODAY}",
+    ),
+    Fault(
+        WAITS,
+        "one-time buyers have no wait",
+        "delete from int_outlook__waits where frequency = 0",
     ),
     Fault(
         "assert_ranges_of_totals_are_ordered",

@@ -545,6 +545,139 @@ def test_a_shop_where_all_buy_all_the_time_has_an_outlook(outlook):
     assert table[0, 0, -1] > 5
 
 
+# --- the rest of the life -----------------------------------------------------------
+
+
+def life(outlook, x, age, purchase_model, params, rate=0.1, days=None, **options):
+    """Discounted purchases of the rest of the life, given alive."""
+    params, process = outlook.purchase_process(purchase_model, params, **options)
+    days = days or outlook.LIFETIME_DAYS
+    found = outlook.lifetime_purchases(x, [age], params, rate, days=days, **process)
+    return found[0][0]
+
+
+def test_the_life_of_pareto_nbd_is_the_published_dert(outlook):
+    """BTYD 2.4.3 at the parameters of Fader, Hardie & Lee (2005), RFM and CLV; weeks.
+
+    0.0027 a week, continuous, are 15 % a year. x, T, P(alive), DERT.
+    """
+    params, rate = (0.553, 10.578, 0.606, 11.669), np.expm1(0.0027 * 365)
+    for x, age, p_alive, published in [
+        (2, 38.86, 0.86916756, 6.483774),
+        (26, 31, 0.99791873, 86.056494),
+        (0, 38.86, 0.29528660, 0.477136),
+        (1, 38.86, 0.16800233, 0.762360),
+        (7, 38.86, 0.74950141, 16.541141),
+    ]:
+        found = life(outlook, x, age, "paretonbd", params, rate, days=1e5)
+        assert p_alive * found == pytest.approx(published, abs=6e-7)
+        # a life of 50 years, in weeks, is long enough
+        cut = life(outlook, x, age, "paretonbd", params, rate, days=52.18 * 50)
+        assert cut == pytest.approx(found, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("purchase_model", "params", "k"),
+    [
+        ("bgnbd", CDNOW, 1),
+        ("bgnbd", GROCERY, 1),
+        ("bgnbd", (0.8, 60, 0.6, 3), 1),
+        ("mbgnbd", CDNOW, 1),
+        ("bgcnbd", (1.4, 30, 0.07, 9), 3),
+        ("mbgcnbd", (1.33, 40, 0.425, 0.79), 2),
+    ],
+)
+def test_a_life_is_the_integral_of_its_counts(outlook, purchase_model, params, k):
+    """By parts on short pieces, over expectations summed term by term."""
+    delta = np.log(1.1) / 365
+    nodes, weights = np.polynomial.legendre.leggauss(6)
+    edges = np.concatenate([[0], np.geomspace(3, outlook.LIFETIME_DAYS, 16)])
+    half = np.diff(edges)[:, None] / 2
+    days = ((edges[1:] + edges[:-1])[:, None] / 2 + half * nodes).ravel()
+    for x, age, stage in [(0, 200, 0), (3, 300, k - 1)]:
+
+        def expected(day, x=x, age=age, stage=stage):
+            return counts(x, age, day, params, purchase_model, stage, k).sum()
+
+        inside = [delta * np.exp(-delta * day) * expected(day) for day in days]
+        exact = (half * weights).ravel() @ inside
+        exact += np.exp(-delta * edges[-1]) * expected(edges[-1])
+        found = life(outlook, x, age, purchase_model, params, stage=stage, k=k)
+        assert found == pytest.approx(exact, rel=1e-6)
+
+
+def test_a_life_of_one_stage_is_that_of_the_model_without_stages(outlook):
+    for staged, plain in [("bgcnbd", "bgnbd"), ("mbgcnbd", "mbgnbd")]:
+        one = life(outlook, 3, 200, staged, CDNOW, stage=0, k=1)
+        assert one == pytest.approx(life(outlook, 3, 200, plain, CDNOW), rel=1e-12)
+    gentle = (*CDNOW[:3], CDNOW[3] + 1)
+    one = life(outlook, 3, 200, "mbgnbd", CDNOW)
+    assert one == pytest.approx(life(outlook, 3, 200, "bgnbd", gentle), rel=1e-12)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1])
+def test_a_life_ends_where_hardly_anybody_leaves(outlook, rate):
+    """What a customer buys who never leaves, over 50 years, is the most."""
+    years = outlook.LIFETIME_YEARS
+    delta = np.log1p(rate)
+    steady = (1 - np.exp(-delta * years)) / delta if rate else years
+    for params in [(0.5, 40, 1e-4, 1e3), (0.5, 40, np.exp(-12), np.exp(12))]:
+        row = outlook.lifetime(
+            5, np.array([300.0]), "bgnbd", params, (3, 4), rate, np.asarray
+        )
+        most = 365 * steady * 5.5 / 340
+        assert 0.995 * most < row[0, 0, 1] < most
+        assert np.isfinite(row).all()
+
+
+LIVES = [
+    ("bgnbd", CDNOW, 1),
+    ("bgnbd", GROCERY, 1),
+    ("mbgnbd", (0.69, 69, 0.49, 0.87), 1),
+    ("paretonbd", PARETO[0], 1),
+    ("mbgcnbd", (1.33, 19.7, 0.425, 0.79), 2),
+]
+
+
+@pytest.mark.parametrize(("purchase_model", "params", "k"), LIVES)
+def test_the_range_of_a_life_holds_simulated_ones(outlook, purchase_model, params, k):
+    rng = np.random.default_rng(5)
+    lives, (p, q), rate = 3000, (3.3, 4.8), 0.1
+    r, alpha, a, b = params
+    days, delta = outlook.LIFETIME_DAYS, np.log1p(rate) / 365
+    for x, age in [(0, 300), (2, 300), (20, 400)]:
+        row = outlook.lifetime(
+            x, np.array([age, 700.0]), purchase_model, params, (p, q), rate,
+            np.asarray, 0, k,
+        )[0, 0]  # fmt: skip
+        arrivals = rng.gamma(r + k * x, 1 / (alpha + age), lives)
+        ends, most = np.full(lives, days), np.full(lives, np.inf)
+        if purchase_model == "paretonbd":
+            leaving = rng.gamma(a, 1 / (b + age), lives)
+            ends = np.minimum(rng.exponential(size=lives) / leaving, days)
+        else:
+            stayed = x + purchase_model.startswith("m")
+            most = rng.geometric(np.maximum(rng.beta(a, b + stayed, lives), 1e-12))
+        spend = np.zeros(lives)
+        scale = rng.gamma(q + p * (x + 1), size=lives)
+        for i in range(lives):
+            when = np.sort(rng.uniform(0, ends[i], rng.poisson(arrivals[i] * ends[i])))
+            when = when[k - 1 :: k][: int(min(most[i], 1e6))]
+            spend[i] = rng.gamma(p, 1 / scale[i], len(when)) @ np.exp(-delta * when)
+        mean = row[1] * p / (p * (x + 1) + q - 1)
+        assert abs(spend.mean() - mean) < 4.5 * spend.std() / np.sqrt(lives)
+        ever = (spend > 0).mean()
+        assert abs(ever - row[2]) < 4.5 * np.sqrt(ever * (1 - ever) / lives) + 1e-3
+        z = outlook.FIRST_Z + outlook.STEP_Z * np.arange(outlook.LEVELS)
+        for level, error in [(0.1, 0.08), (0.5, 0.1), (0.9, 0.04)]:
+            given = 1 - (1 - level) / row[2]
+            read = 0.0
+            if given > 0:
+                read = np.interp(logit(given), z, row[2 + outlook.TOP_COUNT :])
+                read = np.exp(read) * row[1] / row[0]
+            assert read == 0 or abs((spend <= read).mean() - level) < error
+
+
 # --- the table ----------------------------------------------------------------------
 
 
@@ -581,7 +714,7 @@ def test_model_gives_the_documented_table(outlook, inputs, fake_dbt, stored):
     frame = outlook.model(fake_dbt(inputs, horizons=[365, 30]), None)
     keys = [*outlook.KEYS, "horizon_days"]
     assert list(frame.columns) == [*keys, *outlook.MEASURES]
-    assert frame["horizon_days"].tolist() == [30, 365] * 13
+    assert frame["horizon_days"].tolist() == [30, 365, 1095, 18250] * 13
     pd.testing.assert_frame_equal(frame, frame.sort_values(keys, ignore_index=True))
     types = stored(frame)
     assert types["cutoff_date"] == "DATE"
@@ -595,6 +728,38 @@ def test_model_gives_the_documented_table(outlook, inputs, fake_dbt, stored):
     empty = outlook.model(fake_dbt(none), None)
     assert empty.empty
     assert stored(empty) == types
+
+
+def test_only_the_last_cutoff_is_looked_at_beyond_the_horizons(outlook, inputs):
+    for name in ("int_outlook__pairs", "int_parameters"):
+        earlier = inputs[name].assign(cutoff_date=CUTOFF - dt.timedelta(91))
+        inputs[name] = pd.concat([inputs[name], earlier], ignore_index=True)
+    table = outlook.beyond(*inputs.values(), [30, 365], 0.1)
+    assert set(table["cutoff_date"]) == {CUTOFF}
+    near = outlook.outlooks(*inputs.values(), [365], 0.1)
+    near = near[near["cutoff_date"] == CUTOFF]
+    every = pd.concat([near, table]).sort_values([*outlook.KEYS, "horizon_days"])
+    for measure in ("expected_purchases", "discounted_purchases"):
+        growth = every.groupby([*outlook.KEYS])[measure].diff().dropna()
+        assert (growth > 0).all()
+    # a horizon of that length has its row already
+    again = outlook.beyond(*inputs.values(), [30, 1095], 0.1)
+    assert set(again["horizon_days"]) == {18250}
+
+
+def test_beyond_the_calendar_of_a_season_days_have_their_mean_length(outlook, inputs):
+    days = np.arange(-400, 401)
+    season = pd.DataFrame(
+        {
+            "model_version": "bgnbd",
+            "cutoff_date": CUTOFF,
+            "days_ago": days,
+            "time_ago": np.where(days < 0, 0.5, 1.0) * days,
+        }
+    )
+    _, ahead = outlook.warped_times(season)["bgnbd", CUTOFF]
+    found = ahead(np.array([100.0, 400, 1000]))
+    assert found.tolist() == [50, 200, 800]
 
 
 def test_every_model_version_has_its_own_parameters(outlook, inputs):
@@ -654,7 +819,7 @@ def test_what_must_always_be_true(outlook, inputs):
 def test_without_any_value_model(outlook, inputs, fake_dbt):
     inputs["int_parameters"] = inputs["int_parameters"].assign(p=np.nan, q=np.nan)
     frame = outlook.model(fake_dbt(inputs), None)
-    assert len(frame) == 13 * 4
+    assert len(frame) == 13 * 6
     assert frame[outlook.SPEND].isna().all(axis=None)
     assert frame["expected_purchases"].notna().all()
 

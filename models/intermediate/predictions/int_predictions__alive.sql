@@ -160,6 +160,11 @@ alive as (
         own_purchases_{{ horizon }}d,
         own_value_{{ horizon }}d,
         {%- endfor %}
+        -- The customer's own rhythm at their last purchase, while they stay: mean gap, and the probability
+        -- of a gap longer than that since then.
+        (alpha + recency_time) / (r / k + frequency) as typical_gap_days,
+        exp((r + k * frequency) * ln((alpha + recency_time) / (alpha + age_time)))
+        * ({{ stage_chances_sum() if has_stages else 1 }}) as probability_longer_gap,
         cutoff_date
     from modelled
 

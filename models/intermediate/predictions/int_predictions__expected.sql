@@ -4,6 +4,8 @@
 -- not corrected.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set gate_horizon = var('clv_gate_horizon_days') %}
+{#- The horizon whose corrections serve beyond the horizons (int_predictions__lifetime). #}
+{%- set last = 365 if 365 in horizons else horizons | max %}
 with alive as (
 
     select *
@@ -127,6 +129,9 @@ corrected as (
         alive.probability_alive
         + corrections.alive_floor * (1 - alive.probability_alive)
             as served_probability_alive,
+        alive.probability_alive
+        + corrections.alive_floor_{{ last }}d * (1 - alive.probability_alive)
+            as probability_alive_beyond,
         {{ range_class('alive', 'bounds') | indent(8) }} as range_class
     from alive
     inner join totals
@@ -267,6 +272,10 @@ select
     {{ frequency_class('frequency') }} as frequency_class,
     range_class,
     served_probability_alive as probability_alive,
+    probability_alive_beyond,
+    forgetting_{{ last }}d as forgetting_beyond,
+    typical_gap_days,
+    probability_longer_gap,
     expected_value,
     {%- for horizon in horizons %}
     probability_purchase_{{ horizon }}d,
