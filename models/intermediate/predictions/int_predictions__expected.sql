@@ -198,29 +198,14 @@ ordered as (
 
 ),
 
--- The log-probability of no purchase is scaled by the ratio of corrected to modelled purchases.
 likely as (
 
     select
         {%- for horizon in horizons %}
-        case
-            when expected_purchases_{{ horizon }}d = base_purchases_{{ horizon }}d
-                then base_chance_{{ horizon }}d
-            -- First order: 1 - exp() has few digits left of so small a number.
-            when expected_purchases_{{ horizon }}d < 1e-6
-                then coalesce(
-                    expected_purchases_{{ horizon }}d * base_chance_{{ horizon }}d
-                    / nullif(base_purchases_{{ horizon }}d, 0),
-                    expected_purchases_{{ horizon }}d
-                )
-            when base_purchases_{{ horizon }}d < 1e-9
-                then 1 - exp(-expected_purchases_{{ horizon }}d)
-            else
-                1 - power(
-                    greatest(1 - base_chance_{{ horizon }}d, 1e-300),
-                    expected_purchases_{{ horizon }}d / base_purchases_{{ horizon }}d
-                )
-        end as likely_{{ horizon }}d,
+        {{ corrected_chance(
+            'expected_purchases_%sd' % horizon, 'base_purchases_%sd' % horizon,
+            'base_chance_%sd' % horizon
+        ) | indent(8) }} as likely_{{ horizon }}d,
         {%- endfor %}
         *
     from ordered

@@ -149,21 +149,15 @@ continued as (
 
 ),
 
--- The log-probability of no purchase is scaled as within the horizons (int_predictions__expected).
 likely as (
 
     select
         {%- for span in spans %}
         greatest(
-            probability_purchase_365d, case
-                when base_purchases_{{ span }} < 1e-9
-                    then 1 - exp(-expected_purchases_{{ span }})
-                else
-                    1 - power(
-                        greatest(1 - base_chance_{{ span }}, 1e-300),
-                        expected_purchases_{{ span }} / base_purchases_{{ span }}
-                    )
-            end
+            probability_purchase_365d,
+            {{ corrected_chance(
+                'expected_purchases_' ~ span, 'base_purchases_' ~ span, 'base_chance_' ~ span
+            ) | indent(12) }}
         ) as probability_purchase_{{ span }},
         {%- endfor %}
         *

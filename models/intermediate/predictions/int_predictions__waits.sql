@@ -129,8 +129,8 @@ select
                 round(
                     greatest(
                         least(
-                            {{ days_passed('hazards', 'hazard_' ~ level) | indent(28) }},
-                            latest_{{ level }}
+                            latest_{{ level }},
+                            {{ days_passed('hazards', 'hazard_' ~ level) | indent(28) }}
                         ), earliest_{{ level }} + 1e-9
                     ), 9
                 )
