@@ -250,7 +250,8 @@ def main(arguments: list[str] | None = None) -> int:
                 print("|---|---|---|---|---|---|---|")
             meter.sizes, meter.bills = sizes, []
             variables = {"clv_run": run, "clv_as_of_date": str(sizes.as_of)}
-            selection = DAILY_SELECTION if run == "daily" else ()
+            full = ("--selector", "monthly_refit")
+            selection = DAILY_SELECTION if run == "daily" else full
             build(meter, variables, False, selection, unit_tests=False, again=False)
             faults += meter.faults
             billed: Counter[str] = Counter()
