@@ -124,9 +124,10 @@
             horizons is sequence and horizons is not string
             and horizons | select('integer') | list | length == horizons | length
             and horizons | select('gt', 0) | list | length == horizons | length
-            and [30, 90, 180, 365] | reject('in', horizons) | list | length == 0,
+            and [30, 90, 180, 365] | reject('in', horizons) | list | length == 0
+            and horizons | sort == horizons,
             'clv_horizons',
-            'must be a list of whole days that holds 30, 90, 180 and 365, the columns of the marts'
+            'must be a list of rising whole days that holds 30, 90, 180 and 365, the columns of the marts'
         ) -%}
 
         {%- do require(

@@ -52,7 +52,7 @@
     definition than the champion's. A log too short for a forecast has no versions, and needs none.
 #}
 {% macro refuse_without_champion() %}
-    {%- if flags.EMPTY or 'model.clv.int_predictions__expected' not in selected_resources
+    {%- if flags.EMPTY or 'model.clv.int_scores__served' not in selected_resources
         or 'model.clv.int_registry__decisions' in selected_resources and not is_daily() -%}
         {{ return('select 1') }}
     {%- endif -%}

@@ -388,6 +388,10 @@ def test_what_is_kept_of_a_message(message, kept):
         ({"clv_min_cell": 0}, "var 'clv_min_cell' must be a whole number of customers"),
         ({"clv_currency": "euro"}, "var 'clv_currency' must be a code in capitals"),
         ({"clv_horizons": 90}, "var 'clv_horizons' must be a list"),
+        (
+            {"clv_horizons": [30, 90, 180, 365, 60]},
+            "var 'clv_horizons' must be a list of rising whole days",
+        ),
         ({"clv_backtest_days": ["x"]}, "var 'clv_backtest_days' must be a list"),
         ({"clv_segment_percentiles": 3}, "var 'clv_segment_percentiles' must be a map"),
         ({"clv_input_tables": 5}, "var 'clv_input_tables' must name the table"),

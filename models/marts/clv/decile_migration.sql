@@ -22,7 +22,8 @@ customers as (
 
 ),
 
--- Each year as it was known at its end: a refund after it does not change the decile of then.
+-- Each year as it was known at its end: a refund after it does not change the decile of then, unless it
+-- takes the customer's last purchase.
 purchase_days as (
 
     select

@@ -149,12 +149,18 @@ select
     {{ as_money(
         'new_revenue_amount + returning_revenue_amount + other_revenue_amount'
     ) }} as revenue_amount,
+    {%- if var('clv_value') == 'none' %}
+    cast(null as {{ type_double() }}) as new_average_order_value,
+    cast(null as {{ type_double() }}) as returning_average_order_value,
+    cast(null as {{ type_double() }}) as average_order_value,
+    {%- else %}
     {%- for name in ['new', 'returning'] %}
     cast({{ name }}_revenue_amount as {{ type_double() }})
     / nullif({{ name }}_order_count, 0) as {{ name }}_average_order_value,
     {%- endfor %}
     cast(new_revenue_amount + returning_revenue_amount as {{ type_double() }})
     / nullif(new_order_count + returning_order_count, 0) as average_order_value,
+    {%- endif %}
     cast(returning_customers as {{ type_double() }})
     / nullif(new_customers + returning_customers, 0) as returning_share,
     cast(repeat_customers as {{ type_double() }})

@@ -1,6 +1,9 @@
 -- grain: one row per month and CLV segment
 {%- set flows = ['new', 'returned', 'moved_in', 'lapsed', 'moved_out'] %}
 {%- set asleep = "in ('05_hibernating_loyal', '11_hibernator')" %}
+{#- Suppressed customers, and those whose purchases were all refunded, neither return nor lapse. -#}
+{%- set awake = "not in "
+    ~ "('05_hibernating_loyal', '11_hibernator', '00_prospect', 'suppressed')" %}
 with transitions as (
 
     select *
@@ -16,8 +19,7 @@ flows as (
         case
             when from_segment = to_segment then 'stayed'
             when from_segment = 'new' then 'new'
-            when from_segment {{ asleep }} and not to_segment {{ asleep }}
-                then 'returned'
+            when from_segment {{ asleep }} and to_segment {{ awake }} then 'returned'
             else 'moved_in'
         end as flow,
         customers,
@@ -30,7 +32,7 @@ flows as (
         month,
         from_segment as segment,
         case
-            when to_segment {{ asleep }} and not from_segment {{ asleep }} then 'lapsed'
+            when to_segment {{ asleep }} and from_segment {{ awake }} then 'lapsed'
             else 'moved_out'
         end as flow,
         customers,

@@ -36,15 +36,23 @@ with compared as (
 
 ),
 
+groups as (
+
+    select true as is_class
+    union all
+    select false as is_class
+
+),
+
 classed as (
 
-    select *
+    select
+        compared.* replace (
+            case when groups.is_class then compared.frequency_class else 'all' end
+                as frequency_class
+        )
     from compared
-
-    union all
-
-    select * replace ('all' as frequency_class)
-    from compared
+    cross join groups
 
 )
 
