@@ -1205,7 +1205,10 @@ def macros(tmp_path_factory):
             {"clv_value": "profit"},
             "var 'clv_value' must be one of margin, revenue, none; it is \"profit\"",
         ),
-        ({"clv_horizons": [30, 90]}, "var 'clv_horizons' must be a list of whole days"),
+        (
+            {"clv_horizons": [30, 90]},
+            "var 'clv_horizons' must be a list of rising whole days",
+        ),
         (
             {"clv_purchase_model": {"DE": "bgnbd"}},
             "var 'clv_purchase_model' must be one of auto, bgnbd, mbgnbd, paretonbd, "
