@@ -15,11 +15,10 @@ where
             predictions.status is null
             or customer_segments.is_contactable
             or predictions.probability_alive != 0
-            -- Of shorter horizons it is no more: assert_predictions_are_ordered.
-            or predictions.probability_purchase_365d != 0
-            or predictions.expected_purchases_365d != 0
-            or predictions.clv_365d != 0
             {%- for horizon in [30, 90, 180, 365] %}
+            or predictions.probability_purchase_{{ horizon }}d != 0
+            or predictions.expected_purchases_{{ horizon }}d != 0
+            or predictions.clv_{{ horizon }}d != 0
             or predictions.clv_{{ horizon }}d_p90 != 0
             {%- endfor %}
         )
