@@ -36,7 +36,7 @@ with compared as (
 
 ),
 
-groups as (
+kinds as (
 
     select true as is_class
     union all
@@ -48,11 +48,11 @@ classed as (
 
     select
         compared.* replace (
-            case when groups.is_class then compared.frequency_class else 'all' end
+            case when kinds.is_class then compared.frequency_class else 'all' end
                 as frequency_class
         )
     from compared
-    cross join groups
+    cross join kinds
 
 )
 
