@@ -259,6 +259,7 @@ class World:
     """A warehouse, a destination and the script between them."""
 
     has_own_keys = False
+    is_judged = False
 
     def __init__(self, folder, built, stand_in, monkeypatch, capsys):
         self.database = folder / "warehouse.duckdb"  # the name its views know
@@ -372,14 +373,16 @@ class World:
         }
 
     def assert_everything_is_said_once(self):
-        """No view on the ledger has a key twice: data tests would read it whole."""
+        """No view on the ledger has a key twice: builds of production do not ask."""
         for view, key in LEDGER_KEYS.items():
             query = f"select {key} from {EXPORT}{view} group by all having count(*) > 1"
             assert self.sql(query) == [], view
 
     def is_in_step(self, target="sfmc"):
         """Whether the active rows there are the audience and all others are blank."""
-        self.assert_everything_is_said_once()
+        if not self.is_judged:  # once a test: five views over the ledger
+            self.assert_everything_is_said_once()
+            self.is_judged = True
         names = [*(column.name for column in CONTENT), "as_of_date"]
         rows = self.sql(f"select customer_id, {', '.join(names)} from {EXPORT}audience")
         wanted = {}

@@ -165,20 +165,22 @@ likely as (
 
 ),
 
--- As in int_predictions__scored: where each level lies on the grid of spend given a purchase.
+-- As in int_predictions__scored: where each level lies on the grid of spend given a purchase; null where it
+-- lies within no purchase. Each number is written once, for BigQuery writes out what is read.
 located as (
 
     select
         {%- for span in spans %}
         {%- for level, above in value_levels(365).items() if level in levels %}
-        case
-            when likely.probability_purchase_{{ span }} > {{ above }}
-                then
-                    (
-                        ln(likely.probability_purchase_{{ span }} / {{ above }} - 1)
-                        - ({{ grid.first }})
-                    ) / {{ grid.step }}
-        end as position_{{ span }}_{{ level }},
+        (
+            ln(
+                nullif(
+                    greatest(
+                        likely.probability_purchase_{{ span }} / {{ above }} - 1, 0
+                    ), 0
+                )
+            ) - ({{ grid.first }})
+        ) / {{ grid.step }} as position_{{ span }}_{{ level }},
         {%- endfor %}
         -- Given a purchase, the table's mean spend is purchases * value of one / chance.
         likely.clv_{{ span }} * likely.spend_scale
@@ -213,11 +215,8 @@ bracketed as (
         {%- for level in levels %}
         {%- set position = 'position_' ~ span ~ '_' ~ level %}
         cast(
-            case
-                when {{ position }} < 0 then 0
-                when {{ position }} > {{ grid.nodes - 2 }} then {{ grid.nodes - 2 }}
-                else floor({{ position }})
-            end as {{ type_integer() }}
+            floor(least(greatest({{ position }}, 0), {{ grid.nodes - 2 }}))
+            as {{ type_integer() }}
         ) as node_{{ span }}_{{ level }},
         {%- endfor %}
         {%- endfor %}
