@@ -151,6 +151,21 @@ end as stage_{{ stage }}{{ ',\n' if not loop.last }}
     {%- endif -%}
 {%- endmacro %}
 
+{# Joins to `alive` the rows of `outlook` that over_stages reads. #}
+{% macro joined_stages(has_stages) -%}
+    {%- for stage in range(4 if has_stages else 1) %}
+    {%- set place = 'outlook_' ~ stage if stage else 'outlook' %}
+{{ 'left join outlook as ' ~ place if stage else 'inner join outlook' }}
+    on
+        alive.model_version = {{ place }}.model_version
+        and alive.stratum = {{ place }}.stratum
+        and alive.cutoff_date = {{ place }}.cutoff_date
+        and alive.frequency = {{ place }}.frequency
+        and alive.age_days = {{ place }}.age_days
+        and {{ place }}.stage_quarters = {{ 4 * stage }}
+    {%- endfor %}
+{%- endmacro %}
+
 {# 1 / (1 + odds) where they can only have left after their last purchase. #}
 {% macro staying(log_chance, frequency) -%}
     1.0 / (

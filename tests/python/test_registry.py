@@ -20,7 +20,7 @@ class Registry(Build):
     def __init__(self, folder):
         Warehouse.__init__(self, folder / "warehouse.duckdb")
         self.folder = make_project(folder)
-        self.is_tested = False
+        self.is_tested, self.is_plain = False, False
 
     def full(self, as_of, **variables):
         """Run everything that serves customers, as of a day."""

@@ -183,22 +183,4 @@ select
     {%- endfor %}
     alive.*
 from alive
-inner join outlook
-    on
-        alive.model_version = outlook.model_version
-        and alive.stratum = outlook.stratum
-        and alive.cutoff_date = outlook.cutoff_date
-        and alive.frequency = outlook.frequency
-        and alive.age_days = outlook.age_days
-        and outlook.stage_quarters = 0
-{%- for stage in range(1, 4) if has_stages %}
-{%- set place = 'outlook_' ~ stage %}
-left join outlook as {{ place }}
-    on
-        alive.model_version = {{ place }}.model_version
-        and alive.stratum = {{ place }}.stratum
-        and alive.cutoff_date = {{ place }}.cutoff_date
-        and alive.frequency = {{ place }}.frequency
-        and alive.age_days = {{ place }}.age_days
-        and {{ place }}.stage_quarters = {{ 4 * stage }}
-{%- endfor %}
+{{ joined_stages(has_stages) }}

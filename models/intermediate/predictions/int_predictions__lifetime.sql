@@ -2,7 +2,6 @@
 -- Up to 365 days it is the corrected forecast. What the purchase model adds after them carries the floor and
 -- the forgetting of that horizon, which borrows them from the longest horizon with a completed window;
 -- blends, of sums over a window, are not carried on. Ranges are read at the levels of that horizon, too.
-{%- set grid = outlook_grid() %}
 {%- set models = scored_models() %}
 {%- set has_stages = models | select('in', staged_models()) | list | length > 0 %}
 {%- set spans = ['1095d', 'lifetime'] %}
@@ -86,25 +85,7 @@ given_alive as (
         alive.customer_id,
         alive.model_version
     from alive
-    inner join outlook
-        on
-            alive.model_version = outlook.model_version
-            and alive.stratum = outlook.stratum
-            and alive.cutoff_date = outlook.cutoff_date
-            and alive.frequency = outlook.frequency
-            and alive.age_days = outlook.age_days
-            and outlook.stage_quarters = 0
-    {%- for stage in range(1, 4) if has_stages %}
-    {%- set place = 'outlook_' ~ stage %}
-    left join outlook as {{ place }}
-        on
-            alive.model_version = {{ place }}.model_version
-            and alive.stratum = {{ place }}.stratum
-            and alive.cutoff_date = {{ place }}.cutoff_date
-            and alive.frequency = {{ place }}.frequency
-            and alive.age_days = {{ place }}.age_days
-            and {{ place }}.stage_quarters = {{ 4 * stage }}
-    {%- endfor %}
+    {{ joined_stages(has_stages) | indent(4) }}
 
 ),
 
@@ -165,22 +146,13 @@ likely as (
 
 ),
 
--- As in int_predictions__scored: where each level lies on the grid of spend given a purchase; null where it
--- lies within no purchase. Each number is written once, for BigQuery writes out what is read.
 located as (
 
     select
         {%- for span in spans %}
         {%- for level, above in value_levels(365).items() if level in levels %}
-        (
-            ln(
-                nullif(
-                    greatest(
-                        likely.probability_purchase_{{ span }} / {{ above }} - 1, 0
-                    ), 0
-                )
-            ) - ({{ grid.first }})
-        ) / {{ grid.step }} as position_{{ span }}_{{ level }},
+        {{ grid_position('likely.probability_purchase_' ~ span, above) | indent(8) }}
+            as position_{{ span }}_{{ level }},
         {%- endfor %}
         -- Given a purchase, the table's mean spend is purchases * value of one / chance.
         likely.clv_{{ span }} * likely.spend_scale
@@ -207,17 +179,13 @@ located as (
 
 ),
 
--- The node to the left; the end segments are extended beyond the grid.
 bracketed as (
 
     select
         {%- for span in spans %}
         {%- for level in levels %}
         {%- set position = 'position_' ~ span ~ '_' ~ level %}
-        cast(
-            floor(least(greatest({{ position }}, 0), {{ grid.nodes - 2 }}))
-            as {{ type_integer() }}
-        ) as node_{{ span }}_{{ level }},
+        {{ grid_node(position) | indent(8) }} as node_{{ span }}_{{ level }},
         {%- endfor %}
         {%- endfor %}
         *
@@ -237,13 +205,11 @@ select
     {%- for level in levels %}
     {%- set position = 'position_' ~ span ~ '_' ~ level %}
     {%- set node = 'node_' ~ span ~ '_' ~ level %}
-    {%- set left = array_at(quantiles, node) %}
-    {%- set right = array_at(quantiles, node ~ ' + 1') %}
     case
         when {{ position }} is null then 0.0 * spend_scale_{{ span }}
-        else spend_scale_{{ span }} * exp(
-            {{ left }} + ({{ position }} - {{ node }}) * ({{ right }} - {{ left }})
-        )
+        else
+            spend_scale_{{ span }}
+            * {{ grid_quantile(quantiles, position, node) | indent(12) }}
     end as clv_{{ span }}_{{ level }},
     {%- endfor %}
     {%- endfor %}

@@ -2,7 +2,6 @@
 -- Published quantiles are read at the recalibrated levels of int_calibration for the customer's class; the
 -- model's own bounds are further columns.
 {%- set horizons = shaped('clv_horizons') %}
-{%- set grid = outlook_grid() %}
 with expected as (
 
     select *
@@ -39,21 +38,14 @@ calibration as (
 
 ),
 
--- Position of each level on the grid of spend given a purchase: v = 1 - (1 - level) / P(purchase).
--- Null when the level is below P(no purchase): the quantile is then 0.
 located as (
 
     select
         {%- for horizon in horizons %}
         {%- set probability = 'expected.probability_purchase_' ~ horizon ~ 'd' %}
         {%- for level, above in value_levels(horizon).items() %}
-        case
-            when {{ probability }} > {{ above }}
-                then (
-                    ln(({{ probability }} - {{ above }}) / {{ above }})
-                    - ({{ grid.first }})
-                ) / {{ grid.step }}
-        end as position_{{ horizon }}d_{{ level }},
+        {{ grid_position(probability, above) | indent(8) }}
+            as position_{{ horizon }}d_{{ level }},
         {%- endfor %}
         coalesce(calibration.interval_source_{{ horizon }}d, 'model')
             as interval_source_{{ horizon }}d,
@@ -82,20 +74,13 @@ located as (
 
 ),
 
--- The node to the left; the end segments are extended beyond the grid.
 bracketed as (
 
     select
         {%- for horizon in horizons %}
         {%- for level in value_levels(horizon) %}
         {%- set position = 'position_' ~ horizon ~ 'd_' ~ level %}
-        cast(
-            case
-                when {{ position }} < 0 then 0
-                when {{ position }} > {{ grid.nodes - 2 }} then {{ grid.nodes - 2 }}
-                else floor({{ position }})
-            end as {{ type_integer() }}
-        ) as node_{{ horizon }}d_{{ level }},
+        {{ grid_node(position) | indent(8) }} as node_{{ horizon }}d_{{ level }},
         {%- endfor %}
         {%- endfor %}
         *
@@ -120,13 +105,11 @@ select
     {%- for level in value_levels(horizon) %}
     {%- set position = 'position_' ~ horizon ~ 'd_' ~ level %}
     {%- set node = 'node_' ~ horizon ~ 'd_' ~ level %}
-    {%- set left = array_at(quantiles, node) %}
-    {%- set right = array_at(quantiles, node ~ ' + 1') %}
     case
         when {{ position }} is null then 0.0 * spend_scale_{{ horizon }}d
-        else spend_scale_{{ horizon }}d * discount_{{ horizon }}d * exp(
-            {{ left }} + ({{ position }} - {{ node }}) * ({{ right }} - {{ left }})
-        )
+        else
+            spend_scale_{{ horizon }}d * discount_{{ horizon }}d
+            * {{ grid_quantile(quantiles, position, node) | indent(12) }}
     end as clv_{{ horizon }}d_{{ level }},
     {%- endfor %}
     interval_source_{{ horizon }}d,

@@ -105,7 +105,7 @@ grouped as (
 
 ),
 
--- Customers up to each number of days, among those whose second purchase came within the longest window.
+-- Customers up to each number of days, who bought again within the longest window.
 cumulated as (
 
     select
