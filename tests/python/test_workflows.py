@@ -106,7 +106,8 @@ def test_withdrawals_are_synced_before_and_whatever_became_of_the_build():
     assert "inputs.run != 'smoke'" in step["if"]
     built = next(i for i, each in enumerate(job["steps"]) if each.get("id") == "build")
     assert job["steps"].index(step) == built + 1
-    withdrawals, export = re.findall(r"^ *export_rows\b(?!\().*", step["run"], re.MULTILINE)
+    calls = re.findall(r"^ *export_rows\b(?!\().*", step["run"], re.MULTILINE)
+    withdrawals, export = calls
     assert "--withdrawals" in withdrawals
     assert "--" not in export
     assert '"$BUILT" == success' in step["run"].split(withdrawals)[1]
