@@ -54,7 +54,7 @@ EXPORTED = ("export_ledger",)  # tables with rows per export
 # Table → variable, or constant of its model, that bounds its customers, per what.
 SAMPLED = {
     "clv_intermediate.int_predictions__pit": (
-        "clv_calibration_max_customers",
+        "sampled_customers",
         "cutoff_date, horizon_days",
     ),
     "clv_intermediate.int_corrections__pairs": (

@@ -20,7 +20,6 @@
             'clv_export_value': ['band', 'value', 'none'],
             'clv_export_key': ['pseudonym', 'subscriber_key'],
             'clv_consent': [none, 'required', 'managed_at_destination'],
-            'clv_offer_cap_quantile': ['p10', 'p50'],
         } -%}
         {%- for name, allowed in choices.items() -%}
             {%- do require(
@@ -52,41 +51,21 @@
         {%- set ranges = {
             'clv_margin_rate': (0, 1, '0.35'),
             'clv_discount_rate': (0, 1, '0.10'),
-            'clv_winsor_percentile': (0.995, 1, '0.999'),
-            'clv_prior_strength': (0, 1000000, '100'),
             'clv_min_stratum_customers': (1, 100000000, '1000'),
             'clv_fit_max_customers': (1000, 100000000, '5000000'),
-            'clv_calibration_max_customers': (1000, 100000000, '200000'),
-            'clv_calibration_strength': (1, 1000000, '200'),
-            'clv_calibration_prior_windows': (0.1, 100, '1'),
-            'clv_shared_error': (0, 2, '0.12'),
-            'clv_shared_error_windows': (2, 100, '3'),
             'clv_min_history_days': (1, 3650, '84'),
             'clv_lookback_days': (0, 365, '7'),
             'clv_refund_days': (0, 3650, '180'),
             'clv_loyal_purchases': (2, 1000, '4'),
-            'clv_overlay_max_customers': (1000, 10000000, '100000'),
             'clv_overlay_min_customers': (200, 1000000, '1000'),
-            'clv_overlay_min_cohort': (30, 1000000, '100'),
             'clv_canary_share': (0, 0.5, '0.10'),
-            'clv_probation_days': (0, 365, '14'),
             'clv_retention_days': (30, 36500, '730'),
             'clv_days_between_full_runs': (1, 365, '35'),
             'clv_load_tolerance': (0, 1, '0.05'),
             'clv_load_max_gap_days': (0, 365, '7'),
-            'clv_load_max_scale': (1, 1000, '3.0'),
-            'clv_load_max_duplicates': (0, 1, '0.3'),
-            'clv_drift_days': (7, 365, '91'),
-            'clv_identity_hops': (1, 20, '6'),
             'clv_identity_max_users': (2, 100000, '10'),
-            'clv_statistics_window_days': (30, 36500, '730'),
-            'clv_cut_point_refresh_days': (1, 3650, '91'),
-            'clv_exit_band': (0, 1, '0.9'),
-            'clv_confirm_refreshes': (1, 100, '2'),
-            'clv_export_probability_step': (1, 100, '5'),
             'clv_offer_cap_share': (0, 1, '0.30'),
             'clv_export_max_age_hours': (1, 8760, '48'),
-            'clv_cac_prior_customers': (1, 1000000, '100'),
             'clv_campaign_window_days': (1, 365, '90'),
             'clv_campaign_budget_limit': (1, 10, '1.10'),
             'clv_campaign_redemption_limit': (1, 10, '3'),
@@ -176,9 +155,6 @@
                 '{vip: 0.95, notable: 0.8, valuable: 0.5, promising: 0.8, historic: 0.5, '
                 ~ 'outlier: 0.995, gap: 0.9}'
             ),
-            'clv_gate_tolerances': (
-                ['deviance', 'squared_error'], '{deviance: 0.005, squared_error: 0.01}'
-            ),
             'clv_at_risk_thresholds': (
                 ['probability_alive', 'repeat_share', 'one_time_share'],
                 '{probability_alive: 0.5, repeat_share: 0.75, one_time_share: 0.5}'
@@ -240,34 +216,38 @@
     {%- do return([
         'clv_source_database', 'clv_source_schema', 'clv_input_tables', 'clv_input_columns',
         'clv_history_from', 'clv_as_of_date', 'clv_time_zone', 'clv_horizons', 'clv_backtest_days',
-        'clv_min_history_days', 'clv_run', 'clv_lookback_days',
-        'clv_days_between_full_runs', 'clv_customer_grain', 'clv_identity_hops',
-        'clv_identity_max_users', 'clv_duplicates', 'clv_refund_days', 'clv_accept_load',
-        'clv_load_tolerance', 'clv_load_max_gap_days', 'clv_load_max_scale',
-        'clv_load_max_duplicates', 'clv_fail_on', 'clv_min_cell', 'clv_planned_refit', 'clv_now',
-        'clv_drift_days', 'clv_value', 'clv_margin_rate', 'clv_currency',
-        'clv_discount_rate', 'clv_winsor_percentile', 'clv_strata', 'clv_purchase_model',
-        'clv_challenger_models', 'clv_season', 'clv_min_stratum_customers',
-        'clv_fit_max_customers', 'clv_calibration_max_customers',
-        'clv_calibration_strength', 'clv_calibration_prior_windows', 'clv_shared_error',
-        'clv_shared_error_windows', 'clv_fit_engine', 'clv_forecast_reconciliation',
-        'clv_prior_strength', 'clv_overlay', 'clv_overlay_horizon_days',
-        'clv_overlay_candidates', 'clv_overlay_objectives', 'clv_overlay_max_customers',
-        'clv_overlay_min_customers', 'clv_overlay_min_cohort', 'clv_text_model',
-        'clv_text_connection', 'clv_text_table', 'clv_promotion', 'clv_gate_horizon_days',
-        'clv_gate_tolerances', 'clv_canary_share', 'clv_probation_days',
+        'clv_min_history_days', 'clv_run', 'clv_lookback_days', 'clv_days_between_full_runs',
+        'clv_customer_grain', 'clv_identity_max_users', 'clv_duplicates', 'clv_refund_days',
+        'clv_accept_load', 'clv_load_tolerance', 'clv_load_max_gap_days', 'clv_fail_on',
+        'clv_min_cell', 'clv_planned_refit', 'clv_now', 'clv_value', 'clv_margin_rate',
+        'clv_currency', 'clv_discount_rate', 'clv_strata', 'clv_purchase_model',
+        'clv_challenger_models', 'clv_season', 'clv_min_stratum_customers', 'clv_fit_max_customers',
+        'clv_fit_engine', 'clv_forecast_reconciliation', 'clv_overlay', 'clv_gate_horizon_days',
+        'clv_overlay_candidates', 'clv_overlay_min_customers', 'clv_text_model',
+        'clv_text_connection', 'clv_text_table', 'clv_promotion', 'clv_canary_share',
         'clv_retention_days', 'clv_loyal_purchases', 'clv_inactivity_days',
-        'clv_at_risk_thresholds', 'clv_segment_percentiles', 'clv_statistics_window_days',
-        'clv_cut_point_refresh_days', 'clv_exit_band', 'clv_confirm_refreshes',
-        'clv_suppressed_statuses', 'clv_channel_ratios', 'clv_cac_prior_customers',
-        'clv_campaign_window_days', 'clv_control_arms', 'clv_campaign_budget_limit',
-        'clv_campaign_redemption_limit', 'clv_stop_campaigns', 'clv_export_key',
-        'clv_export_value', 'clv_export_bands', 'clv_export_probability_step',
-        'clv_consent_channels', 'clv_other_channels', 'clv_consent',
-        'clv_export_max_age_hours', 'clv_holdout_share', 'clv_holdout_salt',
-        'clv_offer_cap_share', 'clv_offer_cap_quantile', 'clv_offer_caps',
-        'clv_offer_cap_by_uplift',
+        'clv_at_risk_thresholds', 'clv_segment_percentiles', 'clv_suppressed_statuses',
+        'clv_channel_ratios', 'clv_campaign_window_days', 'clv_control_arms',
+        'clv_campaign_budget_limit', 'clv_campaign_redemption_limit', 'clv_stop_campaigns',
+        'clv_export_key', 'clv_export_value', 'clv_export_bands', 'clv_consent_channels',
+        'clv_other_channels', 'clv_consent', 'clv_export_max_age_hours', 'clv_holdout_share',
+        'clv_holdout_salt', 'clv_offer_cap_share', 'clv_offer_caps', 'clv_offer_cap_by_uplift',
     ]) -%}
+{% endmacro %}
+
+{# Variables of earlier versions, with what replaces them; none = a constant. #}
+{% macro former_variables() %}
+    {%- do return({
+        'clv_overlay_horizon_days': 'clv_gate_horizon_days is used', 'clv_overlay_objectives': none,
+        'clv_overlay_max_customers': none, 'clv_overlay_min_cohort': none, 'clv_calibration_max_customers': none,
+        'clv_calibration_strength': none, 'clv_calibration_prior_windows': none, 'clv_shared_error': none,
+        'clv_shared_error_windows': none, 'clv_prior_strength': none, 'clv_cac_prior_customers': none,
+        'clv_confirm_refreshes': none, 'clv_cut_point_refresh_days': none, 'clv_exit_band': none,
+        'clv_statistics_window_days': none, 'clv_drift_days': none, 'clv_export_probability_step': none,
+        'clv_offer_cap_quantile': none, 'clv_gate_tolerances': none, 'clv_identity_hops': none,
+        'clv_load_max_scale': none, 'clv_load_max_duplicates': none, 'clv_probation_days': none,
+        'clv_winsor_percentile': none, 'clv_versions_kept': none,
+    }) -%}
 {% endmacro %}
 
 {# Unknown variables with the project's prefix are most likely misspelt; ignoring them would hide that. #}
@@ -277,9 +257,15 @@
     {%- for name in (invocation_args_dict.get('vars') or {}) | list + given | list + scoped | list
         if name not in variable_names() and name != project_name
         and ((name | lower).startswith('clv') or 'clv_' ~ name in variable_names()) -%}
+        {%- set successors = former_variables() -%}
         {%- do exceptions.raise_compiler_error(
-            "clv: there is no variable '" ~ name ~ "': " ~ nearest(name, variable_names())
-            ~ ' is the nearest one (dbt_project.yml lists all).'
+            "clv: there is no variable '" ~ name ~ "'"
+            ~ (
+                ' any more: ' ~ (successors[name] or 'its default is a constant of the model that used it')
+                if name in successors
+                else ': ' ~ nearest(name, variable_names()) ~ ' is the nearest one'
+            )
+            ~ ' (dbt_project.yml lists all).'
         ) -%}
     {%- endfor -%}
 {% endmacro %}
@@ -381,11 +367,6 @@
         'clv_overlay',
         'must be false where clv_value is none: it is learnt from money'
     ) -%}
-    {%- do require(
-        var('clv_overlay_horizon_days') in var('clv_horizons'),
-        'clv_overlay_horizon_days',
-        'must be one of clv_horizons, such as 90'
-    ) -%}
     {%- set candidates = var('clv_overlay_candidates') -%}
     {%- do require(
         candidates is sequence and candidates is not string and candidates
@@ -393,17 +374,6 @@
         and candidates | unique | list == candidates,
         'clv_overlay_candidates',
         'must be a list of offset, free and two_stage, the preferred one first'
-    ) -%}
-    {%- set losses = var('clv_overlay_objectives') -%}
-    {%- do require(
-        losses is mapping
-        and losses.mean in ['tweedie', 'poisson', 'l2']
-        and losses.p50 | default('quantile') in ['quantile', 'mae']
-        and losses.p90 | default('quantile') == 'quantile'
-        and losses | reject('in', ['mean', 'p50', 'p90']) | list | length == 0,
-        'clv_overlay_objectives',
-        'must have a mean of tweedie, poisson or l2 (mae fits medians, whose sum is far too low), '
-        ~ 'and may have a p50 of quantile or mae and a p90 of quantile'
     ) -%}
 {% endmacro %}
 
@@ -472,7 +442,7 @@
 {% macro shaped(name) %}
     {%- set value = var(name) -%}
     {%- set is_mapping = name in [
-        'clv_overlay_objectives', 'clv_gate_tolerances', 'clv_segment_percentiles',
+        'clv_segment_percentiles',
         'clv_at_risk_thresholds', 'clv_channel_ratios', 'clv_offer_caps',
     ] -%}
     {%- do require(

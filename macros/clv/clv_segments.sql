@@ -96,12 +96,14 @@
     end
 {%- endmacro %}
 
+{# Cut-points are computed from customers who bought within this many days. #}
+{% macro statistics_window_days() %}{% do return(730) %}{% endmacro %}
+
 {# The variables on which the cut-points depend; other settings start a new version. #}
 {% macro cut_point_settings() -%}
     {%- set settings = model_definition_parts() -%}
     {%- for name in [
         'clv_segment_percentiles', 'clv_inactivity_days', 'clv_at_risk_thresholds',
-        'clv_statistics_window_days',
     ] -%}
         {%- do settings.update({name: var(name)}) -%}
     {%- endfor -%}

@@ -51,7 +51,7 @@
 #}
 {% macro daily_settings() -%}
     {%- set settings = fromjson(cut_point_settings()) -%}
-    {%- for name in ['clv_lookback_days', 'clv_overlay', 'clv_overlay_horizon_days'] -%}
+    {%- for name in ['clv_lookback_days', 'clv_overlay', 'clv_gate_horizon_days'] -%}
         {%- do settings.update({name: var(name)}) -%}
     {%- endfor -%}
     {%- for name in ['clv_source_schema', 'clv_input_tables', 'clv_input_columns'] -%}

@@ -1,11 +1,11 @@
 {#
     An expected value over `horizon` days with the overlay applied, from columns `value` and
-    `value_at_fit` (the same over clv_overlay_horizon_days), `factor` and `floor_value` of `overlay`.
-    Shorter horizons use the factor. Longer ones add the absolute difference at clv_overlay_horizon_days,
+    `value_at_fit` (the same over clv_gate_horizon_days), `factor` and `floor_value` of `overlay`.
+    Shorter horizons use the factor. Longer ones add the absolute difference at clv_gate_horizon_days,
     beyond which the overlay is not trained: values never fall with the horizon.
 #}
 {% macro overlaid(horizon, value, value_at_fit, overlay) -%}
-    {%- set fitted = var('clv_overlay_horizon_days') -%}
+    {%- set fitted = var('clv_gate_horizon_days') -%}
     {%- if horizon <= fitted -%}
         {{ overlay }}.factor * ({{ value }} + {{ overlay }}.floor_value * {{ horizon / fitted }})
     {%- else -%}

@@ -27,7 +27,6 @@
     {%- set recipe = {
         'purchase_model': var('clv_purchase_model'),
         'fit_engine': var('clv_fit_engine'),
-        'winsor_percentile': var('clv_winsor_percentile'),
         'min_stratum_customers': var('clv_min_stratum_customers'),
     } -%}
     {%- if var('clv_season') != 'none' -%}

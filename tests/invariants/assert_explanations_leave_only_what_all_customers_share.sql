@@ -13,7 +13,6 @@ with served as (
         cutoffs.is_production
         and gated.is_overlay
         and gated.candidate = 'offset'
-        and {{ 'true' if shaped('clv_overlay_objectives').mean != 'l2' else 'false' }}
 
 ),
 

@@ -1,5 +1,5 @@
 -- Two linked ids are one customer, and every linked id has a customer. If this fails, raise var
--- clv_identity_hops: int_identities__resolved stopped before the labels had reached the end of a chain.
+-- int_identities__resolved stopped before the labels had reached the end of a chain.
 select
     links.identifier,
     links.linked_identifier,

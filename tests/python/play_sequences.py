@@ -887,7 +887,7 @@ class Sequence:
     EDITS = (
         ("clv_margin_rate", 0.5),
         ("clv_discount_rate", 0.2),
-        ("clv_statistics_window_days", 400),
+        ("clv_loyal_purchases", 5),
         ("clv_inactivity_days", 120),
         ("clv_refund_days", 90),
     )
@@ -1157,7 +1157,7 @@ def play_steps(seed, steps, warehouse, folder):
         variables={
             "clv_backtest_days": [91],
             "clv_canary_share": 0.0 if seed % 2 else 0.2,
-            "clv_winsor_percentile": 1 if seed // 2 % 2 else 0.999,
+            "clv_value": "revenue" if seed // 2 % 2 else "margin",
         },
     )
     settings = sequence.variables | {"shop": seed % SHOPS}

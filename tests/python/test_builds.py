@@ -552,7 +552,6 @@ RICH = {
     "clv_strata": ["first_channel", "country"],
     "clv_min_stratum_customers": 210,
     "clv_backtest_days": [182],
-    "clv_prior_strength": 50,
     "clv_overlay": True,
     "clv_overlay_min_customers": 300,
     "clv_holdout_share": {"c1": 0.1, "unmeasured": 0.1},
@@ -1220,9 +1219,14 @@ def macros(tmp_path_factory):
             "var 'clv_purchase_model' must be one of auto, bgnbd, mbgnbd, paretonbd, ",
         ),
         (
-            {"clv_overlay_objectives": {"mean": "mae"}},
-            "var 'clv_overlay_objectives' must have a mean of tweedie, poisson or l2 "
-            "(mae fits medians, whose sum is far too low)",
+            {"clv_exit_band": 0.8},
+            "there is no variable 'clv_exit_band' any more: its default is a constant "
+            "of the model that used it",
+        ),
+        (
+            {"clv_overlay_horizon_days": 90},
+            "there is no variable 'clv_overlay_horizon_days' any more: "
+            "clv_gate_horizon_days is used",
         ),
         (
             {"clv_challenger_models": ["bgnbd"], "clv_purchase_model": "bgnbd"},

@@ -8,7 +8,6 @@ from conftest import ROOT, load
 from dbt.cli.main import dbtRunner
 
 CUTOFF = pd.Timestamp("2024-03-31").date()
-OBJECTIVES = {"mean": "tweedie", "p50": "quantile", "p90": "quantile"}
 SCORING = ["int_overlay__feature_names", "int_overlay__packed_trees"]
 CANDIDATES = ["offset", "free", "two_stage"]
 
@@ -83,7 +82,7 @@ def scored(trees, compiled, features, sample):
     connection.execute("attach ':memory:' as warehouse")
     connection.execute("create schema warehouse.clv_intermediate")
     connection.execute("use warehouse.clv_intermediate")
-    connection.register("fitted", trees.overlays(sample, CANDIDATES, OBJECTIVES))
+    connection.register("fitted", trees.overlays(sample, CANDIDATES))
     connection.register("others", others)
     connection.execute("create table int_overlay__trees as from fitted")
     connection.execute("create table int_customer_features as from others")
@@ -106,7 +105,7 @@ def test_sql_scores_as_lightgbm_does(trees, scored, features, sample):
     found = connection.sql("from int_overlay__scored order by customer_id").df()
     assert len(found) == len(others)
     for component in ("offset", "free", "buys", "amount", "p50", "p90"):
-        booster = trees.fit(component, sample, OBJECTIVES)
+        booster = trees.fit(component, sample)
         theirs = booster.predict(others[features], raw_score=True)
         assert np.ptp(theirs) > 0.1
         assert np.abs(found[f"{component}_score"] - theirs).max() < 1e-8
@@ -125,7 +124,7 @@ def test_contributions_add_up_to_the_score(trees, scored, features, sample):
     assert len(found) == len(others)
     assert np.ptp(found["rest"]) < 1e-9
     # what LightGBM says by Shapley values is the same rest, and the same order
-    booster = trees.fit("offset", sample, OBJECTIVES)
+    booster = trees.fit("offset", sample)
     theirs = booster.predict(others[features], pred_contrib=True)
     assert found["rest"].iloc[0] == pytest.approx(theirs[0, -1], abs=1e-6)
     ours = connection.sql(
@@ -138,7 +137,7 @@ def test_contributions_add_up_to_the_score(trees, scored, features, sample):
 
 
 def test_the_overlay_finds_what_the_baseline_does_not_know(trees, features, sample):
-    booster = trees.fit("offset", sample, OBJECTIVES)
+    booster = trees.fit("offset", sample)
     later = customers(features, 2000, seed=3)
     predicted = later["offset_value"] * np.exp(
         booster.predict(later[features], raw_score=True)
@@ -146,27 +145,6 @@ def test_the_overlay_finds_what_the_baseline_does_not_know(trees, features, samp
     ours = (predicted - later["realised"]).pow(2).mean()
     theirs = (later["baseline_value"] - later["realised"]).pow(2).mean()
     assert ours < 0.8 * theirs
-
-
-@pytest.mark.parametrize("objective", ["poisson", "l2"])
-def test_other_losses_correct_the_baseline_too(trees, features, sample, objective):
-    booster = trees.fit("offset", sample, OBJECTIVES | {"mean": objective})
-    later = customers(features, 2000, seed=3)
-    score = booster.predict(later[features], raw_score=True)
-    factor = 1 + score if objective == "l2" else np.exp(score)
-    error = later["offset_value"] * factor - later["realised"]
-    assert error.pow(2).mean() < 0.8 * (
-        (later["baseline_value"] - later["realised"]).pow(2).mean()
-    )
-
-
-def test_a_median_is_no_mean(trees, features, sample):
-    """Why mae feeds p50 alone: half of what comes is lost where few buy."""
-    assert trees.loss("p50", OBJECTIVES | {"p50": "mae"}) == {"objective": "l1"}
-    seldom = sample.assign(realised=sample["realised"].where(sample.index % 4 == 0, 0))
-    booster = trees.fit("p50", seldom, OBJECTIVES | {"p50": "mae"})
-    median = booster.predict(seldom[features]).clip(0)
-    assert median.sum() < 0.2 * seldom["realised"].sum()
 
 
 @pytest.mark.parametrize(
@@ -191,8 +169,8 @@ def test_who_came_together_is_judged_together(trees, ages, together):
 
 
 def test_too_few_customers_grow_no_trees(trees, sample):
-    assert trees.fit("offset", sample.head(150), OBJECTIVES) is None
-    nothing = trees.overlays(sample.head(150), ["offset"], OBJECTIVES)
+    assert trees.fit("offset", sample.head(150)) is None
+    nothing = trees.overlays(sample.head(150), ["offset"])
     assert list(nothing) == list(trees.NODES)
     assert nothing.empty
 
@@ -200,25 +178,23 @@ def test_too_few_customers_grow_no_trees(trees, sample):
 def test_quantiles_are_fitted_for_the_last_cutoff_only(trees, sample):
     earlier = sample.assign(cutoff_date=pd.Timestamp("2023-12-31").date())
     both = pd.concat([sample, earlier])
-    found = trees.overlays(both, ["offset"], {"mean": "tweedie", "p90": "quantile"})
+    found = trees.overlays(both, ["offset"])
     assert found.groupby("cutoff_date")["component"].unique().map(list).tolist() == [
         ["offset"],
-        ["offset", "p90"],
+        ["offset", "p50", "p90"],
     ]
     # the same customers, in whatever order, give the same trees
-    again = trees.overlays(
-        sample.sample(frac=1, random_state=1), ["offset"], {"mean": "tweedie"}
-    )
-    first = found[(found["cutoff_date"] == CUTOFF) & (found["component"] == "offset")]
+    again = trees.overlays(sample.sample(frac=1, random_state=1), ["offset"])
+    first = found[found["cutoff_date"] == CUTOFF]
     pd.testing.assert_frame_equal(again, first.reset_index(drop=True))
 
 
 def test_the_model_reads_what_dbt_gives(trees, fake_dbt, sample, stored):
     frames = {"int_overlay__sample": sample}
-    dbt = fake_dbt(frames, candidates=["offset"], objectives={"mean": "tweedie"})
+    dbt = fake_dbt(frames, candidates=["offset"])
     found = trees.model(dbt, None)
-    assert set(found["component"]) == {"offset"}
+    assert set(found["component"]) == {"offset", "p50", "p90"}
     types = stored(found)
     assert types["cutoff_date"] == "DATE"
-    empty = fake_dbt({"int_overlay__sample": sample.head(0)}, objectives=OBJECTIVES)
+    empty = fake_dbt({"int_overlay__sample": sample.head(0)})
     assert stored(trees.model(empty, None)) == types

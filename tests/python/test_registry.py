@@ -8,7 +8,7 @@ from test_builds import Build, Warehouse
 
 pytestmark = pytest.mark.slow
 
-FIRST, SECOND, DAILY, LATER = "1998-03-31", "1998-04-28", "1998-05-05", "1998-05-06"
+FIRST, SECOND, DAILY, LATER = "1998-03-31", "1998-04-28", "1998-05-05", "1998-05-20"
 LAST = "1998-05-26"
 CUTOFFS = {"clv_backtest_days": [91]}  # all that the gate needs
 FITS = ("int_purchases__parameters", "int_gamma_gamma__parameters")
@@ -94,13 +94,13 @@ def story(sample, tmp_path_factory):
     again = f"{{version: {version}, reason: once more}}"
     chapter("promotion", build.operate("promote_model", again, may_fail=True))
     assert build.exit_code != 0
-    build.daily(LATER, clv_probation_days=0)
+    build.daily(LATER)
     refused = build.operate("rollback_model", "{reason: too late}", may_fail=True)
     assert build.exit_code != 0
     chapter("after probation", refused)
     first = chapters["first"]["registry"].index[0]
     build.operate("pin_model", f"{{version: {first}, reason: we know it}}")
-    build.daily(LATER, clv_probation_days=0)
+    build.daily(LATER)
     chapter("pinned")
     return build, chapters
 

@@ -22,7 +22,7 @@ with customers as (
         as_of_date,
         is_suppressed,
         clv_365d,
-        clv_365d_{{ var('clv_offer_cap_quantile') }} as cautious_clv,
+        clv_365d_p50 as cautious_clv,
         probability_purchase_90d
     from {{ ref('customer_lifetime_value') }}
 
@@ -202,7 +202,7 @@ described as (
             else '{{ bands[-1] }}+'
         end as clv_365d,
         {%- endif %}
-        {%- set step = var('clv_export_probability_step') %}
+        {%- set step = 5 %}
         cast(
             {{ step }} * round(
                 coalesce(customers.probability_purchase_90d, 0) * 100 / {{ step }}

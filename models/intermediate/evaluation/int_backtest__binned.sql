@@ -123,7 +123,7 @@ joined as (
         on
             matured.customer_id = overlay.customer_id
             and matured.cutoff_date = overlay.cutoff_date
-            and matured.horizon_days = {{ var('clv_overlay_horizon_days') }}
+            and matured.horizon_days = {{ var('clv_gate_horizon_days') }}
     {%- endif %}
     where
         matured.realised is not null

@@ -1,6 +1,7 @@
 -- grain: one row per registered model version of this log: its status before this run
 -- The role is what this run uses it as. There is at most one champion, whatever the events say: the
 -- latest champion among versions with this run's definition; without one, the version that served last.
+{%- set probation_days = 14 %}
 with latest as (
 
     {{ version_statuses() | indent(4) }}
@@ -78,7 +79,7 @@ probation as (
     inner join {{ ref('int_as_of') }} as as_of
         on
             as_of.as_of_date
-            <= {{ add_days('roles.decided_on', var('clv_probation_days')) }}
+            <= {{ add_days('roles.decided_on', probation_days) }}
     where roles.role = 'champion'
 
 )
@@ -98,7 +99,7 @@ select
         or (
             roles.status = 'withdrawn' and roles.is_usable
             and as_of.as_of_date
-            <= {{ add_days('roles.decided_on', var('clv_probation_days')) }}
+            <= {{ add_days('roles.decided_on', probation_days) }}
         ),
         false
     ) as is_scored,

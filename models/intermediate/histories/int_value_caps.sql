@@ -1,5 +1,6 @@
 -- grain: one row per cutoff: the purchase-day value at which values are capped for the fit
 -- A discrete percentile over the histogram of values: exact, and the same on every warehouse.
+{%- set percentile = 0.999 %}
 with histogram as (
 
     select
@@ -33,5 +34,5 @@ select
     cutoff_date,
     min(value_amount) as value_cap
 from cumulated
-where purchase_days_up_to >= {{ var('clv_winsor_percentile') }} * purchase_days
+where purchase_days_up_to >= {{ percentile }} * purchase_days
 group by 1

@@ -2,6 +2,7 @@
 -- The customer is the smallest user id of the connected component: label propagation, in which every hop
 -- passes the smallest label so far to the neighbours. Unrolled because `with recursive` differs between
 -- warehouses; each hop reads only the one before it, so the work is linear in the number of hops.
+{%- set hops = 6 %}
 with links as (
 
     select
@@ -21,7 +22,7 @@ hop_0 as (
     group by 1
 
 ),
-{% for hop in range(1, var('clv_identity_hops') + 1) %}
+{% for hop in range(1, hops + 1) %}
 hop_{{ hop }} as (
 
     select
@@ -37,4 +38,4 @@ hop_{{ hop }} as (
 select
     identifier,
     customer_id
-from hop_{{ var('clv_identity_hops') }}
+from hop_{{ hops }}

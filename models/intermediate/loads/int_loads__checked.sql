@@ -2,6 +2,8 @@
 -- A fault stops the run before int_logs, from which everything else descends: the marts of the last
 -- good run are not replaced.
 {%- set tolerance = var('clv_load_tolerance') %}
+{#- Share of identical lines in a new month, unless it was usual before. #}
+{%- set max_duplicates = 0.3 %}
 {%- set is_foreign = "profiled.currency != '" ~ var('clv_currency') ~ "'"
     if var('clv_currency') else 'named_currencies.currencies > 1' %}
 with profiled as (
@@ -283,7 +285,8 @@ judged as (
 
 {%- set month %}substr(cast(transaction_month as {{ type_text() }}), 1, 7){% endset %}
 {%- set accepted_on %}cast(accepted_as_of_date as {{ type_text() }}){% endset %}
-{%- set scale = var('clv_load_max_scale') %}
+{#- Factor between the typical amount of a new month and that of the six before. #}
+{%- set scale = 3.0 %}
 {%- set count_chance = '3 * sqrt(greatest(coalesce({}, 0), 4))' %}
 {%- set sales_chance =
     '3 * accepted_sales_amount / sqrt(nullif(accepted_purchase_days, 0))' %}
@@ -344,7 +347,7 @@ faulted as (
         case
             when
                 not is_closed and duplicate_count * 1.0 / line_count > greatest(
-                    {{ var('clv_load_max_duplicates') }},
+                    {{ max_duplicates }},
                     2.0 * coalesce(duplicate_count_before / line_count_before, 0)
                 )
                 and line_count >= 30
@@ -402,7 +405,7 @@ told as (
             when
                 is_newest
                 and sum(duplicate_count) over (partition by currency)
-                > {{ var('clv_load_max_duplicates') }}
+                > {{ max_duplicates }}
                 * sum(line_count) over (partition by currency)
                 then concat(
                     'transactions has ',

@@ -1,5 +1,6 @@
 -- grain: one row per period and customer who bought in it, with their latest purchase there
 -- One purchase per customer, so that observations are independent and chance can be computed.
+{%- set period_days = 91 %}
 with windows as (
 
     select *
@@ -29,7 +30,7 @@ latest_days as (
         customer_id,
         max(purchase_date) as purchase_date
     from known
-    where purchase_date > {{ add_days('cutoff_date', -var('clv_drift_days')) }}
+    where purchase_date > {{ add_days('cutoff_date', -period_days) }}
     group by 1, 2, 3
 
 ),
@@ -81,7 +82,7 @@ lines as (
         and not transactions.is_refund
         and {{ within_days(
             'transactions.transaction_date',
-            ([0] + shaped('clv_backtest_days')) | max + var('clv_drift_days')
+            ([0] + shaped('clv_backtest_days')) | max + period_days
         ) }}
     qualify row_number() over (
         partition by latest.period, latest.customer_id

@@ -2,8 +2,8 @@
 -- The same definition serves training, backtest and production. Backtest cutoffs, where the overlay is
 -- trained and evaluated, hold a stable sample of the customers; the last cutoff holds all of them.
 -- Undefined features, such as the interval between purchases of one-time customers, are null.
-{%- set windows = [30, 60, 90, 180] %}
-{%- set horizon = var('clv_overlay_horizon_days') %}
+{%- set windows, sampled_customers = [30, 60, 90, 180], 100000 %}
+{%- set horizon = var('clv_gate_horizon_days') %}
 {%- set profile = {
     'country': 'coalesce(profiled.country, profiled.first_country)',
     'device': 'profiled.device',
@@ -40,7 +40,7 @@ observed as (
     where
         sizes.is_production
         or {{ hash_bucket('histories.customer_id', 100000) }}
-        < 100000.0 * {{ var('clv_overlay_max_customers') }} / sizes.customers
+        < 100000.0 * {{ sampled_customers }} / sizes.customers
 
 ),
 

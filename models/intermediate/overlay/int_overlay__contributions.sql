@@ -25,10 +25,7 @@ served as (
     from {{ ref('int_overlay__gated') }} as gated
     inner join cutoffs
         on gated.cutoff_date = cutoffs.cutoff_date
-    where
-        gated.is_overlay
-        and gated.candidate = 'offset'
-        and {{ 'true' if shaped('clv_overlay_objectives').mean != 'l2' else 'false' }}
+    where gated.is_overlay and gated.candidate = 'offset'
 
 ),
 

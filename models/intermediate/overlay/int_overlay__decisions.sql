@@ -5,7 +5,7 @@
 -- significantly worse. Without an overall win it serves the groups in which both errors are
 -- significantly lower. Being worse at any other horizon counts too. Deviance is not used: a few
 -- customers with an expectation near zero would dominate it.
-{%- set fitted = var('clv_overlay_horizon_days') %}
+{%- set fitted = var('clv_gate_horizon_days') %}
 {%- set squared_days = 'cast(reasoned.worse_squared_days as ' ~ type_text() ~ ')' %}
 {%- set absolute_days = 'cast(reasoned.worse_absolute_days as ' ~ type_text() ~ ')' %}
 with cutoffs as (
@@ -173,7 +173,7 @@ decided as (
         verdicts.*,
         everyone.customers > 0 as is_judged,
         everyone.is_better and not everyone.is_worse as is_won,
-        verdicts.customers >= {{ var('clv_overlay_min_cohort') }} as has_vote
+        verdicts.customers >= 100 as has_vote
     from verdicts
     inner join verdicts as everyone
         on

@@ -16,4 +16,4 @@ inner join {{ ref('int_overlay__decisions') }} as decisions
         and predictions.candidate = decisions.candidate
         and predictions.cohort_group = decisions.cohort_group
         and decisions.is_chosen
-        and decisions.horizon_days = {{ var('clv_overlay_horizon_days') }}
+        and decisions.horizon_days = {{ var('clv_gate_horizon_days') }}

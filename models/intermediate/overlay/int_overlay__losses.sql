@@ -1,7 +1,7 @@
 -- grain: one row per backtest cutoff, candidate, matured horizon and cohort group, and for everyone
 -- Paired differences of losses, overlay less baseline, on outcomes after the cutoff.
 {%- set horizons = shaped('clv_horizons') %}
-{%- set fitted = var('clv_overlay_horizon_days') %}
+{%- set fitted = var('clv_gate_horizon_days') %}
 with expected as (
 
     select

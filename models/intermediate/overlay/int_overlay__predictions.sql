@@ -1,12 +1,9 @@
 -- grain: one row per customer, cutoff and candidate: the overlay's prediction and the baseline's
 -- The overlay redistributes the baseline's total between customers: the predictions of every candidate
 -- are scaled to the sum of the baseline.
-{%- set is_log = shaped('clv_overlay_objectives').mean != 'l2' %}
 {%- set predictions = {
-    'offset': 'exp(scored.offset_score)' if is_log
-        else 'greatest(1 + scored.offset_score, 0)',
-    'free': ('exp(scored.free_score)' if is_log else 'greatest(scored.free_score, 0)')
-        ~ ' / scored.offset_value',
+    'offset': 'exp(scored.offset_score)',
+    'free': 'exp(scored.free_score) / scored.offset_value',
     'two_stage': 'exp(scored.amount_score) / (1 + exp(-scored.buys_score)) / scored.offset_value',
 } %}
 with scored as (

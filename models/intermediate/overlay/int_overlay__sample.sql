@@ -1,5 +1,5 @@
 -- grain: one row per cutoff to score and sampled customer, with features at the training cutoff
--- The only rows that leave the warehouse: without customer id, at most clv_overlay_max_customers a cutoff.
+-- The only rows that leave the warehouse: without customer id, at most 100,000 a cutoff.
 with features as (
 
     select *
@@ -12,7 +12,7 @@ outcomes as (
     select
         customer_id,
         cutoff_date,
-        cast(value_{{ var('clv_overlay_horizon_days') }}d as {{ type_double() }})
+        cast(value_{{ var('clv_gate_horizon_days') }}d as {{ type_double() }})
             as realised
     from {{ ref('int_histories__held_out') }}
 

@@ -1,5 +1,5 @@
 -- grain: one row per cutoff at which the overlay can be fitted, with the latest cutoff of known outcomes
-{%- set realised = 'value_' ~ var('clv_overlay_horizon_days') ~ 'd' %}
+{%- set realised = 'value_' ~ var('clv_gate_horizon_days') ~ 'd' %}
 with cutoffs as (
 
     select *
@@ -32,7 +32,7 @@ select
 from cutoffs
 inner join outcomes
     on
-        {{ add_days('outcomes.cutoff_date', var('clv_overlay_horizon_days')) }}
+        {{ add_days('outcomes.cutoff_date', var('clv_gate_horizon_days')) }}
         <= cutoffs.cutoff_date
 where
     outcomes.customers >= {{ var('clv_overlay_min_customers') }}

@@ -1,7 +1,7 @@
 -- grain: one row per stratum, range class, cutoff and horizon: which levels to read for a range
 -- Recalibrates ranges with the PIT values (int_predictions__pit) of windows completed by the cutoff.
 -- Two-sided: only the width of a range is adjusted; a shift of its centre is treated as seasonal.
-{%- set nodes = 50 %}
+{%- set nodes, prior_customers, prior_windows = 50, 200, 1 %}
 {%- set levels = {'p05': 0.10, 'p10': 0.20, 'p25': 0.50} %}
 with cutoffs as (
 
@@ -206,9 +206,9 @@ class_shares as (
         (number + 1) / {{ nodes }}.0 as tails,
         (
             own_below
-            + {{ var('clv_calibration_strength') }} * everyone_below
+            + {{ prior_customers }} * everyone_below
             / cast(everyone_customers as {{ type_double() }})
-        ) / (own_customers + {{ var('clv_calibration_strength') }}) as share_seen
+        ) / (own_customers + {{ prior_customers }}) as share_seen
     from counted
 
 ),
@@ -218,8 +218,8 @@ shares as (
 
     select
         *,
-        (windows * share_seen + {{ var('clv_calibration_prior_windows') }} * tails)
-        / (windows + {{ var('clv_calibration_prior_windows') }}) as share_read
+        (windows * share_seen + {{ prior_windows }} * tails)
+        / (windows + {{ prior_windows }}) as share_read
     from class_shares
 
 ),

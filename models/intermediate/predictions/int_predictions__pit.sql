@@ -2,7 +2,7 @@
 -- Probability integral transform: P(spend <= actual spend) under the predicted distribution, uniform if
 -- the model is right. Without a purchase it is randomised by a hash between 0 and P(no purchase). The
 -- grid of spend is searched by bisection.
-{%- set grid = outlook_grid() %}
+{%- set grid, sampled_customers = outlook_grid(), 200000 %}
 with expected as (
 
     select *
@@ -29,7 +29,7 @@ sizes as (
 
     select
         cutoff_date,
-        {{ var('clv_calibration_max_customers') }}
+        {{ sampled_customers }}
         / cast(count(*) as {{ type_double() }}) as sampled_share
     from outcomes
     group by 1

@@ -2,7 +2,7 @@
 -- Means are shrunk towards the overall mean, (sum + k * overall mean) / (n + k); quantiles are those of
 -- the group once it has k members, else those of all. A horizon over which no prospect has been observed
 -- takes the actuals of the longest shorter one, a lower bound.
-{%- set k = var('clv_prior_strength') %}
+{%- set k = 100 %}
 {%- set measures = {
     'probability_purchase': 'buyers',
     'expected_purchases': 'purchases',

@@ -47,7 +47,7 @@ customers as (
     where
         not measured.is_suppressed
         and measured.days_since_last_purchase
-        <= {{ var('clv_statistics_window_days') }}
+        <= {{ statistics_window_days() }}
 
 ),
 

@@ -36,12 +36,7 @@ in_force as (
         cutoffs.cutoff_date
     from cutoffs
     inner join frozen
-        on
-            cutoffs.cutoff_date >= frozen.effective_date
-            {%- if not is_daily() %}
-            and {{ days_between('frozen.effective_date', 'cutoffs.cutoff_date') }}
-            < {{ var('clv_cut_point_refresh_days') }}
-            {%- endif %}
+        on cutoffs.cutoff_date >= frozen.effective_date
     where cutoffs.is_production
     qualify row_number() over (
         partition by cutoffs.cutoff_date

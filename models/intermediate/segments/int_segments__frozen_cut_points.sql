@@ -1,6 +1,6 @@
 -- grain: one row per log and version of the production cut-points, with its settings and day
 -- State: it survives --full-refresh. A version is added when those with the same settings are
--- older than clv_cut_point_refresh_days. A version of the as-of date itself is replaced, so that a
+-- older than a quarter. A version of the as-of date itself is replaced, so that a
 -- second build changes nothing. Versions of other logs and of later days are ignored (int_logs).
 {{ config(
     materialized='incremental',
@@ -42,7 +42,7 @@ kept as (
         -- Cut-points computed without a forecast have no tiers: the first forecast replaces them.
         and (frozen.vip_clv is not null or computed.vip_clv is null)
         and {{ days_between('frozen.effective_date', 'computed.cutoff_date') }}
-        < {{ var('clv_cut_point_refresh_days') }}
+        < 91
     {%- else -%}
     select settings
     from computed

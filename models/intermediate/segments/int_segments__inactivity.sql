@@ -4,7 +4,7 @@ with cutoffs as (
 
     select
         cutoff_date,
-        {{ add_days('cutoff_date', -var('clv_statistics_window_days')) }}
+        {{ add_days('cutoff_date', -statistics_window_days()) }}
             as window_start
     from {{ ref('int_cutoffs') }}
 

@@ -10,6 +10,7 @@
     unique_key=['log_id', 'customer_id', 'refreshed_on'],
     on_schema_change='fail',
 ) }}
+{%- set confirming_refreshes = 2 %}
 {#- Tier of each segment that the exit band holds. #}
 {%- set held_tiers = {
     '01_top_outlier': 3, '02_loyal_vip': 3, '03_notable_loyal': 2, '06_valuable_repeater': 1,
@@ -166,7 +167,7 @@ compared as (
             when candidates.purchase_days != latest.purchase_days then 'purchase'
             when candidates.state = 'hibernating' then 'inactivity'
             when
-                {{ var('clv_confirm_refreshes') }} <= 1
+                {{ confirming_refreshes }} <= 1
                 + case
                     when candidates.segment = latest.pending_segment
                         then latest.pending_refreshes

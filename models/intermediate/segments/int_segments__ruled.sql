@@ -1,6 +1,8 @@
 -- grain: one row per customer who has bought and cutoff: the segment by the rules, without hysteresis
 {%- set at_risk = shaped('clv_at_risk_thresholds') %}
-{%- set bands = {'tier': 1, 'kept_tier': var('clv_exit_band')} %}
+{#- A customer leaves a tier, or hibernation, only below this share of its cut-point. #}
+{%- set exit_band = 0.9 %}
+{%- set bands = {'tier': 1, 'kept_tier': exit_band} %}
 {%- set tiers = {3: 'vip_clv', 2: 'notable_clv', 1: 'valuable_clv'} %}
 with measured as (
 
@@ -44,7 +46,7 @@ compared as (
             else 'active'
         end as state,
         measured.days_since_last_purchase
-        > {{ var('clv_exit_band') }} * cut_points.inactivity_days
+        > {{ exit_band }} * cut_points.inactivity_days
             as stays_hibernating,
         -- Tiers by CLV: to enter one, and to stay in it.
         {%- for column, band in bands.items() %}
@@ -57,7 +59,7 @@ compared as (
         {%- endfor %}
         coalesce(measured.clv >= cut_points.promising_clv, false) as is_promising,
         coalesce(
-            measured.clv >= {{ var('clv_exit_band') }} * cut_points.promising_clv, false
+            measured.clv >= {{ exit_band }} * cut_points.promising_clv, false
         ) as stays_promising,
         coalesce(measured.historic_value >= cut_points.historic_value, false)
             as is_historically_valuable,

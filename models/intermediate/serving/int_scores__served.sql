@@ -67,7 +67,7 @@ factors as (
         {%- for horizon in horizons %}
         {%- set value = 'served.clv_' ~ horizon ~ 'd' %}
         ({{ overlaid(
-            horizon, value, 'served.clv_' ~ var('clv_overlay_horizon_days') ~ 'd', 'overlay'
+            horizon, value, 'served.clv_' ~ var('clv_gate_horizon_days') ~ 'd', 'overlay'
         ) }}) / nullif({{ value }}, 0) as factor_{{ horizon }}d,
         {%- endfor %}
         served.customer_id

@@ -2,7 +2,7 @@
 {%- if var('clv_overlay') %}
 select
     gated.customer_id,
-    cast({{ var('clv_overlay_horizon_days') }} as {{ type_integer() }}) as horizon_days,
+    cast({{ var('clv_gate_horizon_days') }} as {{ type_integer() }}) as horizon_days,
     gated.cohort_group,
     gated.candidate,
     gated.is_overlay,

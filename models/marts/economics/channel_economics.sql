@@ -2,7 +2,7 @@
 -- Empty without spend. A customer's channel is their acquisition source, else that of their first
 -- transaction.
 {%- set days = [0, 30, 90, 180, 365] %}
-{%- set k = var('clv_cac_prior_customers') %}
+{%- set k = 100 %}
 {%- set ratios = shaped('clv_channel_ratios') %}
 with spend as (
 
