@@ -267,7 +267,7 @@ def state_of_play(found: Found, unit: Unit) -> list[Card]:
                  f"[[champion]] since {date(now['champion_since'])}", status="ok")
         )  # fmt: skip
     if (alerts := found["alerts"]) is not None:
-        loud = [row for row in alerts if row["quiet_because"] is None]
+        loud = [row for row in alerts if row["muted_because"] is None]
         pages = sum(1 for row in loud if row["severity"] == "page")
         cards.append(
             Card("alerts", "Open alerts", count(len(loud)),

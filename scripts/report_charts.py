@@ -178,10 +178,10 @@ def cohorts(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
 
     for horizon in horizons(rows):
         at = ahead(large, horizon)
-        past = [row for row in at if row["realised"] is not None]
+        past = [row for row in at if row["actual"] is not None]
         now, then, actual = (
             {"x": x, "y": amounts(of, unit, zero=True)}
-            for of in ("ahead", "expected", "realised")
+            for of in ("ahead", "expected", "actual")
         )
         layers = [
             guide("line", then, past, color=MUTED, strokeDash=[5, 4]),
@@ -199,9 +199,9 @@ def forecast(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     x = day("week_end_date", rows)
     actual, expected, modelled = (
         {"x": x, "y": amounts(of, unit, zero=True)}
-        for of in ("realised", "expected", "modelled")
+        for of in ("actual", "expected", "modelled")
     )
-    behind = [row for row in rows if row["realised"] is not None]
+    behind = [row for row in rows if row["actual"] is not None]
     ahead = [row for row in rows if row["expected"] is not None]
     return [
         chart(

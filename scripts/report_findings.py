@@ -220,7 +220,7 @@ def equity(rows: Rows, unit: Unit) -> str:
 
 
 def cohorts(rows: Rows, unit: Unit) -> str:
-    ended = [row for row in rows if row["realised"] is not None]
+    ended = [row for row in rows if row["actual"] is not None]
     if not ended:
         newest = max(rows, key=lambda row: (row["cohort_month"], row["horizon_days"]))
         return (
@@ -231,7 +231,7 @@ def cohorts(rows: Rows, unit: Unit) -> str:
     longest = max(row["horizon_days"] for row in ended)
     ended = [row for row in ended if row["horizon_days"] == longest]
     expected = weighted(ended, "expected", "customers")
-    actual = weighted(ended, "realised", "customers")
+    actual = weighted(ended, "actual", "customers")
     start = f"Cohorts' actual value was {unit.amount(actual)} per customer"
     start += f" in {longest} days"
     moved = change(actual, expected)
@@ -244,7 +244,7 @@ def cohorts(rows: Rows, unit: Unit) -> str:
 
 def forecast(rows: Rows, unit: Unit) -> str:
     ahead = [row["expected"] for row in rows if 0 < row["week"] <= 13]
-    behind = [row["realised"] for row in rows if -13 < row["week"] <= 0]
+    behind = [row["actual"] for row in rows if -13 < row["week"] <= 0]
     if not ahead:
         return "There are past weeks, but no forecast of future ones"
     said = f"Forecast value of existing customers: {unit.amount(sum(ahead))}"
@@ -339,7 +339,7 @@ def drift(rows: Rows, unit: Unit) -> str:
 
 
 def alerts(rows: Rows, unit: Unit) -> str:
-    loud = [row for row in rows if row["quiet_because"] is None]
+    loud = [row for row in rows if row["muted_because"] is None]
     pages = sum(1 for row in loud if row["severity"] == "page")
     if not loud:
         quiet = f"; {len(rows)} muted" if rows else ""

@@ -34,9 +34,9 @@ PRICED = {
     "future": "clv",
     "low": "lower_80 * clv / nullif(expected_value, 0)",
     "high": "upper_80 * clv / nullif(expected_value, 0)",
-    "realised": "realised_value_amount",
+    "actual": "actual_value_amount",
     # Discounted as the expectation is.
-    "actual": "realised_value_amount * clv / nullif(expected_value, 0)",
+    "discounted": "actual_value_amount * clv / nullif(expected_value, 0)",
     "new_value": "value_amount",
 }
 UNPRICED = {
@@ -44,8 +44,8 @@ UNPRICED = {
     "future": "expected_purchases",
     "low": "cast(null as int)",
     "high": "cast(null as int)",
-    "realised": "realised_purchases",
-    "actual": "realised_purchases",
+    "actual": "actual_purchases",
+    "discounted": "actual_purchases",
     "new_value": "purchase_days",
 }
 
@@ -76,7 +76,7 @@ READS: dict[str, str] = {
         select max(revenue_currency) as currency from {revenue_reconciliation}""",
     "equity": """
         select cutoff_date, horizon_days, is_production, customers, {future} as value,
-            {low} as low, {high} as high, {actual} as actual, interval_source
+            {low} as low, {high} as high, {discounted} as actual, interval_source
         from {customer_equity}
         where horizon_days = 365
         order by cutoff_date""",
@@ -85,7 +85,7 @@ READS: dict[str, str] = {
         select now.cohort_month, now.horizon_days, now.customers,
             now.{expected} / now.customers as ahead, past.cutoff_date,
             past.{expected} / past.customers as expected,
-            past.{realised} / past.customers as realised
+            past.{actual} / past.customers as actual
         from {cohort_clv} as now
         inner join (select max(cutoff_date) as cutoff_date from {cohort_clv}) as last
             on now.cutoff_date = last.cutoff_date
@@ -102,7 +102,7 @@ READS: dict[str, str] = {
         limit 144""",
     "forecast": """
         select week, week_start_date, week_end_date, forecast_value as expected,
-            purchase_model_value as modelled, realised_value_amount as realised
+            purchase_model_value as modelled, actual_value_amount as actual
         from {cohort_forecast}
         where group_level = 'total'
         order by week""",
@@ -169,9 +169,9 @@ READS: dict[str, str] = {
         order by is_clock, feature, reference""",
     "alerts": """
         select rule, severity, subject, subjects, measured, breached_limit,
-            quiet_because, owner, runbook, as_of_date
+            muted_because, owner, runbook, as_of_date
         from {alerts}
-        order by case when quiet_because is null then 0 else 1 end, severity, rule""",
+        order by case when muted_because is null then 0 else 1 end, severity, rule""",
     "versions": """
         select model_version, max(status) as status, max(reason) as reason,
             max(decided_on) as decided_on, max(champion_since) as champion_since,
@@ -562,7 +562,7 @@ PANELS: tuple[Panel, ...] = (
             Column("ahead", "Expected now", MONEY),
             Column("cutoff_date", "Window began", date),
             Column("expected", "Expected then", MONEY),
-            Column("realised", "Actual", MONEY),
+            Column("actual", "Actual", MONEY),
         ],
         "No customer has bought yet, so there are no cohorts.",
         charts.cohorts,
@@ -581,7 +581,7 @@ PANELS: tuple[Panel, ...] = (
         [
             Column("week_start_date", "From", date),
             Column("week_end_date", "To", date),
-            Column("realised", "Actual", MONEY),
+            Column("actual", "Actual", MONEY),
             Column("expected", "Forecast", MONEY),
             Column("modelled", "Purchase model", MONEY),
         ],
@@ -665,7 +665,7 @@ PANELS: tuple[Panel, ...] = (
             Column("subject", "Worst subject"),
             Column("measured", "Measured", decimal),
             Column("breached_limit", "Limit", decimal),
-            Column("quiet_because", "Muted because", name),
+            Column("muted_because", "Muted because", name),
             Column("owner", "Owner", name),
             Column("runbook", "Runbook"),
         ],

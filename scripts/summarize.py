@@ -279,7 +279,7 @@ def describe_alerts(connection) -> list[str]:
             string_agg(rule || ' (' || subject || ')', ', ' order by rule, subject),
             runbook
         from alerts
-        where quiet_because is null
+        where muted_because is null
         group by severity, runbook
         order by severity, runbook
         """

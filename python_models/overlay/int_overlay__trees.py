@@ -55,7 +55,7 @@ LOSSES = {
 }
 # Candidate → its components.
 COMPONENTS = {"offset": ["offset"], "free": ["free"], "two_stage": ["buys", "amount"]}
-NOT_FEATURES = ["cutoff_date", "train_cutoff_date", "row_key", "realised"]
+NOT_FEATURES = ["cutoff_date", "train_cutoff_date", "row_key", "actual"]
 NODES = {
     "cutoff_date": "date32[pyarrow]",
     "component": "string",
@@ -107,12 +107,12 @@ def fit(component, sample):
 
     Args:
         component: its name.
-        sample: frame of features with `realised` and `offset_value`.
+        sample: frame of features with `actual` and `offset_value`.
     """
     if component == "amount":
-        sample = sample[sample["realised"] > 0].reset_index(drop=True)
+        sample = sample[sample["actual"] > 0].reset_index(drop=True)
     parameters = SETTINGS | LOSSES[component]
-    target = sample["realised"].to_numpy()
+    target = sample["actual"].to_numpy()
     if component != "p50" and component != "p90":
         target = np.maximum(target, 0)  # refunds of earlier purchases
     offset = sample["offset_value"].to_numpy()

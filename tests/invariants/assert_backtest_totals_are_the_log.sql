@@ -20,7 +20,7 @@ reported as (
         'cohorts' as reported_by,
         cutoff_date,
         horizon_days,
-        sum(realised_value_amount) as value_amount
+        sum(actual_value_amount) as value_amount
     from {{ ref('cohort_clv') }}
     where is_matured
     group by 1, 2, 3, 4
@@ -32,7 +32,7 @@ reported as (
         'totals' as reported_by,
         cutoff_date,
         horizon_days,
-        realised_value_amount as value_amount
+        actual_value_amount as value_amount
     from {{ ref('customer_equity') }}
     where is_matured
 
@@ -43,7 +43,7 @@ reported as (
         concat(method, ' by ', group_type) as reported_by,
         cutoff_date,
         horizon_days,
-        sum(realised_value_amount) as value_amount
+        sum(actual_value_amount) as value_amount
     from {{ ref('model_backtest') }}
     group by 1, 2, 3, 4
 

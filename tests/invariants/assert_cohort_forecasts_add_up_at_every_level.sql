@@ -1,7 +1,7 @@
 -- Every member of every level is, to the last digit, the sum of the cohorts of one country in it.
 {%- set measures = [
     'forecast_value', 'purchase_model_value', 'combined_value', 'holt_winters_value',
-    'recent_mean_value', 'realised_value_amount',
+    'recent_mean_value', 'actual_value_amount',
 ] %}
 {%- set members = {
     'total': "'all'",

@@ -9,7 +9,7 @@ select
     runbook
 from {{ ref('alerts') }}
 where
-    quiet_because is null
+    muted_because is null
     {%- if var('clv_fail_on') == 'page' %}
     and severity = 'page'
     {%- endif %}

@@ -172,7 +172,7 @@ class FinishedBuild:
                     found.add((name, None))
         if self.ids[ALERTS] in observers:
             ringing = self.connection.execute(
-                "select rule, breached_limit from alerts where quiet_because is null"
+                "select rule, breached_limit from alerts where muted_because is null"
             )
             found |= set(ringing.fetchall())
         return found

@@ -192,7 +192,7 @@ FAULTS = [
     Fault(
         BACKTEST,
         "cohorts have their money a month late",
-        "update cohort_clv set realised_value_amount = 0 "
+        "update cohort_clv set actual_value_amount = 0 "
         "where cohort_month = '2023-05-01' and is_matured",
     ),
     Fault(
@@ -560,72 +560,72 @@ FAULTS = [
         f"update {LIFETIME} set clv_365d = null where {SOME.format('customer_id', 4)}",
     ),
     Fault(
-        "data_are_old",
+        "data_stale",
         "scores are ten days old",
         f"update {LIFETIME} set scored_on = scored_on - 10",
     ),
     Fault(
-        "the_fit_is_old",
+        "fit_stale",
         "the version that serves was fitted ninety days ago",
         "update clv_state.registry_parameters set fitted_until = fitted_until - 90",
     ),
     Fault(
-        "customers_are_not_scored",
+        "score_coverage_low",
         "every fourth customer has no CLV",
         f"update {LIFETIME} set clv_365d = null where {SOME.format('customer_id', 4)}",
     ),
     Fault(
-        "scores_are_missing_or_negative",
+        "scores_invalid",
         "a CLV is negative",
         f"update {LIFETIME} set clv_365d = -0.5 where customer_id = 'p9'",
     ),
     Fault(
-        "scores_moved",
+        "score_drift_high",
         "every CLV is four times that of a week ago",
         f"update {LIFETIME} set clv_365d = 4 * clv_365d",
         world="insert into clv_state.score_profiles by name "
         "select * replace (as_of_date - 7 as as_of_date) from clv_state.score_profiles",
     ),
     Fault(
-        "more_lines_have_no_user",
+        "lines_without_user_rising",
         "half of a month's lines have lost their user",
         "update int_loads__checked set lines_without_user = line_count // 2 "
         "where transaction_month = '2024-06-01'",
     ),
     Fault(
-        "an_identity_swallows_others",
+        "identity_too_large",
         "a till links its buyers",
         "update int_identities__resolved set customer_id = 'u000a' "
         f"where {SOME.format('identifier', 9)}",
     ),
     Fault(
-        "accounts_are_merged",
+        "accounts_merged",
         "two accounts are one customer",
         "insert into int_identities__resolved values "
         "('account:1', 'u000a'), ('account:2', 'u000a')",
     ),
     Fault(
-        "ids_differ_in_case_or_blanks_only",
+        "ids_differ_in_case_or_blanks",
         "an id is there in capitals too",
         "insert into int_customers__profiled by name select * replace "
         "(upper(customer_id) as customer_id) from int_customers__profiled "
         "where customer_id = 'p9'",
     ),
     Fault(
-        "the_first_load_changes_within",
+        "first_load_inconsistent",
         "the first load has a month of another size of amounts",
         "update int_loads__checked set notice = 'transactions.amount has a median of' "
         "where transaction_month = '2024-05-01'",
     ),
     # -- Alerts: readiness
     Fault(
-        "forecasts_are_withheld",
+        "forecasts_withheld",
         "there is not enough to forecast",
         "update int_readiness set is_forecast = false, status = 'log_too_short', "
         "reason = '80 days of log' where is_production",
     ),
     Fault(
-        "forecasts_are_unchecked",
+        "forecasts_unchecked",
         "the longest horizon has not been checked",
         "update int_readiness set status = 'unchecked', "
         "reason = '365-day values have not been checked' "
@@ -633,74 +633,74 @@ FAULTS = [
         world="update int_readiness set status = 'ready', reason = null",
     ),
     Fault(
-        "the_log_looks_contractual",
+        "log_looks_contractual",
         "nine in ten pay the same amount at regular intervals",
         "update int_purchases__regularity set regular_share = 0.9, "
         "warning = 'looks contractual'",
     ),
     # -- Alerts: fits, calibration, tracking, drift
     Fault(
-        "fits_are_flagged",
+        "fits_flagged",
         "a fit has run to its bounds",
         "update int_purchases__parameters set is_flagged = true "
         f"where stratum = 'web|DE' and cutoff_date = {TODAY}",
     ),
     Fault(
-        "values_depend_on_rates",
+        "rate_value_correlation_high",
         "who buys often pays twice as much each time",
         "update int_gamma_gamma__parameters set rate_value_correlation = -0.5 "
         f"where stratum = 'web|DE' and cutoff_date = {TODAY}",
     ),
     Fault(
-        "probabilities_lack_skill",
+        "brier_skill_low",
         "probabilities say nothing of who buys",
         f"update int_calibration__histograms set squared_error = 1.3 * squared_error "
         f"where {MEASURED_90D}",
     ),
     Fault(
-        "probabilities_are_off",
+        "probabilities_miscalibrated",
         "probabilities are a fifth too high",
         "update int_calibration__histograms set probability = "
         f"least(probability + 0.2 * customers, customers) where {MEASURED_90D}",
     ),
     Fault(
-        "a_decile_is_off",
+        "decile_miscalibrated",
         "the surest buyers do not buy",
         "update int_calibration__histograms set buyers = 0 "
         f"where probability_bin > 7000 and {MEASURED_90D}",
     ),
     Fault(
-        "purchases_are_off",
+        "purchase_bias_high",
         "half as many purchases again are expected as come",
         "update int_calibration__histograms set expected_purchases = "
         f"1.5 * expected_purchases where {MEASURED_90D}",
     ),
     Fault(
-        "the_fit_does_not_track",
+        "tracking_error_in_sample_high",
         "the curve leaves the log within the fit",
         "update model_tracking set expected_cumulative = 1.3 * expected_cumulative "
         "where is_in_sample",
     ),
     Fault(
-        "the_fit_lost_track",
+        "tracking_error_after_fit_high",
         "the curve leaves the log after the fit",
         "update model_tracking set expected_cumulative = 1.3 * expected_cumulative "
         "where not is_in_sample",
     ),
     Fault(
-        "features_drifted",
+        "feature_drift_high",
         "all buy in one channel",
         "update int_drift__observed set channel = 'web' where period = 'current'",
         world="update int_drift__observed set gap_days = null",
     ),
     Fault(
-        "prices_moved",
+        "feature_level_shift_high",
         "orders have doubled",
         "update int_drift__observed set order_value = 2 * order_value "
         "where period = 'current'",
     ),
     Fault(
-        "much_value_is_capped",
+        "capped_value_rate_high",
         "a tenth of all value is above the cap",
         "update int_histories__observed "
         "set capped_mean_value = 0.9 * capped_mean_value "
@@ -708,7 +708,7 @@ FAULTS = [
     ),
     # -- Alerts: segments and campaigns
     Fault(
-        "segments_flap",
+        "segments_unstable",
         "every fifth customer leaves the segment without a purchase",
         "update customer_segments set previous_segment = '03_notable_loyal', "
         "segment_since = as_of_date, moved_by = 'inactivity' "
@@ -717,7 +717,7 @@ FAULTS = [
         "moved_by = 'purchase' where moved_by is not null",
     ),
     Fault(
-        "vips_are_lost",
+        "vip_loss_high",
         "every fifth VIP is one no more, without a purchase",
         "update customer_segments set previous_segment = clv_segment, "
         "clv_segment = '06_valuable_repeater', "
@@ -728,12 +728,12 @@ FAULTS = [
         "where moved_by is not null",
     ),
     Fault(
-        "campaigns_are_over_budget",
+        "campaigns_over_budget",
         "a campaign costs ten times its plan",
         "update int_campaigns__members set cost_amount = 10 * cost_amount",
     ),
     Fault(
-        "redemptions_exceed_the_plan",
+        "redemptions_above_plan",
         "everybody redeems",
         "update int_campaigns__members set is_redeemed = true",
     ),

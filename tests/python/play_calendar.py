@@ -105,7 +105,7 @@ class Month(Build):
         """What is loud, who serves and who moved, as the last run left it."""
         alerts = self.read(
             "select rule, severity, subject, measured from clv.alerts "
-            "where quiet_because is null order by rule"
+            "where muted_because is null order by rule"
         )
         serving = self.read(
             "select distinct model_version, status from clv.model_registry "
@@ -153,7 +153,7 @@ def main(arguments: list[str] | None = None) -> int:
                 continue
             late = today == options.late
             run = month.play(today, kind, missing=int(late))
-            right = ["data_are_old"] if late else []
+            right = ["data_stale"] if late else []
             # a page fails the build, by its test
             ended = run["exit_code"] == 0
             is_wrong = run["loud"] != right or not ended

@@ -33,7 +33,7 @@ AS_OF, FULL_RUN, BEFORE = "1998-06-30", "1998-06-28", "1998-06-29"
 HEALTHY = {
     "int_settled_until": f"select date '{FULL_RUN}' as as_of_date",
     "int_calibration__histograms": (
-        "select * replace (realised_purchases as expected_purchases, "
+        "select * replace (actual_purchases as expected_purchases, "
         "buyers::double as probability) from {}"
     ),
     "score_profiles": (
@@ -80,28 +80,26 @@ def if_current(column, value):
 
 # Rule → table → what it holds instead of what is there, which is called {}.
 FAULTS = {
-    "data_are_old": {"customer_lifetime_value": changed(scored_on="scored_on - 3")},
-    "the_fit_is_old": {
-        "registry_parameters": changed(fitted_until="fitted_until - 99")
-    },
-    "customers_are_not_scored": {
+    "data_stale": {"customer_lifetime_value": changed(scored_on="scored_on - 3")},
+    "fit_stale": {"registry_parameters": changed(fitted_until="fitted_until - 99")},
+    "score_coverage_low": {
         "customer_lifetime_value": changed(
             clv_365d="case when hash(customer_id) % 5 > 0 then clv_365d end"
         )
     },
-    "scores_are_missing_or_negative": {
+    "scores_invalid": {
         "customer_lifetime_value": changed(
             clv_365d="if(row_number() over () = 1, 'nan'::double, clv_365d)"
         )
     },
-    "scores_moved": {"customer_lifetime_value": changed(clv_365d="3 * clv_365d")},
-    "forecasts_are_withheld": {
+    "score_drift_high": {"customer_lifetime_value": changed(clv_365d="3 * clv_365d")},
+    "forecasts_withheld": {
         "int_readiness": changed(is_forecast="false", reason="'too short'")
     },
-    "forecasts_are_unchecked": {
+    "forecasts_unchecked": {
         "int_readiness": changed(status="'unchecked'", reason="'no window'")
     },
-    "the_log_looks_contractual": {
+    "log_looks_contractual": {
         "int_purchase_days": (
             "select 'c' || customer as customer_id, "
             "date '1997-01-01' + 30 * month::int as purchase_date, "
@@ -109,71 +107,71 @@ FAULTS = {
             "from range(50) as a (customer), range(12) as b (month)"
         )
     },
-    "fits_are_flagged": {"int_purchases__parameters": changed(is_flagged="true")},
-    "values_depend_on_rates": {
+    "fits_flagged": {"int_purchases__parameters": changed(is_flagged="true")},
+    "rate_value_correlation_high": {
         "int_gamma_gamma__parameters": changed(rate_value_correlation="-0.5")
     },
-    "features_drifted": {
+    "feature_drift_high": {
         "int_drift__observed": changed(channel=if_current("channel", "'app'"))
     },
-    "prices_moved": {
+    "feature_level_shift_high": {
         "int_drift__observed": changed(
             order_value=if_current("order_value", "1.5 * order_value")
         )
     },
-    "probabilities_lack_skill": {
+    "brier_skill_low": {
         "int_calibration__histograms": changed(squared_error="2 * squared_error")
     },
-    "probabilities_are_off": {
+    "probabilities_miscalibrated": {
         "int_calibration__histograms": changed(probability="0.5 * probability")
     },
-    "a_decile_is_off": {
+    "decile_miscalibrated": {
         "int_calibration__histograms": changed(
             probability="probability * case when probability_bin > 3000 then 0.5 "
             "else 1 end"
         )
     },
-    "purchases_are_off": {
+    "purchase_bias_high": {
         "int_calibration__histograms": changed(
-            expected_purchases="1.3 * realised_purchases"
+            expected_purchases="1.3 * actual_purchases"
         )
     },
-    "the_fit_does_not_track": {
+    "tracking_error_in_sample_high": {
         "model_tracking": changed(
             expected_cumulative="expected_cumulative * if(is_in_sample, 1.3, 1)"
         )
     },
-    "the_fit_lost_track": {
+    "tracking_error_after_fit_high": {
         "model_tracking": changed(
             expected_cumulative="expected_cumulative * if(is_in_sample, 1, 1.3)"
         )
     },
-    "much_value_is_capped": {
+    "capped_value_rate_high": {
         "int_histories__observed": changed(capped_mean_value="0.9 * mean_value")
     },
-    "more_lines_have_no_user": {
+    "lines_without_user_rising": {
         "int_loads__profiled": changed(
             lines_without_user=if_latest("lines_without_user", "line_count // 2")
         )
     },
-    "an_identity_swallows_others": {
+    "identity_too_large": {
         "int_identities__resolved": (
             "select 'u' || number as identifier, 'u0' as customer_id "
             "from range(200) as numbers (number)"
         )
     },
-    "accounts_are_merged": {
+    "accounts_merged": {
         "int_identities__resolved": (
             "select unnest(['account:1', 'account:2']) as identifier, "
             "'u1' as customer_id"
         )
     },
-    "ids_differ_in_case_or_blanks_only": {
+    "ids_differ_in_case_or_blanks": {
         "int_customers__profiled": (
             "from {} union all by name select unnest(['U 1', 'u1']) as customer_id"
         )
     },
-    "the_first_load_changes_within": {
+    "first_load_inconsistent": {
         "accepted_loads": "from {} limit 0",
         "int_loads__profiled": changed(
             median_sale_amount=if_latest(
@@ -181,10 +179,10 @@ FAULTS = {
             )
         ),
     },
-    "segments_flap": {"customer_segments": moved("true")},
-    "vips_are_lost": {"customer_segments": moved("clv_segment = '02_loyal_vip'")},
-    "campaigns_are_over_budget": {"campaign_guardrails": campaign(2.0, 0.0)},
-    "redemptions_exceed_the_plan": {"campaign_guardrails": campaign(0.5, 9.0)},
+    "segments_unstable": {"customer_segments": moved("true")},
+    "vip_loss_high": {"customer_segments": moved("clv_segment = '02_loyal_vip'")},
+    "campaigns_over_budget": {"campaign_guardrails": campaign(2.0, 0.0)},
+    "redemptions_above_plan": {"campaign_guardrails": campaign(0.5, 9.0)},
 }
 STATE = ("registry_parameters", "accepted_loads", "score_profiles")
 
@@ -232,7 +230,7 @@ def ring(tmp_path_factory):
             ).fetchone()
         alerts = connection.sql("from alerts").df().set_index("rule")
         failing = {row[0] for row in connection.sql(sql[FAILS_THE_BUILD]).fetchall()}
-        loud = alerts["quiet_because"].isna() & (alerts["severity"] == "page")
+        loud = alerts["muted_because"].isna() & (alerts["severity"] == "page")
         assert failing == set(alerts.index[loud])
         return alerts, marks
 

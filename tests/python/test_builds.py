@@ -706,7 +706,7 @@ def test_who_has_refunds_only_is_no_prospect_and_pages_nobody(rich):
     people = rich.read("select count(*) as n from clv.customers")["n"][0]
     assert coverage["customers"] == coverage["scored_customers"] == people - 1
     alerts = rich.read("select rule from clv.alerts where severity = 'page'")
-    assert "scores_are_missing_or_negative" not in alerts["rule"].tolist()
+    assert "scores_invalid" not in alerts["rule"].tolist()
 
 
 def test_channels_have_their_spend_and_those_who_first_bought(rich, inputs):
@@ -897,13 +897,13 @@ def test_the_backtest_of_cohorts_is_what_a_reader_would_add_up(rolling):
     )
     rows = rolling.read(
         """
-        select forecasts.*, actuals.realised_value_amount as actual
+        select forecasts.*, actuals.actual_value_amount as actual
         from clv_intermediate.int_cohort_forecast as forecasts
         inner join clv_intermediate.int_cohorts__predicted as actuals
             using (cutoff_date, cohort_month)
         where
             day = 90 and actuals.horizon_days = 90
-            and actuals.realised_value_amount is not null
+            and actuals.actual_value_amount is not null
         """
     )
     ages = pd.cut(rows["settled_weeks"], [-1, 12, 51, 999])
@@ -948,9 +948,9 @@ def test_cohorts_of_cdnow_are_forecast_within_a_tenth(log, tmp_path):
             sum(serving_error) / sum(actual) as serving_wape
         from (
             select
-                method, wape * realised_value_amount as abs_error,
-                realised_value_amount as actual,
-                if(is_serving, wape * realised_value_amount, 0) as serving_error
+                method, wape * actual_value_amount as abs_error,
+                actual_value_amount as actual,
+                if(is_serving, wape * actual_value_amount, 0) as serving_error
             from clv.cohort_forecast_backtest
             where
                 horizon_days = 90 and group_level = 'cohort_country'
@@ -983,7 +983,7 @@ def test_metrics_from_bins_are_those_of_customers(rolling):
         """
         select
             expected_value_90d as predicted,
-            cast(value_90d as double) as realised
+            cast(value_90d as double) as actual
         from clv_intermediate.int_predictions__expected
         inner join clv_intermediate.int_histories__held_out
             using (customer_id, cutoff_date)
@@ -998,23 +998,23 @@ def test_metrics_from_bins_are_those_of_customers(rolling):
             and group_type = 'all'
         """
     ).iloc[0]
-    error = rows["realised"] - rows["predicted"]
+    error = rows["actual"] - rows["predicted"]
     assert found["mae"] == pytest.approx(error.abs().mean())
     assert found["rmse"] == pytest.approx((error**2).mean() ** 0.5)
     # ranks and deciles are those of 1 % wide bins
     ranks = rows.rank() - (len(rows) + 1) / 2
-    gini = ranks.mul(rows["realised"], axis=0).sum()
-    best = rows.nlargest(len(rows) // 10, "predicted")["realised"].sum()
+    gini = ranks.mul(rows["actual"], axis=0).sum()
+    best = rows.nlargest(len(rows) // 10, "predicted")["actual"].sum()
     assert found["spearman"] == pytest.approx(ranks.corr().iloc[0, 1], abs=1e-3)
-    gini = gini["predicted"] / gini["realised"]
+    gini = gini["predicted"] / gini["actual"]
     assert found["normalised_gini"] == pytest.approx(gini, abs=1e-3)
-    best = best / rows["realised"].sum()
+    best = best / rows["actual"].sum()
     assert found["top_decile_capture"] == pytest.approx(best, abs=3e-3)
     deciles = rows.groupby(
         rows["predicted"].rank(method="first") * 10 // len(rows)
     ).sum()
-    gap = (deciles["predicted"] - deciles["realised"]).abs().sum()
-    gap = gap / rows["realised"].sum()
+    gap = (deciles["predicted"] - deciles["actual"]).abs().sum()
+    gap = gap / rows["actual"].sum()
     assert found["decile_calibration_error"] == pytest.approx(gap, abs=5e-3)
 
 
@@ -1047,7 +1047,7 @@ def test_nothing_after_a_cutoff_moves_its_ranges(sample, tmp_path_factory):
         sources = [name for name in full if name.startswith("interval_source")]
         assert (full[sources] == "calibrated").any(axis=None)
         # a backtest is named after its recipe, what serves after its version
-        later = ("realised_", "is_", "model_version")
+        later = ("actual_", "is_", "model_version")
         later = [name for name in full if name.startswith(later)]
         pd.testing.assert_frame_equal(
             full.drop(columns=later), cut.drop(columns=later), rtol=1e-9
@@ -1093,9 +1093,9 @@ def test_the_holdout_of_cdnow_is_as_the_readme_says(holdout):
             """
         select
             sum(value_to_date_amount) as before, sum(expected_value) as expected,
-            sum(realised_value_amount) as realised,
+            sum(actual_value_amount) as actual,
             sum(expected_purchases) as expected_purchases,
-            sum(realised_purchases) as realised_purchases
+            sum(actual_purchases) as actual_purchases
         from clv.cohort_clv
         where horizon_days = 273 and is_matured
         """
@@ -1109,14 +1109,14 @@ def test_the_holdout_of_cdnow_is_as_the_readme_says(holdout):
         assert 0.78 <= coverage[group] <= 0.84
     # the model's own, wider than it says: no window had ended to calibrate it by
     assert 0.78 <= coverage["repeat_buyers"] <= 0.85
-    assert totals["realised"] == pytest.approx(776_870.70)
+    assert totals["actual"] == pytest.approx(776_870.70)
     # Revenue from the first order on, the published tracking measure, is within 10 %.
     cumulative = (totals["before"] + totals["expected"]) / (
-        totals["before"] + totals["realised"]
+        totals["before"] + totals["actual"]
     )
     assert abs(cumulative - 1) < 0.10
     # The holdout alone holds December, and BG/NBD knows no season.
-    assert -0.21 < totals["expected"] / totals["realised"] - 1 < -0.17
+    assert -0.21 < totals["expected"] / totals["actual"] - 1 < -0.17
 
 
 # -- Faults

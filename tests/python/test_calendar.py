@@ -28,9 +28,9 @@ def test_nothing_rings_but_the_late_day(tmp_path):
     ]
     for run in runs:
         assert run["exit_code"] == 0, run["printed"][-3000:]
-    assert [run["loud"] for run in runs] == [[], [], ["data_are_old"], []]
+    assert [run["loud"] for run in runs] == [[], [], ["data_stale"], []]
     # one day late is a ticket: a page fails the build
-    assert runs[2]["alerts"][0].startswith("ticket data_are_old (transactions")
+    assert runs[2]["alerts"][0].startswith("ticket data_stale (transactions")
     assert len({tuple(run["serving"]) for run in runs}) == 1
     drift = month.read("from clv.feature_drift").set_index("feature")
     assert drift.loc["score", "compared_date"] == pd.Timestamp(runs[3]["as_of"])

@@ -132,7 +132,7 @@ def test_a_price_rise_raises_one_alert(shop, customers):
         mean_value=customers["mean_value"] * 1.02,
     )
     alerts = shop(customers[:3000], dearer[3000:])
-    assert list(alerts["rule"]) == ["prices_moved"]
+    assert list(alerts["rule"]) == ["feature_level_shift_high"]
     assert alerts["measured"].iloc[0] == pytest.approx(0.2, abs=0.06)
     assert alerts["subject"].iloc[0] == "order_value"
     assert shop(customers[:3000], customers[3000:]).empty
@@ -143,13 +143,13 @@ def test_a_channel_mix_shift_raises_one_alert(shop, customers):
     moved = customers["channel"].eq("web") & (np.arange(len(customers)) % 2 == 0)
     shifted = customers.assign(channel=customers["channel"].mask(moved, "app"))
     alerts = shop(customers[:3000], shifted[3000:])
-    assert list(alerts["rule"]) == ["features_drifted"]
+    assert list(alerts["rule"]) == ["feature_drift_high"]
     assert alerts["subject"].iloc[0] == "channel"
 
 
 def test_a_feature_that_vanishes_raises_one_alert(shop, customers):
     alerts = shop(customers[:3000], customers[3000:].assign(country=None))
-    assert list(alerts["rule"]) == ["features_drifted"]
+    assert list(alerts["rule"]) == ["feature_drift_high"]
     assert alerts["subject"].iloc[0] == "country"
 
 
@@ -171,14 +171,14 @@ def test_what_old_data_cannot_cause_is_loud_though_they_are_old(compiled):
             "from alert_rules"
         )
         alerts = connection.sql(compiled["alerts"]).df().set_index("rule")
-    quiet = alerts["quiet_because"]
+    quiet = alerts["muted_because"]
     assert len(alerts) == len(pd.read_csv(rules))
-    assert pd.isna(quiet["data_are_old"])
+    assert pd.isna(quiet["data_stale"])
     for rule in (
-        *("customers_are_not_scored", "scores_are_missing_or_negative"),
-        *("an_identity_swallows_others", "more_lines_have_no_user", "fits_are_flagged"),
-        *("the_fit_is_old", "redemptions_exceed_the_plan"),
+        *("score_coverage_low", "scores_invalid"),
+        *("identity_too_large", "lines_without_user_rising", "fits_flagged"),
+        *("fit_stale", "redemptions_above_plan"),
     ):
         assert pd.isna(quiet[rule]), rule
-    for rule in ("scores_moved", "features_drifted", "purchases_are_off"):
+    for rule in ("score_drift_high", "feature_drift_high", "purchase_bias_high"):
         assert quiet[rule] == "explained by pipeline_late"

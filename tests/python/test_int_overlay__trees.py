@@ -57,7 +57,7 @@ def customers(features, number, seed, missing=0.2):
     frame.loc[unknown, ["discounted_share", "gap_mean_days"]] = np.nan
     factor = np.where(frame["discounted_share"] > 0.6, 2.0, 0.7)
     bought = rng.uniform(size=number) < 0.7
-    frame["realised"] = (
+    frame["actual"] = (
         bought * frame["baseline_value"] * factor * rng.gamma(4, 0.3, number)
     )
     frame["offset_value"] = frame["baseline_value"] + 0.4
@@ -142,8 +142,8 @@ def test_the_overlay_finds_what_the_baseline_does_not_know(trees, features, samp
     predicted = later["offset_value"] * np.exp(
         booster.predict(later[features], raw_score=True)
     )
-    ours = (predicted - later["realised"]).pow(2).mean()
-    theirs = (later["baseline_value"] - later["realised"]).pow(2).mean()
+    ours = (predicted - later["actual"]).pow(2).mean()
+    theirs = (later["baseline_value"] - later["actual"]).pow(2).mean()
     assert ours < 0.8 * theirs
 
 

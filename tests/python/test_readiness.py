@@ -217,8 +217,8 @@ def test_a_channel_of_which_the_first_year_is_not_over_has_no_value(withheld):
 
 
 def test_one_alert_says_so(withheld):
-    alerts = withheld.read("from clv.alerts where quiet_because is null")
-    assert alerts["rule"].tolist() == ["forecasts_are_withheld"]
+    alerts = withheld.read("from clv.alerts where muted_because is null")
+    assert alerts["rule"].tolist() == ["forecasts_withheld"]
     assert alerts["severity"].tolist() == ["ticket"]
     reason = "only 5 of 300 customers have bought again: a forecast needs 30"
     assert alerts["subject"].tolist() == [reason]

@@ -107,9 +107,9 @@ def seen(**values):
         (
             findings.cohorts,
             [
-                seen(customers=1, expected=10.0, realised=16.0),
-                seen(customers=3, expected=10.0, realised=8.0),
-                seen(customers=9, expected=None, realised=None),
+                seen(customers=1, expected=10.0, actual=16.0),
+                seen(customers=3, expected=10.0, actual=8.0),
+                seen(customers=9, expected=None, actual=None),
             ],
             "Cohorts' actual value was $10 per customer in 365 days, as expected",
         ),
@@ -176,9 +176,9 @@ def seen(**values):
         (
             findings.alerts,
             [
-                {"quiet_because": None, "severity": "page"},
-                {"quiet_because": None, "severity": "ticket"},
-                {"quiet_because": "explained by scores", "severity": "page"},
+                {"muted_because": None, "severity": "page"},
+                {"muted_because": None, "severity": "ticket"},
+                {"muted_because": "explained by scores", "severity": "page"},
             ],
             "2 alerts open, 1 page",
         ),
@@ -402,7 +402,7 @@ def made_up(unit=DOLLARS):
             {"cohort_month": month, "horizon_days": horizon, "customers": 200,
              "ahead": horizon * (1 + k % 5) / 20, "cutoff_date": cutoffs[0],
              "expected": horizon * (2 + k % 5) / 20 if k < 20 else None,
-             "realised": horizon * (2 + k % 7) / 20 if k < 20 else None}
+             "actual": horizon * (2 + k % 7) / 20 if k < 20 else None}
             for k, month in reversed(list(enumerate(months)))
             for horizon in (30, 90, 180, 365)
         ],
@@ -411,7 +411,7 @@ def made_up(unit=DOLLARS):
              "week_end_date": str(day + dt.timedelta(7 * week)),
              "expected": 9e3 - 40 * week if week > 0 else None,
              "modelled": 9e3 - 50 * week if week > 0 else None,
-             "realised": 9e3 + 300 * (week % 5) if week <= 0 else None}
+             "actual": 9e3 + 300 * (week % 5) if week <= 0 else None}
             for week in range(-51, 53) if priced
         ],
         "months": [
@@ -476,9 +476,9 @@ def made_up(unit=DOLLARS):
             for reference in ("training", "last_year", "last_scored")
         ],
         "alerts": [
-            {"rule": "customers_are_not_scored", "severity": severity, "subject": "web",
+            {"rule": "score_coverage_low", "severity": severity, "subject": "web",
              "subjects": 1, "measured": 0.94, "breached_limit": 0.95,
-             "quiet_because": quiet, "owner": "analytics_engineering",
+             "muted_because": quiet, "owner": "analytics_engineering",
              "runbook": "models/runbooks.md#model-rollback", "as_of_date": str(day)}
             for severity, quiet in [("page", None), ("ticket", "explained by scores")]
         ],
@@ -1006,7 +1006,7 @@ def test_the_numbers_on_the_cards_are_those_of_the_marts(visit, demo):
         "select distinct model_version from model_registry where status = 'champion'"
     ).fetchone()
     (alerts,) = demo.execute(
-        "select count(*) from alerts where quiet_because is null"
+        "select count(*) from alerts where muted_because is null"
     ).fetchone()
     shown = {
         each.get_attribute("data-card"): each.locator(".value").inner_text()

@@ -67,7 +67,7 @@ matured as (
         horizons.horizon_days,
         cast(
             {{ of_horizon('outcomes.' ~ measure) | indent(12) }} as {{ type_double() }}
-        ) as realised,
+        ) as actual,
         {{ of_horizon('expected.expected_' ~ measure) | indent(8) }} as expected,
         {{ of_horizon('expected.model_purchases') | indent(8) }}
         {{- ' * expected.expected_value' if is_valued }} as purchase_model,
@@ -101,7 +101,7 @@ joined as (
         {%- for method, value in overlay_methods.items() %}
         {{ value }} as {{ method }},
         {%- endfor %}
-        matured.realised - recipe.expected as model_error
+        matured.actual - recipe.expected as model_error
     from matured
     inner join matured as recipe
         on
@@ -126,7 +126,7 @@ joined as (
             and matured.horizon_days = {{ var('clv_gate_horizon_days') }}
     {%- endif %}
     where
-        matured.realised is not null
+        matured.actual is not null
         and {{ before_as_of('rfm.cutoff_date') }}
 
 ),
@@ -168,7 +168,7 @@ compared as (
         joined.stratum,
         joined.frequency_class,
         joined.rfm_segment,
-        joined.realised,
+        joined.actual,
         joined.model_error
     from joined
     cross join methods
@@ -182,14 +182,14 @@ losses as (
         *,
         {%- for level, tau in pinball_levels.items() %}
         case
-            when realised >= {{ level }} then {{ tau }} * (realised - {{ level }})
-            else {{ 1 - tau }} * ({{ level }} - realised)
+            when actual >= {{ level }} then {{ tau }} * (actual - {{ level }})
+            else {{ 1 - tau }} * ({{ level }} - actual)
         end as pinball_{{ level }},
         {%- endfor %}
-        abs(realised - predicted) as absolute_error,
-        (realised - predicted) * (realised - predicted) as squared_error,
-        abs(realised - predicted) - abs(model_error) as absolute_excess,
-        (realised - predicted) * (realised - predicted) - model_error * model_error
+        abs(actual - predicted) as absolute_error,
+        (actual - predicted) * (actual - predicted) as squared_error,
+        abs(actual - predicted) - abs(model_error) as absolute_excess,
+        (actual - predicted) * (actual - predicted) - model_error * model_error
             as squared_excess
     from compared
     where predicted is not null
@@ -204,7 +204,7 @@ select
     stratum,
     frequency_class,
     rfm_segment,
-    {%- for measured in ['predicted', 'realised'] %}
+    {%- for measured in ['predicted', 'actual'] %}
     -- Zero and negative values share one bin below all others.
     cast(
         case
@@ -213,7 +213,7 @@ select
     ) as {{ measured }}_bin,
     {%- endfor %}
     sum(predicted) as predicted,
-    sum(realised) as realised,
+    sum(actual) as actual,
     sum(absolute_error) as absolute_error,
     sum(squared_error) as squared_error,
     sum(absolute_excess) as absolute_excess,

@@ -7,7 +7,7 @@ with errors as (
     select
         predictions.cutoff_date,
         predictions.expected_value_{{ horizon }}d as predicted,
-        cast(outcomes.value_{{ horizon }}d as {{ type_double() }}) as realised
+        cast(outcomes.value_{{ horizon }}d as {{ type_double() }}) as actual
     from {{ ref('int_predictions__expected') }} as predictions
     inner join {{ ref('int_histories__held_out') }} as outcomes
         on
@@ -19,8 +19,8 @@ with errors as (
 
 select
     count(distinct cutoff_date) as backtest_cutoffs,
-    avg(abs(realised - predicted)) as backtest_mae,
-    sqrt(avg(power(realised - predicted, 2))) as backtest_rmse,
-    sum(predicted) / nullif(sum(realised), 0) - 1 as backtest_bias
+    avg(abs(actual - predicted)) as backtest_mae,
+    sqrt(avg(power(actual - predicted, 2))) as backtest_rmse,
+    sum(predicted) / nullif(sum(actual), 0) - 1 as backtest_bias
 from errors
 where predicted is not null

@@ -23,9 +23,9 @@ predicted as (
         predictions.probability_purchase_{{ horizon }}d as probability,
         case when outcomes.purchases_{{ horizon }}d > 0 then 1 else 0 end as bought,
         predictions.expected_purchases_{{ horizon }}d as expected_purchases,
-        outcomes.purchases_{{ horizon }}d as realised_purchases,
+        outcomes.purchases_{{ horizon }}d as actual_purchases,
         predictions.expected_value_{{ horizon }}d as expected_value,
-        cast(outcomes.value_{{ horizon }}d as {{ type_double() }}) as realised_value
+        cast(outcomes.value_{{ horizon }}d as {{ type_double() }}) as actual_value
     from predictions
     inner join outcomes
         on
@@ -46,12 +46,12 @@ select
     sum(probability) as probability,
     sum((probability - bought) * (probability - bought)) as squared_error,
     sum(expected_purchases) as expected_purchases,
-    sum(realised_purchases) as realised_purchases,
+    sum(actual_purchases) as actual_purchases,
     sum(
-        (expected_purchases - realised_purchases)
-        * (expected_purchases - realised_purchases)
+        (expected_purchases - actual_purchases)
+        * (expected_purchases - actual_purchases)
     ) as purchase_squared_error,
     sum(expected_value) as expected_value,
-    sum(realised_value) as realised_value
+    sum(actual_value) as actual_value
 from predicted
 group by 1, 2, 3

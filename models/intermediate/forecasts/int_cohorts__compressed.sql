@@ -68,8 +68,8 @@ select
     sum(predictions.expected_value_{{ horizon }}d) as expected_value_{{ horizon }}d,
     sum(predictions.value_variance_{{ horizon }}d) as value_variance_{{ horizon }}d,
     sum(predictions.clv_{{ horizon }}d) as clv_{{ horizon }}d,
-    sum(outcomes.purchases_{{ horizon }}d) as realised_purchases_{{ horizon }}d,
-    sum(outcomes.value_{{ horizon }}d) as realised_value_{{ horizon }}d,
+    sum(outcomes.purchases_{{ horizon }}d) as actual_purchases_{{ horizon }}d,
+    sum(outcomes.value_{{ horizon }}d) as actual_value_{{ horizon }}d,
     {%- endfor %}
     sum(histories.value_amount) as value_to_date_amount,
     count(*) as customers

@@ -8,7 +8,7 @@ with summed as (
         {%- for horizon in horizons %}
         {%- for measure in [
             'expected_purchases', 'expected_value', 'value_variance', 'clv',
-            'realised_purchases', 'realised_value',
+            'actual_purchases', 'actual_value',
         ] %}
         sum({{ measure }}_{{ horizon }}d) as {{ measure }}_{{ horizon }}d,
         {%- endfor %}
@@ -31,9 +31,9 @@ select
     expected_value_{{ horizon }}d as expected_value,
     value_variance_{{ horizon }}d as value_variance,
     clv_{{ horizon }}d as clv,
-    cast(realised_purchases_{{ horizon }}d as {{ type_integer() }})
-        as realised_purchases,
-    {{ as_money('realised_value_' ~ horizon ~ 'd') }} as realised_value_amount
+    cast(actual_purchases_{{ horizon }}d as {{ type_integer() }})
+        as actual_purchases,
+    {{ as_money('actual_value_' ~ horizon ~ 'd') }} as actual_value_amount
 from summed
 {{- '\n\nunion all\n\n' if not loop.last }}
 {%- endfor %}

@@ -26,7 +26,7 @@ predicted as (
         horizon_days,
         expected_value,
         value_variance,
-        realised_value_amount
+        actual_value_amount
     from cohorts
 
     union all
@@ -37,7 +37,7 @@ predicted as (
         horizon_days,
         sum(expected_value) as expected_value,
         sum(value_variance) as value_variance,
-        sum(realised_value_amount) as realised_value_amount
+        sum(actual_value_amount) as actual_value_amount
     from cohorts
     group by 1, 2, 3
 
@@ -53,12 +53,12 @@ errors as (
         -- Less the variance expected by chance.
         (
             power(
-                cast(realised_value_amount as {{ type_double() }}) - expected_value, 2
+                cast(actual_value_amount as {{ type_double() }}) - expected_value, 2
             )
             - value_variance
         ) / power(expected_value, 2) as squared_error
     from predicted
-    where realised_value_amount is not null and expected_value >= 0.01
+    where actual_value_amount is not null and expected_value >= 0.01
 
 ),
 

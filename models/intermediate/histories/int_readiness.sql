@@ -109,7 +109,7 @@ windows as (
                     then 1
                 else 0
             end
-        ) as ended_windows
+        ) as completed_windows
     from counted
     cross join horizons
     inner join counted as earlier
@@ -123,10 +123,10 @@ judged as (
     select
         counted.*,
         windows.horizon_days,
-        windows.ended_windows,
+        windows.completed_windows,
         coalesce(
             counted.withheld_because,
-            case when windows.ended_windows = 0 then 'unchecked' else 'ready' end
+            case when windows.completed_windows = 0 then 'unchecked' else 'ready' end
         ) as status
     from counted
     inner join windows
@@ -155,7 +155,7 @@ select
     judged.log_days,
     judged.buyers,
     cast(judged.repeat_customers as {{ type_integer() }}) as repeat_customers,
-    cast(judged.ended_windows as {{ type_integer() }}) as ended_windows,
+    cast(judged.completed_windows as {{ type_integer() }}) as completed_windows,
     judged.withheld_because is null as is_forecast,
     judged.status,
     -- All unchecked horizons share one sentence.

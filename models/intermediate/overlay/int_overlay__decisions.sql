@@ -30,7 +30,7 @@ recent as (
         losses.cohort_group,
         losses.horizon_days,
         losses.customers,
-        losses.realised,
+        losses.actual,
         losses.baseline,
         losses.overlaid,
         losses.baseline_squared,
@@ -65,8 +65,8 @@ summed as (
         sum(customers) as customers,
         sqrt(sum(baseline_squared) / sum(customers)) as baseline_rmse,
         sqrt(sum(overlaid_squared) / sum(customers)) as overlay_rmse,
-        sum(baseline) / nullif(sum(realised), 0) - 1 as baseline_bias,
-        sum(overlaid) / nullif(sum(realised), 0) - 1 as overlay_bias,
+        sum(baseline) / nullif(sum(actual), 0) - 1 as baseline_bias,
+        sum(overlaid) / nullif(sum(actual), 0) - 1 as overlay_bias,
         {%- for excess in ['squared_excess', 'absolute_excess'] %}
         sum({{ excess }}) / sum(customers) as {{ excess }},
         1.645 * {{ standard_error(

@@ -37,7 +37,7 @@ paired as (
         overlay.candidate,
         overlay.cohort_group,
         {{ horizon }} as horizon_days,
-        cast(outcomes.value_{{ horizon }}d as {{ type_double() }}) as realised,
+        cast(outcomes.value_{{ horizon }}d as {{ type_double() }}) as actual,
         expected.value_{{ horizon }}d as baseline,
         {{ overlaid(
             horizon, 'expected.value_' ~ horizon ~ 'd', 'expected.value_' ~ fitted ~ 'd',
@@ -62,10 +62,10 @@ losses as (
 
     select
         *,
-        power(overlaid - realised, 2) as overlaid_squared,
-        power(baseline - realised, 2) as baseline_squared,
-        power(overlaid - realised, 2) - power(baseline - realised, 2) as squared_excess,
-        abs(overlaid - realised) - abs(baseline - realised) as absolute_excess
+        power(overlaid - actual, 2) as overlaid_squared,
+        power(baseline - actual, 2) as baseline_squared,
+        power(overlaid - actual, 2) - power(baseline - actual, 2) as squared_excess,
+        abs(overlaid - actual) - abs(baseline - actual) as absolute_excess
     from paired
 
 )
@@ -76,7 +76,7 @@ select
     candidate,
     horizon_days,
     {{ group }} as cohort_group,
-    sum(realised) as realised,
+    sum(actual) as actual,
     sum(baseline) as baseline,
     sum(overlaid) as overlaid,
     sum(baseline_squared) as baseline_squared,

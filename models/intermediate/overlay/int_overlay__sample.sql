@@ -13,7 +13,7 @@ outcomes as (
         customer_id,
         cutoff_date,
         cast(value_{{ var('clv_gate_horizon_days') }}d as {{ type_double() }})
-            as realised
+            as actual
     from {{ ref('int_histories__held_out') }}
 
 )
@@ -26,7 +26,7 @@ select
     features.{{ feature }},
     {%- endfor %}
     features.baseline_value + windows.floor_value as offset_value,
-    outcomes.realised
+    outcomes.actual
 from {{ ref('int_overlay__windows') }} as windows
 inner join features
     on windows.train_cutoff_date = features.cutoff_date

@@ -1,5 +1,5 @@
 -- grain: one row per cutoff at which the overlay can be fitted, with the latest cutoff of known outcomes
-{%- set realised = 'value_' ~ var('clv_gate_horizon_days') ~ 'd' %}
+{%- set actual = 'value_' ~ var('clv_gate_horizon_days') ~ 'd' %}
 with cutoffs as (
 
     select *
@@ -11,14 +11,14 @@ outcomes as (
 
     select
         outcomes.cutoff_date,
-        avg(cast(outcomes.{{ realised }} as {{ type_double() }})) as mean_value,
+        avg(cast(outcomes.{{ actual }} as {{ type_double() }})) as mean_value,
         count(*) as customers
     from {{ ref('int_histories__held_out') }} as outcomes
     inner join {{ ref('int_customer_features') }} as features
         on
             outcomes.customer_id = features.customer_id
             and outcomes.cutoff_date = features.cutoff_date
-    where outcomes.{{ realised }} is not null
+    where outcomes.{{ actual }} is not null
     group by 1
 
 )

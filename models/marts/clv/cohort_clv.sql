@@ -10,9 +10,9 @@ select
     {{- group_bounds('predicted', 'errors') }}
     predicted.clv,
     predicted.clv / predicted.customers as clv_per_customer,
-    predicted.realised_purchases,
-    predicted.realised_value_amount,
-    predicted.realised_purchases is not null as is_matured,
+    predicted.actual_purchases,
+    predicted.actual_value_amount,
+    predicted.actual_purchases is not null as is_matured,
     errors.interval_source
 from {{ ref('int_cohorts__predicted') }} as predicted
 inner join {{ ref('int_shared_errors') }} as errors

@@ -60,7 +60,7 @@ ahead as (
         {{ as_money('until.' ~ method ~ ' - coalesce(since.' ~ method ~ ', 0)') }}
             as {{ method }}_value,
         {%- endfor %}
-        cast(null as {{ type_money() }}) as realised_value_amount
+        cast(null as {{ type_money() }}) as actual_value_amount
     from cumulated as until
     left join cumulated as since
         on
@@ -82,7 +82,7 @@ behind as (
         {%- for method in methods %}
         cast(null as {{ type_money() }}) as {{ method }}_value,
         {%- endfor %}
-        weekly.value_amount as realised_value_amount
+        weekly.value_amount as actual_value_amount
     from {{ ref('int_cohorts__weekly') }} as weekly
     inner join cumulated as known
         on
@@ -136,7 +136,7 @@ summed as (
         {%- for method in methods %}
         sum({{ method }}_value) as {{ method }}_value,
         {%- endfor %}
-        sum(realised_value_amount) as realised_value_amount
+        sum(actual_value_amount) as actual_value_amount
     from cohorts
     {%- if level == 'region' %}
     where region is not null
@@ -166,5 +166,5 @@ select
     {{ as_money(measure ~ '_value') }} as {{ measure }}_value,
     {%- endfor %}
     serving_method,
-    {{ as_money('realised_value_amount') }} as realised_value_amount
+    {{ as_money('actual_value_amount') }} as actual_value_amount
 from summed

@@ -24,8 +24,8 @@ outcomes as (
         compressed.cohort_month,
         compressed.country,
         horizons.horizon_days,
-        sum({{ of_horizon('compressed.realised_value') | indent(8) }})
-            as realised_value_amount
+        sum({{ of_horizon('compressed.actual_value') | indent(8) }})
+            as actual_value_amount
     from {{ ref('int_cohorts__compressed') }} as compressed
     cross join horizons
     group by 1, 2, 3, 4
@@ -44,7 +44,7 @@ cohorts as (
         forecasts.{{ method }},
         {%- endfor %}
         outcomes.horizon_days,
-        outcomes.realised_value_amount
+        outcomes.actual_value_amount
     from {{ ref('int_cohort_forecast') }} as forecasts
     inner join outcomes
         on
@@ -52,7 +52,7 @@ cohorts as (
             and forecasts.cohort_month = outcomes.cohort_month
             and forecasts.country = outcomes.country
             and forecasts.day = outcomes.horizon_days
-    where outcomes.realised_value_amount is not null
+    where outcomes.actual_value_amount is not null
 
 ),
 
@@ -87,7 +87,7 @@ summed as (
         {%- for method in methods %}
         sum(cohorts.{{ method }}) as {{ method }},
         {%- endfor %}
-        sum(cohorts.realised_value_amount) as realised_value_amount
+        sum(cohorts.actual_value_amount) as actual_value_amount
     from cohorts
     cross join levels
     where levels.group_level != 'region' or cohorts.region is not null
@@ -120,7 +120,7 @@ forecasts as (
             when '{{ method }}' then summed.{{ method }}
             {%- endfor %}
         end as forecast_value,
-        summed.realised_value_amount
+        summed.actual_value_amount
     from summed
     cross join methods
 
@@ -137,8 +137,8 @@ measured as (
         preference,
         count(*) as members,
         sum(forecast_value) as forecast_value,
-        sum(realised_value_amount) as realised_value_amount,
-        sum(abs(forecast_value - cast(realised_value_amount as {{ type_double() }})))
+        sum(actual_value_amount) as actual_value_amount,
+        sum(abs(forecast_value - cast(actual_value_amount as {{ type_double() }})))
             as absolute_error
     from forecasts
     group by 1, 2, 3, 4, 5, 6
@@ -151,7 +151,7 @@ pooled as (
         *,
         sum(absolute_error) over every_cutoff
         / nullif(
-            sum(cast(realised_value_amount as {{ type_double() }})) over every_cutoff, 0
+            sum(cast(actual_value_amount as {{ type_double() }})) over every_cutoff, 0
         ) as pooled_wape,
         count(*) over every_cutoff as windows
     from measured
@@ -183,10 +183,10 @@ select
     method,
     members,
     forecast_value,
-    {{ as_money('realised_value_amount') }} as realised_value_amount,
-    absolute_error / nullif(cast(realised_value_amount as {{ type_double() }}), 0)
+    {{ as_money('actual_value_amount') }} as actual_value_amount,
+    absolute_error / nullif(cast(actual_value_amount as {{ type_double() }}), 0)
         as wape,
-    forecast_value / nullif(cast(realised_value_amount as {{ type_double() }}), 0) - 1
+    forecast_value / nullif(cast(actual_value_amount as {{ type_double() }}), 0) - 1
         as bias,
     pooled_wape,
     is_best

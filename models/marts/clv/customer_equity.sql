@@ -9,8 +9,8 @@ with predicted as (
         sum(expected_value) as expected_value,
         sum(value_variance) as value_variance,
         sum(clv) as clv,
-        sum(realised_purchases) as realised_purchases,
-        sum(realised_value_amount) as realised_value_amount
+        sum(actual_purchases) as actual_purchases,
+        sum(actual_value_amount) as actual_value_amount
     from {{ ref('int_cohorts__predicted') }}
     group by 1, 2
 
@@ -29,9 +29,9 @@ select
     errors.windows,
     errors.learned_horizon_days,
     errors.interval_source,
-    cast(predicted.realised_purchases as {{ type_integer() }}) as realised_purchases,
-    {{ as_money('predicted.realised_value_amount') }} as realised_value_amount,
-    predicted.realised_purchases is not null as is_matured
+    cast(predicted.actual_purchases as {{ type_integer() }}) as actual_purchases,
+    {{ as_money('predicted.actual_value_amount') }} as actual_value_amount,
+    predicted.actual_purchases is not null as is_matured
 from predicted
 inner join {{ ref('int_cutoffs') }} as cutoffs
     on predicted.cutoff_date = cutoffs.cutoff_date

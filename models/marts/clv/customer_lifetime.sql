@@ -31,7 +31,7 @@ bought as (
 -- The longest horizon with a completed backtest window.
 checked as (
 
-    select max(case when ended_windows > 0 then horizon_days end) as horizon_days
+    select max(case when completed_windows > 0 then horizon_days end) as horizon_days
     from {{ ref('int_readiness') }}
     where is_production and is_forecast
 

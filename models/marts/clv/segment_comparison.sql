@@ -29,7 +29,7 @@ members as (
         {%- for horizon in shaped('clv_horizons') %}
         held_out.purchases_{{ horizon }}d,
         cast(held_out.{{ measure }}_{{ horizon }}d as {{ type_double() }})
-            as realised_{{ horizon }}d,
+            as actual_{{ horizon }}d,
         {%- endfor %}
         ruled.purchase_days,
         ruled.segment as clv_segment,
@@ -61,10 +61,10 @@ summed as (
         avg(purchase_days) as mean_purchase_days,
         avg(case when purchases_{{ horizon }}d > 0 then 1.0 else 0.0 end)
             as share_buying,
-        sum(realised_{{ horizon }}d) as realised_value,
-        sum(realised_{{ horizon }}d * realised_{{ horizon }}d) as squares
+        sum(actual_{{ horizon }}d) as actual_value,
+        sum(actual_{{ horizon }}d * actual_{{ horizon }}d) as squares
     from members
-    where realised_{{ horizon }}d is not null
+    where actual_{{ horizon }}d is not null
     group by 1, 2, 3, 4
     {{- '\n\n    union all\n' if not (loop.last and is_last_scheme) }}
     {%- endfor %}
@@ -78,11 +78,11 @@ compared as (
 
     select
         *,
-        realised_value / customers as realised_value_per_customer,
+        actual_value / customers as actual_value_per_customer,
         sum(customers) {{ everyone }} as all_customers,
-        sum(realised_value) {{ everyone }} as all_value,
+        sum(actual_value) {{ everyone }} as all_value,
         sum(squares) {{ everyone }} as all_squares,
-        sum(realised_value * realised_value / customers) {{ everyone }}
+        sum(actual_value * actual_value / customers) {{ everyone }}
             as squares_between
     from summed
 
@@ -96,11 +96,11 @@ select
     customers,
     mean_purchase_days,
     share_buying,
-    realised_value,
-    realised_value_per_customer,
+    actual_value,
+    actual_value_per_customer,
     cast(customers as {{ type_double() }}) / all_customers as share_of_customers,
-    realised_value / nullif(all_value, 0) as share_of_value,
-    realised_value_per_customer / nullif(all_value / all_customers, 0) as value_lift,
+    actual_value / nullif(all_value, 0) as share_of_value,
+    actual_value_per_customer / nullif(all_value / all_customers, 0) as value_lift,
     -- Share of variance explained: sum of squares between the segments over the total.
     (squares_between - all_value * all_value / all_customers)
     / nullif(all_squares - all_value * all_value / all_customers, 0)

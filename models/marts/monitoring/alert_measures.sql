@@ -76,11 +76,11 @@ calibration as (
         end as error_of_note,
         case
             when
-                abs(calibrations.expected_purchases - calibrations.realised_purchases)
+                abs(calibrations.expected_purchases - calibrations.actual_purchases)
                 > 3.29 * surprises.purchases_by_chance
                 then abs(
                     calibrations.expected_purchases
-                    / nullif(calibrations.realised_purchases, 0) - 1
+                    / nullif(calibrations.actual_purchases, 0) - 1
                 )
             else 0
         end as purchase_bias_of_note

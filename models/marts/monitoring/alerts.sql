@@ -17,7 +17,7 @@ judged as (
         rules.fail_severity,
         rules.cause,
         rules.explained_by,
-        rules.is_quiet_in_refit,
+        rules.is_muted_in_refit,
         rules.owner,
         rules.runbook,
         measures.subject,
@@ -82,9 +82,9 @@ select
     case
         when causes.cause is not null then concat('explained by ', causes.cause)
         {%- if var('clv_planned_refit') %}
-        when worst.is_quiet_in_refit then 'planned refit'
+        when worst.is_muted_in_refit then 'planned refit'
         {%- endif %}
-    end as quiet_because,
+    end as muted_because,
     worst.owner,
     concat('models/runbooks.md#', replace(worst.runbook, '_', '-')) as runbook,
     worst.as_of_date

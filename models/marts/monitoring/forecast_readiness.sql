@@ -8,7 +8,7 @@ select
     readiness.log_days,
     readiness.buyers,
     readiness.repeat_customers,
-    readiness.ended_windows,
+    readiness.completed_windows,
     regularity.regular_share,
     -- A withheld forecast needs no warning.
     case when readiness.is_forecast then regularity.warning end as warning,

@@ -52,7 +52,7 @@ summed as (
         {%- endfor %}
         cast(sum(customers) as {{ type_double() }}) as customers,
         sum(predicted) as predicted,
-        sum(realised) as realised
+        sum(actual) as actual
     from grouped
     group by 1, 2, 3, 4, 5
 
@@ -75,10 +75,10 @@ binned as (
     select
         totals.group_key,
         grouped.predicted_bin,
-        grouped.realised_bin,
+        grouped.actual_bin,
         sum(grouped.customers) as customers,
         sum(grouped.predicted) as predicted,
-        sum(grouped.realised) as realised
+        sum(grouped.actual) as actual
     from grouped
     inner join totals
         on
@@ -91,7 +91,7 @@ binned as (
 
 ),
 
-{%- for measured in ['predicted', 'realised'] %}
+{%- for measured in ['predicted', 'actual'] %}
 
 {{ measured }}_bins as (
 
@@ -100,7 +100,7 @@ binned as (
         {{ measured }}_bin as bin,
         cast(sum(customers) as {{ type_double() }}) as customers,
         sum(predicted) as predicted,
-        sum(realised) as realised
+        sum(actual) as actual
     from binned
     group by 1, 2
 
@@ -133,12 +133,12 @@ paired as (
     select
         binned.group_key,
         binned.predicted_bin,
-        sum(binned.customers * ranks.centred) as realised_rank
+        sum(binned.customers * ranks.centred) as actual_rank
     from binned
-    inner join realised_ranks as ranks
+    inner join actual_ranks as ranks
         on
             binned.group_key = ranks.group_key
-            and binned.realised_bin = ranks.bin
+            and binned.actual_bin = ranks.bin
     group by 1, 2
 
 ),
@@ -148,9 +148,9 @@ by_predicted as (
 
     select
         ranks.group_key,
-        sum(ranks.centred * paired.realised_rank) as covariance,
+        sum(ranks.centred * paired.actual_rank) as covariance,
         sum(ranks.customers * ranks.centred * ranks.centred) as variance,
-        sum(ranks.realised * ranks.centred) as concentration
+        sum(ranks.actual * ranks.centred) as concentration
     from predicted_ranks as ranks
     inner join paired
         on
@@ -165,8 +165,8 @@ by_realised as (
     select
         group_key,
         sum(customers * centred * centred) as variance,
-        sum(realised * centred) as concentration
-    from realised_ranks
+        sum(actual * centred) as concentration
+    from actual_ranks
     group by 1
 
 ),
@@ -188,8 +188,8 @@ decile_sums as (
             ranks.predicted * {{ decile_share() | indent(12) }}
         ) as predicted,
         sum(
-            ranks.realised * {{ decile_share() | indent(12) }}
-        ) as realised
+            ranks.actual * {{ decile_share() | indent(12) }}
+        ) as actual
     from predicted_ranks as ranks
     cross join deciles
     group by 1, 2
@@ -200,8 +200,8 @@ by_decile as (
 
     select
         group_key,
-        sum(abs(predicted - realised)) as decile_gap,
-        sum(case when decile = 9 then realised else 0 end) as top_realised
+        sum(abs(predicted - actual)) as decile_gap,
+        sum(case when decile = 9 then actual else 0 end) as top_realised
     from decile_sums
     group by 1
 
@@ -212,9 +212,9 @@ best as (
     select
         ranks.group_key,
         sum(
-            ranks.realised * {{ decile_share() | indent(12) }}
+            ranks.actual * {{ decile_share() | indent(12) }}
         ) as top_realised
-    from realised_ranks as ranks
+    from actual_ranks as ranks
     inner join deciles
         on deciles.number = 9
     group by 1
@@ -290,18 +290,18 @@ select
     totals.group_value,
     cast(totals.customers as {{ type_integer() }}) as customers,
     totals.predicted as predicted_value,
-    {{ as_money('totals.realised') }} as realised_value_amount,
+    {{ as_money('totals.actual') }} as actual_value_amount,
     totals.absolute_error / totals.customers as mae,
     sqrt(totals.squared_error / totals.customers) as rmse,
-    totals.absolute_error / nullif(totals.realised, 0) as wape,
-    totals.predicted / nullif(totals.realised, 0) - 1 as bias,
+    totals.absolute_error / nullif(totals.actual, 0) as wape,
+    totals.predicted / nullif(totals.actual, 0) - 1 as bias,
     by_predicted.covariance
     / nullif(sqrt(by_predicted.variance * by_realised.variance), 0) as spearman,
     by_predicted.concentration / nullif(by_realised.concentration, 0)
         as normalised_gini,
-    by_decile.top_realised / nullif(totals.realised, 0) as top_decile_capture,
-    best.top_realised / nullif(totals.realised, 0) as best_top_decile_capture,
-    by_decile.decile_gap / nullif(totals.realised, 0) as decile_calibration_error,
+    by_decile.top_realised / nullif(totals.actual, 0) as top_decile_capture,
+    best.top_realised / nullif(totals.actual, 0) as best_top_decile_capture,
+    by_decile.decile_gap / nullif(totals.actual, 0) as decile_calibration_error,
     {%- for each in covered %}
     covered.{{ each }},
     covered.{{ each }}_raw,

@@ -1,7 +1,7 @@
 -- grain: one row per cutoff, matured horizon and decile of the predicted probability, and for all
 {%- set sums = [
     'customers', 'buyers', 'probability', 'squared_error', 'expected_purchases',
-    'realised_purchases', 'expected_value', 'realised_value',
+    'actual_purchases', 'expected_value', 'actual_value',
 ] %}
 with histograms as (
 
@@ -87,7 +87,7 @@ select
         / nullif((1.0 * buyers / customers) * (1 - 1.0 * buyers / customers), 0), 9
     ) as brier_skill,
     expected_purchases,
-    cast(realised_purchases as {{ type_integer() }}) as realised_purchases,
+    cast(actual_purchases as {{ type_integer() }}) as actual_purchases,
     expected_value,
-    realised_value
+    actual_value
 from united
