@@ -193,6 +193,7 @@ def describe_corrections(connection) -> list[str]:
     said = {
         "forgetting": "older purchases count less",
         "alive_floor": "floor under P(alive)",
+        "level": "level of past totals",
         "own_purchases": "own purchases",
         "own_value": "own value",
     }

@@ -1,7 +1,7 @@
 -- grain: one row per stratum, range class, cutoff and horizon: which levels to read for a range
 -- Recalibrates ranges with the PIT values (int_predictions__pit) of windows completed by the cutoff.
 -- Two-sided: only the width of a range is adjusted; a shift of its centre is treated as seasonal.
-{%- set nodes, prior_customers, prior_windows = 50, 200, 1 %}
+{%- set nodes, prior_customers, prior_windows = 50, 200, 0.1 %}
 {%- set levels = {'p05': 0.10, 'p10': 0.20, 'p25': 0.50} %}
 with cutoffs as (
 
@@ -228,7 +228,6 @@ stepped as (
 
     select
         *,
-        coalesce(lag(share_seen) over in_order, 0) as share_seen_before,
         coalesce(lag(share_read) over in_order, 0) as share_read_before
     from shares
     window
@@ -249,71 +248,20 @@ learned as (
         learned_horizon_days,
         windows,
         {%- for level, tails in levels.items() %}
-        {%- for kind in ['seen', 'read'] %}
         max(
             case
-                when
-                    share_{{ kind }}_before < {{ tails }}
-                    and share_{{ kind }} >= {{ tails }}
+                when share_read_before < {{ tails }} and share_read >= {{ tails }}
                     then (
                         tails
-                        - (share_{{ kind }} - {{ tails }})
-                        / (share_{{ kind }} - share_{{ kind }}_before) / {{ nodes }}
+                        - (share_read - {{ tails }})
+                        / (share_read - share_read_before) / {{ nodes }}
                     ) / 2
             end
-        ) as {{ level }}_{{ kind }},
-        {%- endfor %}
+        ) as {{ level }},
         {%- endfor %}
         max(own_customers) as own_customers
     from stepped
     group by 1, 2, 3, 4, 5, 6
-
-),
-
--- Factor by which each further day lowers a level, from the two longest horizons with a completed
--- window; without a prior, as both hold the same customers.
-neighbours as (
-
-    select
-        longer.cutoff_date,
-        longer.learned_horizon_days,
-        max(shorter.learned_horizon_days) as shorter_horizon_days
-    from windows as longer
-    inner join windows as shorter
-        on
-            longer.cutoff_date = shorter.cutoff_date
-            and longer.learned_horizon_days > shorter.learned_horizon_days
-    group by 1, 2
-
-),
-
-trends as (
-
-    select
-        longer.cutoff_date,
-        {%- for level in levels %}
-        exp(
-            sum(
-                longer.own_customers
-                * ln(longer.{{ level }}_seen / shorter.{{ level }}_seen)
-            )
-            / nullif(sum(longer.own_customers), 0)
-            / max(longer.horizon_days - shorter.horizon_days)
-        ) as {{ level }}_factor,
-        {%- endfor %}
-        longer.learned_horizon_days
-    from learned as longer
-    inner join neighbours
-        on
-            longer.cutoff_date = neighbours.cutoff_date
-            and longer.horizon_days = neighbours.learned_horizon_days
-    inner join learned as shorter
-        on
-            neighbours.cutoff_date = shorter.cutoff_date
-            and neighbours.shorter_horizon_days = shorter.horizon_days
-            and longer.stratum = shorter.stratum
-            and longer.range_class = shorter.range_class
-    group by 1, {{ levels | length + 2 }}
 
 )
 
@@ -325,19 +273,19 @@ select
     coalesce(learned.windows, 0) as windows,
     cast(coalesce(learned.own_customers, 0) as {{ type_integer() }}) as customers,
     {%- for level, tails in levels.items() %}
-    -- Errors grow with the horizon: without a completed window the level follows the trend of the
-    -- shorter horizons, which may only widen the range.
+    -- Errors grow with the horizon: without a completed window the logarithm of a level that is below the
+    -- model's grows with the square root of the horizon, about as on those data sets.
     case
         when learned.horizon_days is null then {{ tails / 2 }}
         when learned.learned_horizon_days < horizons.horizon_days
-            then least(
-                learned.{{ level }}_read * power(
-                    least(coalesce(trends.{{ level }}_factor, 1), 1),
-                    horizons.horizon_days - learned.learned_horizon_days
-                ),
-                {{ tails / 2 }}
+            then {{ tails / 2 }} * power(
+                least(learned.{{ level }} / {{ tails / 2 }}, 1),
+                sqrt(
+                    cast(horizons.horizon_days as {{ type_double() }})
+                    / learned.learned_horizon_days
+                )
             )
-        else learned.{{ level }}_read
+        else learned.{{ level }}
     end as {{ level }}_read,
     {%- endfor %}
     case when learned.horizon_days is null then 'model' else 'calibrated' end
@@ -351,7 +299,3 @@ left join learned
         and cells.range_class = learned.range_class
         and cells.cutoff_date = learned.cutoff_date
         and horizons.horizon_days = learned.horizon_days
-left join trends
-    on
-        learned.cutoff_date = trends.cutoff_date
-        and learned.learned_horizon_days = trends.learned_horizon_days

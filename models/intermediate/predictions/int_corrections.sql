@@ -1,13 +1,19 @@
 -- grain: one row per cutoff and horizon: corrections of the purchase model learned from completed windows
--- Four corrections, applied in this order, each to the result of the one before, and each off until it is
--- significantly better (one-sided 95 %) on windows completed by the cutoff. The tests pair customers: a
--- customer in several windows counts once, with their mean.
+-- Five corrections, applied in this order, each to the result of the one before, and each off until windows
+-- completed by the cutoff have proven it.
 -- 1. forgetting: older purchases weigh less, the total is unchanged. 2. floor: a lower bound of P(alive).
--- 3., 4. a blend with the customer's own purchases and value of the last horizon.
--- Each is shrunk by the number of windows: half of it after one, four fifths after two without overlap.
+-- 3. level: a factor on all expected purchases, where the totals of windows erred on the same side.
+-- 4., 5. a blend with the customer's own purchases and value of the last horizon.
+-- All but the level must be significantly better (one-sided 95 %) in a test that pairs customers: a customer
+-- in several windows counts once, with their mean. They are shrunk by the number of windows: half of it
+-- after one, four fifths after two without overlap.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set floors = [0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6] %}
 {%- set least_customers = 100 %}
+{#- Of ln(actual / expected total): standard deviation between shops, and between the windows of a shop with
+    its weight in windows. #}
+{%- set level_prior, window_prior, window_prior_windows = 0.1, 0.12, 3 %}
+{%- set level_limit = 0.3 %}
 with cutoffs as (
 
     select cutoff_date
@@ -259,7 +265,90 @@ floored as (
 
 ),
 
--- 3., 4. With d = own less forecast and e = actual less forecast, weight w changes the squared error by
+-- 3. Totals of windows. Half a purchase is added on both sides, for windows without one.
+window_totals as (
+
+    select
+        cutoff_date,
+        horizon_days,
+        window_date,
+        ln((sum(purchases) + 0.5) / (sum(floored_purchases) + 0.5)) as log_ratio,
+        sum(purchases) as purchases,
+        sum(floored_purchases) as expected_purchases,
+        count(*) as customers
+    from floored
+    group by 1, 2, 3
+
+),
+
+-- Variance of a window's total: between windows, and by chance.
+level_evidence as (
+
+    select
+        cutoff_date,
+        horizon_days,
+        avg(log_ratio) as log_ratio,
+        (
+            {{ window_prior_windows * window_prior ** 2 }}
+            + coalesce(var_samp(log_ratio) * (count(*) - 1), 0.0)
+        ) / ({{ window_prior_windows }} + count(*) - 1)
+        + avg(1 / (expected_purchases + 0.5)) as variance,
+        sum(purchases) as purchases,
+        sum(expected_purchases) as expected_purchases,
+        sum(customers) as customers
+    from window_totals
+    group by 1, 2
+
+),
+
+-- Normal posterior of the level; it serves where it is more than its standard deviation from 1.
+level_posterior as (
+
+    select
+        evidence.*,
+        shrunk.effective_windows / evidence.variance
+        + {{ 1 / level_prior ** 2 }} as precision_of_level,
+        evidence.log_ratio * shrunk.effective_windows / evidence.variance as weighted
+    from level_evidence as evidence
+    inner join shrunk
+        on
+            evidence.cutoff_date = shrunk.cutoff_date
+            and evidence.horizon_days = shrunk.horizon_days
+
+),
+
+levels as (
+
+    select
+        *,
+        case
+            when abs(weighted) / precision_of_level > sqrt(1 / precision_of_level)
+                then exp(
+                    greatest(
+                        least(weighted / precision_of_level, {{ level_limit }}),
+                        -{{ level_limit }}
+                    )
+                )
+            else 1.0
+        end as level
+    from level_posterior
+
+),
+
+levelled as (
+
+    select
+        floored.*,
+        floored.floored_purchases * levels.level as levelled_purchases
+    from floored
+    inner join levels
+        on
+            floored.cutoff_date = levels.cutoff_date
+            and floored.horizon_days = levels.horizon_days
+
+),
+
+-- 4., 5. With d = own less forecast and e = actual less forecast, weight w changes the squared error by
 -- w^2 d^2 - 2 w d e.
 deviations as (
 
@@ -267,11 +356,11 @@ deviations as (
         cutoff_date,
         horizon_days,
         customer_id,
-        own_purchases - floored_purchases as own_purchases,
-        purchases - floored_purchases as purchases,
-        own_value - floored_purchases * mean_value as own_value,
-        value - floored_purchases * mean_value as value
-    from floored
+        own_purchases - levelled_purchases as own_purchases,
+        purchases - levelled_purchases as purchases,
+        own_value - levelled_purchases * mean_value as own_value,
+        value - levelled_purchases * mean_value as value
+    from levelled
     where own_purchases is not null
 
 ),
@@ -321,15 +410,15 @@ own_customers as (
 
 ),
 
--- Lower mean squared error, and significantly lower squared or absolute error: a few large customers make
--- the squared error noisy.
+-- A mean squared error lower by a quarter of a per cent at least, and significantly lower squared or absolute
+-- error: a few large customers make the squared error noisy.
 own_blends as (
 
     select
         {%- for own in ['purchases', 'value'] %}
         max({{ own }}_weight) as {{ own }}_weight,
         avg({{ own }}_squared) / nullif(avg({{ own }}_error), 0) as {{ own }}_gain,
-        avg({{ own }}_squared) < 0
+        avg({{ own }}_squared) < -0.0025 * avg({{ own }}_error)
         and count(*) >= {{ least_customers }}
         and (
             {%- for loss in ['squared', 'absolute'] %}
@@ -361,6 +450,11 @@ learned as (
         case
             when floors.is_better then floors.mean_excess / forgetting.mean_deviance
         end as floor_gain,
+        levels.level - 1 as level_shift,
+        2 * (
+            levels.expected_purchases * (levels.level - 1)
+            - levels.purchases * ln(levels.level)
+        ) / levels.customers / forgetting.mean_deviance as level_gain,
         {%- for own in ['purchases', 'value'] %}
         case
             when own_blends.{{ own }}_is_better
@@ -380,6 +474,10 @@ learned as (
         on
             shrunk.cutoff_date = floors.cutoff_date
             and shrunk.horizon_days = floors.horizon_days
+    left join levels
+        on
+            shrunk.cutoff_date = levels.cutoff_date
+            and shrunk.horizon_days = levels.horizon_days
     left join own_blends
         on
             shrunk.cutoff_date = own_blends.cutoff_date
@@ -387,8 +485,8 @@ learned as (
 
 ),
 
--- A horizon without a completed window uses the longest one that has one, except for the blends, which
--- are of sums over a window of another length.
+-- A horizon without a completed window uses the longest one that has one, except for the level and the
+-- blends, which are of sums over a window of another length.
 sources as (
 
     select
@@ -417,15 +515,14 @@ select
     learned.forgetting_gain,
     coalesce(round(learned.alive_floor, 9), 0.0) as alive_floor,
     learned.floor_gain,
+    {%- set is_own = 'learned.horizon_days = sources.horizon_days' %}
+    case when {{ is_own }} then round(learned.level_shift, 9) else 0.0 end
+        as level_shift,
+    case when {{ is_own }} then learned.level_gain end as level_gain,
     {%- for own in ['purchases', 'value'] %}
-    case
-        when learned.horizon_days = sources.horizon_days
-            then round(learned.{{ own }}_weight, 9)
-        else 0.0
-    end as {{ own }}_weight,
-    case
-        when learned.horizon_days = sources.horizon_days then learned.{{ own }}_gain
-    end as {{ own }}_gain,
+    case when {{ is_own }} then round(learned.{{ own }}_weight, 9) else 0.0 end
+        as {{ own }}_weight,
+    case when {{ is_own }} then learned.{{ own }}_gain end as {{ own }}_gain,
     {%- endfor %}
     sources.cutoff_date
 from sources

@@ -40,8 +40,10 @@ corrections as (
             end
         ) as forgetting_{{ days }}_{{ horizon }}d,
         {%- endfor %}
-        {%- for column in ['alive_floor', 'purchases_weight', 'value_weight'] %}
-        max(
+        {%- for column in [
+            'alive_floor', 'level_shift', 'purchases_weight', 'value_weight'
+        ] %}
+        sum(
             case
                 when challengers.is_challenger then 0.0
                 when learned.horizon_days = {{ horizon }} then learned.{{ column }}
@@ -113,11 +115,13 @@ corrected as (
             + corrections.alive_floor_{{ horizon }}d * (1 - alive.probability_alive)
         ) as base_{{ given_alive }}_{{ horizon }}d,
         {%- endfor %}
-        1
-        {%- for days in forgetting_days() %}
-        + corrections.forgetting_{{ days }}_{{ horizon }}d
-        * (totals.total_{{ days }}d * alive.forgetting_{{ days }}d - 1)
-        {%- endfor %} as forgetting_{{ horizon }}d,
+        (1 + corrections.level_shift_{{ horizon }}d) * (
+            1
+            {%- for days in forgetting_days() %}
+            + corrections.forgetting_{{ days }}_{{ horizon }}d
+            * (totals.total_{{ days }}d * alive.forgetting_{{ days }}d - 1)
+            {%- endfor %}
+        ) as factor_{{ horizon }}d,
         {%- for own in ['purchases', 'value'] %}
         -- No blend for customers too young to have an own sum over the horizon.
         case
@@ -158,11 +162,11 @@ blended as (
     select
         {%- for horizon in horizons %}
         (1 - purchases_weight_{{ horizon }}d)
-        * base_purchases_{{ horizon }}d * forgetting_{{ horizon }}d
+        * base_purchases_{{ horizon }}d * factor_{{ horizon }}d
         + purchases_weight_{{ horizon }}d * coalesce(own_purchases_{{ horizon }}d, 0.0)
             as blended_purchases_{{ horizon }}d,
         (1 - value_weight_{{ horizon }}d) * expected_value
-        * base_purchases_{{ horizon }}d * forgetting_{{ horizon }}d
+        * base_purchases_{{ horizon }}d * factor_{{ horizon }}d
         + value_weight_{{ horizon }}d
         * greatest(coalesce(own_value_{{ horizon }}d, 0.0), 0.0)
             as blended_value_{{ horizon }}d,
@@ -258,7 +262,7 @@ select
     range_class,
     served_probability_alive as probability_alive,
     probability_alive_beyond,
-    forgetting_{{ last }}d as forgetting_beyond,
+    factor_{{ last }}d as factor_beyond,
     typical_gap_days,
     probability_longer_gap,
     expected_value,

@@ -109,13 +109,13 @@ continued as (
         expected.probability_alive_beyond * given_alive.purchases_if_alive_{{ span }}
             as base_purchases_{{ span }},
         expected.expected_purchases_365d
-        + expected.probability_alive_beyond * expected.forgetting_beyond
+        + expected.probability_alive_beyond * expected.factor_beyond
         * greatest(
             given_alive.purchases_if_alive_{{ span }}
             - given_alive.purchases_if_alive_365d, 0.0
         ) as expected_purchases_{{ span }},
         expected.clv_365d
-        + expected.probability_alive_beyond * expected.forgetting_beyond
+        + expected.probability_alive_beyond * expected.factor_beyond
         * expected.expected_value * greatest(
             given_alive.discounted_if_alive_{{ span }}
             - given_alive.discounted_if_alive_365d, 0.0

@@ -4,6 +4,7 @@
 {%- set parts = {
     'forgetting': ('forgetting_share', 'corrections.forgetting_days', 'forgetting_gain'),
     'alive_floor': ('alive_floor', 'null', 'floor_gain'),
+    'level': ('level_shift', 'null', 'level_gain'),
     'own_purchases': ('purchases_weight', 'null', 'purchases_gain'),
     'own_value': ('value_weight', 'null', 'value_gain'),
 } %}
@@ -17,7 +18,7 @@ with parts as (
         '{{ part }}' as correction,
         corrections.{{ weight }} as weight,
         cast({{ setting }} as {{ type_integer() }}) as time_constant_days,
-        case when corrections.{{ weight }} > 0 then corrections.{{ gain }} end as gain,
+        case when corrections.{{ weight }} != 0 then corrections.{{ gain }} end as gain,
         corrections.learned_horizon_days,
         corrections.windows,
         corrections.customers
@@ -47,13 +48,13 @@ select
     is_production,
     cast(horizon_days as {{ type_integer() }}) as horizon_days,
     correction,
-    weight > 0 as is_served,
+    weight != 0 as is_served,
     weight,
     time_constant_days,
     gain,
     case
-        when weight > 0
-            then min(case when weight > 0 then cutoff_date end) over (
+        when weight != 0
+            then min(case when weight != 0 then cutoff_date end) over (
                 partition by horizon_days, correction, last_off
             )
     end as served_since,
