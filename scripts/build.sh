@@ -8,7 +8,8 @@
 #                    you have them, customers, identities, events, ad_spend,
 #                    campaign_assignments, consents, customer_status (.parquet, .csv, .xlsx,
 #                    ...); default: what is loaded, and where nothing is yet, the demo
-#   --demo           load the demo first, the CDNOW orders in seeds/demo
+#   --demo [NAME]    load a demo first: retail, the default, the CDNOW orders in seeds/demo, or
+#                    airline, a simulated frequent-flyer programme, with its variables
 #   --columns PAIRS  what your columns are called: user_id=CustomerID,ts=InvoiceDate
 #   --dates ORDER    day-first or month-first, where your file does not settle it
 #   --decimal SIGN   comma or point, where your file does not settle it
@@ -38,7 +39,7 @@ set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-input="" run="" as_of="" value="" vars="" daily="" target="${CLV_TARGET:-duckdb}"
+input="" demo="" run="" as_of="" value="" vars="" daily="" target="${CLV_TARGET:-duckdb}"
 dbt_options=() load_options=() reading=() page=true empty=false
 while (($#)); do
     case "$1" in
@@ -54,7 +55,14 @@ while (($#)); do
             empty=true page=false
             shift && continue
             ;;
-        --demo) load_options=(--demo) && shift && continue ;;
+        --demo)
+            demo=retail
+            if [[ "${2:-}" =~ ^[a-z] ]]; then demo="$2" && shift; fi
+            [[ "$demo" == retail || "$demo" == airline ]] \
+                || fail "There is no demo $demo: retail and airline are."
+            load_options=(--demo "$demo")
+            shift && continue
+            ;;
         --columns | --dates | --decimal) ;;
         --input | --run | --as-of | --value | --vars | --target | --daily) ;;
         *) fail "There is no option $1: scripts/build.sh --help lists them." ;;
@@ -89,7 +97,8 @@ case "$run" in
     daily_scoring) kind=daily dbt_options+=(--selector "$run") ;;
     *) fail "There is no run $run: scripts/build.sh --help lists them." ;;
 esac
-vars="$(python scripts/merge_vars.py --vars "$vars" --as-of "$as_of" --value "$value" --run "$kind")"
+vars="$(python scripts/merge_vars.py --vars "$vars" --as-of "$as_of" --value "$value" --run "$kind" \
+    --demo "$demo")"
 
 if "$empty"; then
     [[ "$target" == bigquery ]] || fail "--empty is for target bigquery only."
@@ -99,6 +108,8 @@ if "$empty"; then
 fi
 
 if [[ "$target" == emulator ]]; then
+    [[ "$demo" != airline ]] \
+        || fail "Target emulator builds the retail demo, or --input: scripts/simulate_airline.py writes the airline's."
     if ! ensure_emulator; then
         missing="the BigQuery emulator needs Python 3.13, and none was found or could be installed"
         [[ "${CI:-}" != true ]] || fail "Emulator: $missing."

@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from page_words import PLAIN, Words
+
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 
@@ -110,10 +112,12 @@ class Unit:
     Attributes:
         currency: its code, '' where the log names none; None without prices.
         money: kind of amount: revenue, margin, or value where that is not known.
+        words: those of the page, such as members for customers.
     """
 
     currency: str | None
     money: str = "value"
+    words: Words = PLAIN
 
     @property
     def is_priced(self) -> bool:
