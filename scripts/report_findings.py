@@ -93,7 +93,12 @@ def flag(value: bool | None) -> str:
 
 def name(value: str | None) -> str:
     """Write a code as words: gap_days becomes gap days."""
-    return NOTHING if value is None else METHODS.get(value, value.replace("_", " "))
+    if value is None:
+        return NOTHING
+    base = value.removesuffix("_season")
+    if base != value and base in METHODS:
+        return f"{METHODS[base]} with season"
+    return METHODS.get(value, value.replace("_", " "))
 
 
 def short(value: float) -> str:

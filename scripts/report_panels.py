@@ -416,7 +416,7 @@ def banded(rows: Rows, unit: Unit) -> Rows:
         row
         | {
             "band": band(row),
-            "feature_name": name(row["feature"]),
+            "feature_name": unit.words(name(row["feature"])),
             "reference_name": REFERENCES.get(row["reference"], row["reference"]),
             "written": f"{row['psi']:.2f}",
         }
@@ -925,7 +925,7 @@ GLOSSARY = {
     "percentile": "Share of customers with a lower expected value.",
     "PSI": "Population stability index: 0 is no change, from 0.1 moderate, from 0.25"
     " strong.",
-    "purchase day": "A day with at least one purchase; orders of one day count once.",
+    "purchase day": "A day with an order; several orders of one day count once.",
     "repeat purchase": "A purchase day after the first one.",
     "RFM": "Recency, frequency, monetary value: the classic scores of 1 to 5.",
 }

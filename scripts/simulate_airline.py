@@ -30,6 +30,7 @@ import pandas as pd
 
 START, AS_OF = pd.Timestamp("2022-01-01"), pd.Timestamp("2024-12-31")
 HORIZONS = (30, 90, 180, 365)
+DISCOUNT_RATE = 0.10  # of discounted fares in the truth, as clv_discount_rate
 MEMBERS, SEED = 5000, 1
 # Share of members; rate (r, alpha) per day; leaving after a trip (a, b).
 TIERS = {
@@ -37,11 +38,12 @@ TIERS = {
     "silver": (0.27, (1.4, 85.0), (0.8, 6.0)),
     "gold": (0.17, (2.0, 70.0), (0.8, 10.0)),
 }
-# Share of members; mean days from joining to the first trip; share who never fly.
+# Share of members; mean days from joining to the first trip; share who never fly; cost
+# of a new member.
 ENROLMENTS = {
-    "airport": (0.35, 0.0, 0.0),
-    "web": (0.40, 20.0, 0.02),
-    "credit_card": (0.25, 60.0, 0.15),
+    "airport": (0.35, 0.0, 0.0, 25.0),
+    "web": (0.40, 20.0, 0.02, 60.0),
+    "credit_card": (0.25, 60.0, 0.15, 180.0),
 }
 FARES = {"p": 5.0, "q": 4.0, "gamma": 180.0}
 SEASON = {"amplitude": 0.3, "peak_day_of_year": 200}
@@ -148,6 +150,7 @@ def simulate(members: int = MEMBERS, seed: int = SEED) -> Programme:
         "customers": customers_of(people),
         "consents": consents_of(rng, people, today),
         "customer_status": statuses_of(rng, people, today),
+        "ad_spend": spend_of(people),
     }
     return Programme(inputs, truth_of(people, trips, today), parameters(members, seed))
 
@@ -224,18 +227,31 @@ def statuses_of(rng, people, today: int) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
+def spend_of(people) -> pd.DataFrame:
+    """What the new members of each month have cost, by their way to join."""
+    month = dated(people["joined"]).dt.to_period("M").dt.start_time
+    groups = [
+        people["acquisition_source"].rename("channel"),
+        month.rename("spend_date"),
+    ]
+    spend = people.groupby(groups).size().rename("new_customers").reset_index()
+    cost = spend["channel"].map({way: each[3] for way, each in ENROLMENTS.items()})
+    return spend.assign(spend=cost * spend["new_customers"], currency="EUR")
+
+
 def truth_of(people, trips, today: int) -> pd.DataFrame:
     """What each member is and does, known to the simulation only."""
     shown = ["user_id", "tier", "rate", "dropout", "mean_fare"]
     truth = people[shown].copy()
     # Left by the end of the log, not in the year after it.
     truth["has_left"] = people["has_stopped"] & (people["last_day"] <= today)
+    trips = trips.assign(trips=1, ahead=trips["day"] - today, fares=trips["fare"])
+    trips["discounted"] = trips["fare"] / (1 + DISCOUNT_RATE) ** (trips["ahead"] / 365)
     for horizon in HORIZONS:
-        after = trips["day"].between(today + 1, today + horizon)
-        sums = trips[after].groupby("member")["fare"].agg(["size", "sum"])
-        sums = sums.reindex(people.index, fill_value=0)
-        truth[f"trips_{horizon}d"] = sums["size"]
-        truth[f"fares_{horizon}d"] = sums["sum"].round(2)
+        after = trips[trips["ahead"].between(1, horizon)]
+        sums = after.groupby("member")[["trips", "fares", "discounted"]].sum()
+        sums = sums.reindex(people.index, fill_value=0).round(2)
+        truth = truth.join(sums.add_suffix(f"_{horizon}d"))
     return truth
 
 
