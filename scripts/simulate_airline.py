@@ -41,9 +41,9 @@ TIERS = {
 # Share of members; mean days from joining to the first trip; share who never fly; cost
 # of a new member.
 ENROLMENTS = {
-    "airport": (0.35, 0.0, 0.0, 25.0),
-    "web": (0.40, 20.0, 0.02, 60.0),
-    "credit_card": (0.25, 60.0, 0.15, 180.0),
+    "airport": (0.35, 0.0, 0.0, 80.0),
+    "web": (0.40, 20.0, 0.02, 160.0),
+    "credit_card": (0.25, 60.0, 0.15, 400.0),
 }
 FARES = {"p": 5.0, "q": 4.0, "gamma": 180.0}
 SEASON = {"amplitude": 0.3, "peak_day_of_year": 200}

@@ -37,16 +37,21 @@ def build(folder, programme, **variables) -> pd.DataFrame:
 
 
 def parameters_of(made, programme) -> pd.DataFrame:
-    """One row per parameter: tier, truth, estimate, and error in standard errors."""
+    """One row per parameter: tier, truth, estimate, and error in standard errors.
+
+    Errors are those of the logs, in which the fits have their covariance.
+    """
     fits = made.read("select * from clv.model_parameters where is_production")
     fits = fits.set_index("stratum")
     rows = []
     for tier, simulated in programme.parameters["tiers"].items():
         truth = {name: simulated[name] for name in ("r", "alpha", "a", "b")}
+        model = fits.loc[tier, "purchase_model"]
         for name, true in (truth | programme.parameters["fares"]).items():
             found, error = fits.loc[tier, [name, f"se_{name}"]]
-            rows.append((tier, name, true, found, (found - true) / error))
-    columns = ["tier", "parameter", "truth", "estimate", "errors"]
+            errors = np.log(found / true) * found / error
+            rows.append((tier, model, name, true, found, errors))
+    columns = ["tier", "purchase_model", "parameter", "truth", "estimate", "errors"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -55,7 +60,7 @@ def season_of(made) -> np.ndarray:
     (season,) = made.read(
         "select distinct season from clv.model_parameters where is_production"
     )["season"]
-    return np.array([float(each) for each in season.split(",")])
+    return np.array([float(each) for each in season.split(",") if each])
 
 
 def true_season() -> np.ndarray:
@@ -145,18 +150,26 @@ def judge(folder, members: int, seed: int) -> dict:
     people = members_of(made, programme)
     ranks = ranking_of(people)
     season = season_of(made)
-    off = np.sqrt(np.mean((season - true_season()) ** 2)) if len(season) > 1 else None
+    season = season if len(season) else np.ones(52)  # none was learned
+    off = np.sqrt(np.mean((season - true_season()) ** 2))
     total = people["expected_purchases_365d"].sum() / people["trips_365d"].sum() - 1
     value = people["clv_365d"].sum() / people["discounted_365d"].sum() - 1
     print(f"\n== seed {seed}: {len(people):,} members who have flown")
     print(found.round(3).to_string(index=False))
-    print(f"season: off by {off:.3f} (root mean square)" if off else "no season")
+    print(f"season: off by {off:.3f} (root mean square)")
     for horizon in simulate_airline.HORIZONS:
         print(f"80 % ranges, {horizon} days: hold {held(people, horizon):.1%}")
     print(f"365 days: trips {total:+.1%}, fares {value:+.1%} off")
     print(ranks.round(3).to_string(), flush=True)
-    return {"seed": seed, "errors": found["errors"], "season": off, "total": total,
-            "value": value, "held": held(people, 365), "ranks": ranks}  # fmt: skip
+    return {
+        "errors": found["errors"],
+        "models": found["purchase_model"],
+        "season": off,
+        "total": total,
+        "value": value,
+        "ranks": ranks,
+        **{f"held_{days}d": held(people, days) for days in simulate_airline.HORIZONS},
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -177,9 +190,13 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"\n== {len(judged)} seeds")
     print(f"parameters within 1.96 standard errors: {(abs(errors) < 1.96).mean():.0%}")
     print(f"worst: {abs(errors).max():.1f} standard errors")
-    for name in ("total", "value", "held"):
+    chosen = np.concatenate([each["models"] for each in judged])
+    print(f"the true purchase model: {(chosen == 'mbgnbd').mean():.0%} of the tiers")
+    horizons = [f"held_{days}d" for days in simulate_airline.HORIZONS]
+    for name in ("season", "total", "value", *horizons):
         values = [each[name] for each in judged]
-        print(f"{name}: {min(values):.3f} to {max(values):.3f}")
+        mean = sum(values) / len(values)
+        print(f"{name}: {min(values):.3f} to {max(values):.3f}, on average {mean:.3f}")
     ranks = sum(each["ranks"] for each in judged) / len(judged)
     print(ranks.round(3).to_string())
     return 0
