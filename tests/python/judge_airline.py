@@ -60,7 +60,7 @@ def season_of(made) -> np.ndarray:
     (season,) = made.read(
         "select distinct season from clv.model_parameters where is_production"
     )["season"]
-    return np.array([float(each) for each in season.split(",") if each])
+    return np.array([float(each) for each in (season or "").split(",") if each])
 
 
 def true_season() -> np.ndarray:
