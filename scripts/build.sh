@@ -97,8 +97,7 @@ case "$run" in
     daily_scoring) kind=daily dbt_options+=(--selector "$run") ;;
     *) fail "There is no run $run: scripts/build.sh --help lists them." ;;
 esac
-vars="$(python scripts/merge_vars.py --vars "$vars" --as-of "$as_of" --value "$value" --run "$kind" \
-    --demo "$demo")"
+vars="$(python scripts/merge_vars.py --vars "$vars" --as-of "$as_of" --value "$value" --run "$kind")"
 
 if "$empty"; then
     [[ "$target" == bigquery ]] || fail "--empty is for target bigquery only."
@@ -133,7 +132,11 @@ table="$(python scripts/merge_vars.py --vars "$vars" --table-of "$target")"
 if [[ "$target" == duckdb && "$table" == clv_raw.transactions ]]; then
     mkdir -p "$(dirname "$database")"
     value="$(python scripts/merge_vars.py --vars "$vars" --get clv_value)"
-    python scripts/load_input.py --value "$value" ${load_options[@]+"${load_options[@]}"}
+    loaded="$(python scripts/load_input.py --value "$value" ${load_options[@]+"${load_options[@]}"})"
+    echo "$loaded"
+    # Its variables go with it, in later runs too: they say what it is.
+    [[ "$loaded" != "Reads the airline demo"* ]] \
+        || vars="$(python scripts/merge_vars.py --vars "$vars" --demo airline)"
 elif ((${#load_options[@]})); then
     fail "--input and --demo load DuckDB's clv_raw.transactions: target $target reads table $table."
 else

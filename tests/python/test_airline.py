@@ -7,6 +7,7 @@ as its parameters. It has the fewest cutoffs with which a season is believed, an
 true purchase model; judge_airline.py plays other seeds, and with all of the demo.
 """
 
+import re
 import sys
 
 import duckdb
@@ -128,6 +129,11 @@ def test_the_demo_is_loaded_and_said_to_be_simulated(tmp_path, capsys):
     assert capsys.readouterr().out.startswith(said)
     assert load_input(["--database", str(database)]) == 0  # what a later build says
     assert capsys.readouterr().out.startswith(said)
+    # by which the build knows that the variables of the demo hold
+    (known,) = re.findall(
+        r'"\$loaded" != "(.+?)"\*', (ROOT / "scripts" / "build.sh").read_text()
+    )
+    assert said.startswith(known)
     with duckdb.connect(str(database)) as connection:
         tables = "select table_name, estimated_size from duckdb_tables()"
         filled = {name for name, rows in connection.execute(tables).fetchall() if rows}
