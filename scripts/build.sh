@@ -8,7 +8,8 @@
 #                    you have them, customers, identities, events, ad_spend,
 #                    campaign_assignments, consents, customer_status (.parquet, .csv, .xlsx,
 #                    ...); default: what is loaded, and where nothing is yet, the demo
-#   --demo           load the demo first, the CDNOW orders in seeds/demo
+#   --demo [NAME]    load a demo first: retail, the default, the CDNOW orders in seeds/demo, or
+#                    airline, a simulated frequent-flyer programme, with its variables
 #   --columns PAIRS  what your columns are called: user_id=CustomerID,ts=InvoiceDate
 #   --dates ORDER    day-first or month-first, where your file does not settle it
 #   --decimal SIGN   comma or point, where your file does not settle it
@@ -38,7 +39,7 @@ set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-input="" run="" as_of="" value="" vars="" daily="" target="${CLV_TARGET:-duckdb}"
+input="" demo="" run="" as_of="" value="" vars="" daily="" target="${CLV_TARGET:-duckdb}"
 dbt_options=() load_options=() reading=() page=true empty=false
 while (($#)); do
     case "$1" in
@@ -54,7 +55,14 @@ while (($#)); do
             empty=true page=false
             shift && continue
             ;;
-        --demo) load_options=(--demo) && shift && continue ;;
+        --demo)
+            demo=retail
+            if [[ "${2:-}" =~ ^[a-z] ]]; then demo="$2" && shift; fi
+            [[ "$demo" == retail || "$demo" == airline ]] \
+                || fail "There is no demo $demo: retail and airline are."
+            load_options=(--demo "$demo")
+            shift && continue
+            ;;
         --columns | --dates | --decimal) ;;
         --input | --run | --as-of | --value | --vars | --target | --daily) ;;
         *) fail "There is no option $1: scripts/build.sh --help lists them." ;;
@@ -99,6 +107,8 @@ if "$empty"; then
 fi
 
 if [[ "$target" == emulator ]]; then
+    [[ "$demo" != airline ]] \
+        || fail "Target emulator builds the retail demo, or --input: scripts/simulate_airline.py writes the airline's."
     if ! ensure_emulator; then
         missing="the BigQuery emulator needs Python 3.13, and none was found or could be installed"
         [[ "${CI:-}" != true ]] || fail "Emulator: $missing."
@@ -122,7 +132,11 @@ table="$(python scripts/merge_vars.py --vars "$vars" --table-of "$target")"
 if [[ "$target" == duckdb && "$table" == clv_raw.transactions ]]; then
     mkdir -p "$(dirname "$database")"
     value="$(python scripts/merge_vars.py --vars "$vars" --get clv_value)"
-    python scripts/load_input.py --value "$value" ${load_options[@]+"${load_options[@]}"}
+    loaded="$(python scripts/load_input.py --value "$value" ${load_options[@]+"${load_options[@]}"})"
+    echo "$loaded"
+    # Its variables go with it, in later runs too: they say what it is.
+    [[ "$loaded" != "Reads the airline demo"* ]] \
+        || vars="$(python scripts/merge_vars.py --vars "$vars" --demo airline)"
 elif ((${#load_options[@]})); then
     fail "--input and --demo load DuckDB's clv_raw.transactions: target $target reads table $table."
 else

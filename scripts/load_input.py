@@ -1,6 +1,6 @@
 """Load input files into schema `clv_raw` of the DuckDB file, or say what is loaded.
 
-usage: load_input.py [--input PATH | --demo] [--withdrawals] [--database PATH]
+usage: load_input.py [--input PATH | --demo [NAME]] [--withdrawals] [--database PATH]
                      [--value KIND] [--columns MAPPING] [--dates ORDER]
                      [--decimal SEPARATOR]
 
@@ -8,7 +8,8 @@ PATH is a folder, or one file with transactions. A folder holds transactions and
 have them, customers (or users), identities, events, ad_spend, campaign_assignments,
 consents, customer_status, text_signals, each as .parquet, .csv, .tsv, .txt (also .gz)
 or .xlsx; a single file of another name is taken as the transactions. Without PATH the
-tables stay as they are; where nothing is loaded yet, the demo is.
+tables stay as they are; where nothing is loaded yet, the demo is. NAME is retail, real
+orders of a CD shop, or airline, a simulated frequent-flyer programme.
 
 Every table ends up with exactly the columns of CONTRACT: an absent optional column is
 null, an absent optional file an empty table. Times none of which has a clock time are
@@ -66,7 +67,10 @@ from input_values import (
 PROJECT = Path(__file__).resolve().parent.parent
 SCHEMA = "clv_raw"
 DEMO = PROJECT / "seeds" / "demo"
-DEMO_NAME = "the demo, orders of the CD shop CDNOW"
+DEMO_NAMES = {
+    "retail": "the demo, orders of the CD shop CDNOW",
+    "airline": "the airline demo, a simulated frequent-flyer programme",
+}
 LONGEST_MESSAGE = 300
 # As in profiles.yml. The order of rows is kept, so that faults have row numbers.
 SETTINGS = (
@@ -102,6 +106,7 @@ CONTRACT = {
         "acquisition_source": TEXT,
         "account_id": TEXT,
         "subscriber_key": TEXT,
+        "tier": TEXT,
     },
     "identities": {"user_id": TEXT, "other_id": TEXT, "linked_at": TIMESTAMP},
     "events": {
@@ -856,6 +861,17 @@ def load(
     return [reads, *notes, *lines]
 
 
+def load_demo(name: str, database: Path, options: Options) -> list[str]:
+    """Load a demo; the airline's is simulated first, which takes a second."""
+    if name == "retail":
+        return load(DEMO, database, options, DEMO_NAMES[name])
+    import simulate_airline  # imports pandas, which no other input needs
+
+    with tempfile.TemporaryDirectory() as folder:
+        simulate_airline.write(simulate_airline.simulate(), Path(folder))
+        return load(Path(folder), database, options, DEMO_NAMES[name])
+
+
 # -- What is loaded
 
 
@@ -954,7 +970,13 @@ def main(arguments: list[str] | None = None) -> int:
     what.add_argument(
         "--input", type=Path, metavar="PATH", help="a file, or a folder of them"
     )
-    what.add_argument("--demo", action="store_true", help="load the demo")
+    what.add_argument(
+        "--demo",
+        nargs="?",
+        const="retail",
+        choices=list(DEMO_NAMES),
+        help="load a demo: retail, the default, or airline",
+    )
     parser.add_argument(
         "--database",
         type=Path,
@@ -981,11 +1003,11 @@ def main(arguments: list[str] | None = None) -> int:
         elif parsed.input:
             lines = load(parsed.input, database, options)
         elif parsed.demo:
-            lines = load(DEMO, database, Options(parsed.value), DEMO_NAME)
+            lines = load_demo(parsed.demo, database, Options(parsed.value))
         else:
             lines = [what_is_loaded(database)]
             if not lines[0]:
-                lines = load(DEMO, database, Options(parsed.value), DEMO_NAME)
+                lines = load_demo("retail", database, Options(parsed.value))
                 lines.insert(
                     1, "Nothing was loaded yet, hence the demo; yours: --input PATH"
                 )

@@ -1,8 +1,9 @@
 """Merge the variables of a build into one JSON text for dbt's --vars.
 
 usage: merge_vars.py [--vars YAML] [--as-of DATE] [--value KIND] [--run KIND]
-                     [--inputs SCHEMA] [--get NAME | --table-of TARGET]
+                     [--inputs SCHEMA] [--demo NAME] [--get NAME | --table-of TARGET]
 
+Those of a demo (scripts/demo_NAME.yml, if there are any) give way to those of --vars.
 With --get, print one variable instead: as given, else its default in dbt_project.yml.
 With --table-of, print which table a target reads its transactions from.
 A variable that dbt_project.yml does not know, or of another shape than its default
@@ -25,6 +26,7 @@ OPTIONS = {
     "--as-of": "day that every number is as of, such as 2024-12-31",
     "--value": "margin, revenue or none",
     "--run": "full or daily",
+    "--demo": "demo whose variables are the defaults",
     "--inputs": "schema of the inputs where clv_source_schema names none",
     "--get": "name of the variable to print",
     "--table-of": "output of profiles.yml whose table of transactions is printed",
@@ -57,7 +59,15 @@ def check(given: dict) -> None:
             raise ValueError(f"{name} must be one value, such as {known[name]}")
 
 
-def merge(text: str, as_of: str, value: str, run: str, inputs: str = "") -> dict:
+def variables_of(demo: str) -> dict:
+    """The variables of a demo; those of retail are the project's."""
+    path = PROJECT / "scripts" / f"demo_{demo}.yml"
+    return yaml.safe_load(path.read_text()) if path.exists() else {}
+
+
+def merge(
+    text: str, as_of: str, value: str, run: str, inputs: str = "", demo: str = ""
+) -> dict:
     """Merge --vars with the variables that have an option of their own."""
     try:
         given = yaml.safe_load(text or "{}")
@@ -68,6 +78,7 @@ def merge(text: str, as_of: str, value: str, run: str, inputs: str = "") -> dict
             f"--vars must be a YAML mapping such as {{a: 1}}, not {text!r}"
         )
     check(given)
+    given = variables_of(demo) | given
     if as_of:
         try:
             given["clv_as_of_date"] = datetime.date.fromisoformat(as_of).isoformat()
@@ -109,7 +120,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         merged = merge(
-            *(options.vars, options.as_of, options.value, options.run, options.inputs)
+            *(options.vars, options.as_of, options.value, options.run, options.inputs),
+            options.demo,
         )
     except ValueError as error:
         print(f"{error}.", file=sys.stderr)

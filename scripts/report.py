@@ -30,6 +30,7 @@ from dbt.cli.main import dbtRunner
 from dbt_common.exceptions import DbtBaseException
 from markupsafe import Markup, escape
 from merge_vars import defaults
+from page_words import Words
 from report_findings import (
     NOTHING,
     Row,
@@ -309,9 +310,13 @@ def figure(panel: Panel, found: Found, unit: Unit, fewest: int = FEWEST) -> Figu
     if rows is None:
         nothing = f"Not built here: the mart {panel.mart} is not in the warehouse."
     rows = panel.prepare([one_line(row) for row in rows or []], unit)
-    headings = [column.title for column in panel.columns]
+    headings = [unit.words(column.title) for column in panel.columns]
     told: list[Row] = [
-        row | {column.title: column.written(row, unit) for column in panel.columns}
+        row
+        | {
+            heading: column.written(row, unit)
+            for heading, column in zip(headings, panel.columns, strict=True)
+        }
         for row in rows
     ]
     table = [[row[heading] for heading in headings] for row in told]
@@ -330,23 +335,48 @@ def figure(panel: Panel, found: Found, unit: Unit, fewest: int = FEWEST) -> Figu
             )
             if not any(row[panel.people] for row in told):
                 nothing, told = note, []
-    title = panel.finding(told, unit) if told else nothing
+    title = unit.words(panel.finding(told, unit) if told else nothing)
     drawn = panel.draw(told, unit, headings) if told and panel.draw else []
+    drawn = [
+        replace(each, spec=titled(each.spec, unit), caption=unit.words(each.caption))
+        for each in drawn
+    ]
     more = max(len(table) - MOST_ROWS, 0)
     legend = panel.legend(told) if callable(panel.legend) else panel.legend
+    legend = [(colour, unit.words(label)) for colour, label in legend]
+    note = unit.words(note)
     return Figure(panel, title, headings, table[:MOST_ROWS], more, drawn, legend, note)
 
 
-def explain(words: str) -> Markup:
-    """Turn [[words]] into buttons that show their definition."""
+def titled(spec: Any, unit: Unit) -> Any:
+    """A specification with the titles of its axes in the words of the page."""
+    if isinstance(spec, list):
+        return [titled(each, unit) for each in spec]
+    if not isinstance(spec, dict):
+        return spec
+    return {
+        key: each
+        if key == "values"
+        else unit.words(each)
+        if key == "title" and isinstance(each, str)
+        else titled(each, unit)
+        for key, each in spec.items()
+    }
+
+
+def explain(text: str, words: Words) -> Markup:
+    """Turn [[terms]] into buttons that show their definition."""
     terms = {term.lower(): term for term in GLOSSARY}
-    parts = re.split(r"\[\[(.+?)\]\]", words)
-    for at in range(1, len(parts), 2):
-        term, _, shown = parts[at].partition("|")
+    parts = re.split(r"\[\[(.+?)\]\]", text)
+    for at, part in enumerate(parts):
+        if at % 2 == 0:
+            parts[at] = words(part)
+            continue
+        term, _, shown = part.partition("|")
         key = slug(terms[term.lower()])
         parts[at] = Markup(
             '<button type="button" class="term" aria-describedby="term-{}">{}</button>'
-        ).format(key, shown or term)
+        ).format(key, words(shown or term))
     return Markup("").join(escape(part) for part in parts)
 
 
@@ -389,7 +419,11 @@ def page(found: Found, unit: Unit, vega: str, fewest: int = FEWEST) -> str:
         loader=jinja2.FileSystemLoader(folder), autoescape=True, trim_blocks=True,
         lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    environment.filters |= {"explain": explain, "slug": slug}
+    environment.filters |= {
+        "explain": lambda text: explain(text, unit.words),
+        "slug": slug,
+        "worded": unit.words,
+    }
     return environment.get_template("report.html.jinja").render(
         tabs=TABS,
         figures=figures,
@@ -432,7 +466,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         every = defaults() | (yaml.safe_load(options.vars) or {})
         # The currency of the amounts is read from the marts.
-        unit = Unit(None if every["clv_value"] == "none" else "")
+        unit = Unit(
+            None if every["clv_value"] == "none" else "",
+            words=Words(every["clv_words"]),
+        )
         with ThreadPoolExecutor(1) as aside:
             vega = aside.submit(bundle)
             warehouse = Warehouse(options.target, options.vars)

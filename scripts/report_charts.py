@@ -293,8 +293,8 @@ def value_curve(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     ]
     value = {"x": x, "y": y}
     top = [
-        {**row, "mark": f"{percent(row['share_of_customers'])} of customers:"
-         f" {percent(row['share_of_expected_value'])}"}
+        {**row, "mark": unit.words(f"{percent(row['share_of_customers'])} of customers:"
+         f" {percent(row['share_of_expected_value'])}")}
         for row in rows
         if row["percentile"] == 90
     ]  # fmt: skip
@@ -412,7 +412,7 @@ def calibration(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     top = max([0.01, *(max(r["mean_probability"], r["observed_rate"]) for r in rows)])
     scale = {"domain": [0, top]}
     x = shares("mean_probability", "Chance of a purchase that was given", **scale)
-    y = shares("observed_rate", "Share who bought", **scale)
+    y = shares("observed_rate", "Share who have bought", **scale)
     same = [{"mean_probability": each, "observed_rate": each} for each in (0, top)]
     colours = {label.split()[0]: colour for colour, label in by_horizon(rows)}
     place = {"x": x, "y": y, "color": coloured("horizon", colours)}

@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from page_words import PLAIN, Words
+
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 
@@ -91,7 +93,12 @@ def flag(value: bool | None) -> str:
 
 def name(value: str | None) -> str:
     """Write a code as words: gap_days becomes gap days."""
-    return NOTHING if value is None else METHODS.get(value, value.replace("_", " "))
+    if value is None:
+        return NOTHING
+    base = value.removesuffix("_season")
+    if base != value and base in METHODS:
+        return f"{METHODS[base]} with season"
+    return METHODS.get(value, value.replace("_", " "))
 
 
 def short(value: float) -> str:
@@ -110,10 +117,12 @@ class Unit:
     Attributes:
         currency: its code, '' where the log names none; None without prices.
         money: kind of amount: revenue, margin, or value where that is not known.
+        words: those of the page, such as members for customers.
     """
 
     currency: str | None
     money: str = "value"
+    words: Words = PLAIN
 
     @property
     def is_priced(self) -> bool:

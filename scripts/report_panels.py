@@ -357,7 +357,20 @@ def by_channel(rows: Rows, unit: Unit) -> Rows:
 
 
 def of_scheme(scheme: str) -> Prepare:
-    return lambda rows, unit: [row for row in rows if row["scheme"] == scheme]
+    """The segments of a scheme, whose names and advice are texts of ours."""
+
+    def prepare(rows: Rows, unit: Unit) -> Rows:
+        return [
+            row
+            | {
+                of: row[of] and unit.words(row[of])
+                for of in ("label", "next_best_action")
+            }
+            for row in rows
+            if row["scheme"] == scheme
+        ]
+
+    return prepare
 
 
 def oldest_first(rows: Rows, unit: Unit) -> Rows:
@@ -403,7 +416,7 @@ def banded(rows: Rows, unit: Unit) -> Rows:
         row
         | {
             "band": band(row),
-            "feature_name": name(row["feature"]),
+            "feature_name": unit.words(name(row["feature"])),
             "reference_name": REFERENCES.get(row["reference"], row["reference"]),
             "written": f"{row['psi']:.2f}",
         }
@@ -745,7 +758,7 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "calibration", "model", "calibration", "model_calibration",
-        "Predicted purchase probability, and share of customers who bought, by"
+        "Predicted purchase probability, and share of customers who have bought, by"
         " [[decile]]; the last [[backtest]] window of each horizon.",
         findings.calibration,
         [
@@ -895,7 +908,7 @@ GLOSSARY = {
     " the given days.",
     "CLV segments": "Groups by expected value, loyalty and time since the last"
     " purchase.",
-    "cohort": "Customers who first bought in the same month.",
+    "cohort": "Customers whose first purchase was in the same month.",
     "customer equity": "The sum of the CLV of all customers who have bought.",
     "cutoff": "Last day whose data were used; the forecast begins the day after.",
     "decile": "A tenth of the customers, ranked by the prediction.",
@@ -907,11 +920,12 @@ GLOSSARY = {
     " RFM cell, or the customer's value in the window before.",
     "overlay": "Machine learning that corrects the baseline.",
     "P(alive)": "Probability that a customer has not left for good. It is 100% for"
-    " one-time buyers under BG/NBD: use the purchase probability instead.",
+    " customers who have bought once under BG/NBD: use the purchase probability"
+    " instead.",
     "percentile": "Share of customers with a lower expected value.",
     "PSI": "Population stability index: 0 is no change, from 0.1 moderate, from 0.25"
     " strong.",
-    "purchase day": "A day with at least one purchase; orders of one day count once.",
+    "purchase day": "A day with an order; several orders of one day count once.",
     "repeat purchase": "A purchase day after the first one.",
     "RFM": "Recency, frequency, monetary value: the classic scores of 1 to 5.",
 }

@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import yaml
 from merge_vars import defaults
+from page_words import Words
 from small_cells import marks
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -63,6 +64,11 @@ def money(amount) -> str:
 
 def line(label: str, text: str) -> str:
     return f"  {label:<17}{text}"
+
+
+def worded(written: str, words: Words) -> str:
+    """A line in the words of the page, its label as wide as before."""
+    return line(words(written[2:19].rstrip()), words(written[19:]))
 
 
 def describe_input(connection, schema: str, fewest: int) -> tuple[bool, list[str]]:
@@ -242,7 +248,9 @@ def describe_future(connection) -> list[str]:
     return lines
 
 
-def describe_segments(connection, is_forecast: bool, fewest: int) -> list[str]:
+def describe_segments(
+    connection, is_forecast: bool, fewest: int, words: Words
+) -> list[str]:
     """The segments with the most expected value, else the most customers."""
     (priced,) = connection.execute(
         "select count(clv_365d) > 0 from segment_summary"
@@ -251,7 +259,7 @@ def describe_segments(connection, is_forecast: bool, fewest: int) -> list[str]:
     lines = []
     for scheme, shown in (("clv", 5), ("rfm", 3)):
         heading = f"customers{of if is_forecast else ''}"
-        lines.append(line(f"{scheme.upper()} segments", heading))
+        lines.append(line(f"{scheme.upper()} segments", words(heading)))
         found = connection.execute(
             """
             select label, customers, share_of_expected_value
@@ -267,7 +275,8 @@ def describe_segments(connection, is_forecast: bool, fewest: int) -> list[str]:
             :shown
         ]:
             held = "" if share is None or mark else f"{share:>7.1%}"
-            lines.append(line("", f"{name:<28}{mark or f'{customers:,}':>9}{held}"))
+            told = f"{words(name):<28}{mark or f'{customers:,}':>9}{held}"
+            lines.append(line("", told))
     return lines
 
 
@@ -303,7 +312,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--vars", default="{}", help="those of the build, as for dbt")
     options = parser.parse_args(arguments)
-    fewest = (defaults() | (yaml.safe_load(options.vars) or {}))["clv_min_cell"]
+    every = defaults() | (yaml.safe_load(options.vars) or {})
+    fewest, words = every["clv_min_cell"], Words(every["clv_words"])
     try:
         with duckdb.connect(str(options.database), read_only=True) as connection:
             schema = enter(connection, "clv")
@@ -314,14 +324,15 @@ def main(arguments: list[str] | None = None) -> int:
                 lines += describe_fit(connection, schema)
                 lines += describe_future(connection)
                 lines += describe_checks(connection)
-            lines += describe_segments(connection, is_forecast, fewest)
+            lines = [worded(each, words) for each in lines]
+            lines += describe_segments(connection, is_forecast, fewest, words)
             lines += describe_alerts(connection)
             lines += where_to_look(options.database, schema)
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         print(f"{options.database} has no built marts: {reason}", file=sys.stderr)
         return 1
-    print("What was found")
+    print("What was found" + (f": {words.title}" if every["clv_words"] else ""))
     print("\n".join(lines))
     return 0
 

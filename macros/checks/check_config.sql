@@ -126,7 +126,8 @@
 
         {%- set strata = var('clv_strata') -%}
         {%- set attributes = [
-            'country', 'device', 'acquisition_source', 'first_channel', 'first_country'
+            'country', 'device', 'acquisition_source', 'tier', 'first_channel',
+            'first_country'
         ] -%}
         {%- do require(
             strata is sequence and strata is not string
@@ -146,6 +147,18 @@
             var('clv_min_cell') is integer and var('clv_min_cell') is not boolean and var('clv_min_cell') >= 1,
             'clv_min_cell',
             'must be a whole number of customers from 1, such as 10'
+        ) -%}
+
+        {%- set words = var('clv_words') -%}
+        {%- set replaced = [
+            'title', 'customer', 'purchase day', 'purchase', 'order', 'buy', 'buys', 'bought'
+        ] -%}
+        {%- do require(
+            words is mapping and words | reject('in', replaced) | list | length == 0
+            and words.values() | reject('string') | list | length == 0
+            and words.values() | map('trim') | reject('ne', '') | list | length == 0,
+            'clv_words',
+            'must have a word for some of ' ~ replaced | join(', ') ~ ', such as {customer: member}'
         ) -%}
 
         {#- name: (its keys, an example) -#}
@@ -219,7 +232,7 @@
         'clv_min_history_days', 'clv_run', 'clv_lookback_days', 'clv_days_between_full_runs',
         'clv_customer_grain', 'clv_identity_max_users', 'clv_duplicates', 'clv_refund_days',
         'clv_accept_load', 'clv_load_tolerance', 'clv_load_max_gap_days', 'clv_fail_on',
-        'clv_min_cell', 'clv_planned_refit', 'clv_now', 'clv_value', 'clv_margin_rate',
+        'clv_min_cell', 'clv_words', 'clv_planned_refit', 'clv_now', 'clv_value', 'clv_margin_rate',
         'clv_currency', 'clv_discount_rate', 'clv_strata', 'clv_purchase_model',
         'clv_challenger_models', 'clv_season', 'clv_min_stratum_customers', 'clv_fit_max_customers',
         'clv_fit_engine', 'clv_forecast_reconciliation', 'clv_overlay', 'clv_gate_horizon_days',

@@ -9,5 +9,6 @@ select
     {{ input_column('customers', 'device', type_text(), found) }} as device,
     {{ input_column('customers', 'acquisition_source', type_text(), found) }}
         as acquisition_source,
+    {{ input_column('customers', 'tier', type_text(), found) }} as tier,
     {{ input_column('customers', 'signup_ts', type_instant(), found) }} as signed_up_at
 from {{ input_table('customers', found) }}

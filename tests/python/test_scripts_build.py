@@ -125,3 +125,19 @@ def test_an_empty_build_reads_the_inputs_where_they_are():
     assert merge("{}", "", "", "", "clv_raw") == {"clv_source_schema": "clv_raw"}
     named = merge("{clv_source_schema: shop}", "", "", "", "clv_raw")
     assert named == {"clv_source_schema": "shop"}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--demo", "railway"), "There is no demo railway: retail and airline are."),
+        (("--demo", "--fast"), "target x reads table"),
+        (("--demo", "airline", "--fast"), "target x reads table"),
+        (("--demo", "airline", "--target", "emulator"), "simulate_airline.py"),
+        (("--demo", "airline", "--input", "orders.csv"), "Say either"),
+    ],
+)
+def test_a_demo_is_named_or_the_retail_one(build, options, sentence):
+    done = build(0, {"model.clv.alerts": "success"}, *options)
+    assert done.returncode == 2
+    assert sentence in done.stderr

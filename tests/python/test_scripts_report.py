@@ -19,6 +19,8 @@ import report
 import report_findings as findings
 import report_panels as panels
 import small_cells
+import yaml
+from page_words import KEYS, PLAIN, TERMS, Words
 from report_findings import Unit
 
 DOLLARS, PURCHASES = Unit("USD"), Unit(None)
@@ -67,6 +69,46 @@ def test_amounts_are_written_for_sentences_and_for_tables(unit, value, amount, e
 )
 def test_other_values_are_written_for_people(write, value, expected):
     assert write(value) == expected
+
+
+# -- Words in place of customers and purchases
+
+AIRLINE = Words(
+    yaml.safe_load((ROOT / "scripts" / "demo_airline.yml").read_text())["clv_words"]
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Customers who have bought", "Members who have flown"),
+        ("customers' purchase days", "members' trips"),
+        ("Weekly purchases of a customer", "Weekly trips of a member"),
+        ("with an order; several orders", "with a booking; several bookings"),
+        ("a first-purchase offer", "a first-trip offer"),
+        ("[[purchase day|purchase days]]", "[[trip|trips]]"),
+        ("Customer equity of customers", "Customer equity of members"),
+        ("the purchase model alone", "the purchase model alone"),
+        ("customer_equity, clv.customers, /a/customer/b", None),
+        ("Customary ordering of buyers", None),
+    ],
+)
+def test_words_are_replaced_in_texts_and_not_in_names(text, said):
+    assert AIRLINE(text) == (said or text)
+    assert PLAIN(text) == text
+
+
+def test_a_word_that_begins_with_a_vowel_has_its_article():
+    words = Words({"customer": "account", "purchase": "visit"})
+    assert words("A customer, a customer with a purchase") == (
+        "An account, an account with a visit"
+    )
+
+
+def test_the_project_knows_the_words_that_are_replaced():
+    checked = (ROOT / "macros" / "checks" / "check_config.sql").read_text()
+    (listed,) = re.findall(r"set replaced = \[(.*?)\]", checked, re.DOTALL)
+    assert set(re.findall("'(.*?)'", listed)) == {"title", *KEYS}
 
 
 # -- Sentences, computed from their rows
@@ -627,6 +669,25 @@ def test_what_has_not_been_checked_is_said_at_the_top(pages):
     assert "revenue in USD" in top
 
 
+def test_a_page_in_other_words_has_no_customer_and_no_purchase(vega):
+    """But for terms, names of marts, and codes of rules, which people look up."""
+    for unit in (Unit("EUR", words=AIRLINE), Unit(None, words=AIRLINE)):
+        found = made_up(unit) | {"alerts": []}
+        for rows in (found["drift"], found["segments"]):
+            rows[0] |= {"feature": "purchase_days", "label": "New Customers"}
+        text = report.page(found, unit, vega)
+        assert "<h1>Simulated frequent-flyer programme</h1>" in text
+        (specs,) = re.findall(r'id="specs">(.*?)</script>', text, re.DOTALL)
+        text = re.sub(r"<(script|style).*?</\1>", " ", text, flags=re.DOTALL)
+        shown = " ".join(re.findall(r">([^<>]+)<", text))
+        shown += " ".join(re.findall(r'"(?:title|description)": "(.*?)"', specs))
+        shown = re.sub(rf"\b({'|'.join(TERMS)})s?\b", "", shown, flags=re.IGNORECASE)
+        words = "customers?|purchases?|orders?|buys?|bought|buyers?"
+        assert re.findall(rf".{{30}}\b(?:{words})\b.{{9}}", shown, re.IGNORECASE) == []
+        assert "Members" in shown
+        assert "trips" in shown
+
+
 def test_a_forecast_that_is_withheld_is_nowhere_on_the_page(pages):
     text = pages["withheld"].read_text()
     said = "There is no forecast: 30 days of log: a forecast needs 84"
@@ -735,7 +796,8 @@ def test_every_word_in_brackets_is_explained():
     ]
     text += " ".join(f"{card.title} {card.note}" for card in cards)
     for word in re.findall(r"\[\[(.+?)\]\]", text):
-        assert report.explain(f"[[{word}]]").startswith('<button type="button"')
+        told = report.explain(f"[[{word}]]", PLAIN)
+        assert told.startswith('<button type="button"')
     used = {word.split("|")[0].lower() for word in re.findall(r"\[\[(.+?)\]\]", text)}
     assert used <= {term.lower() for term in panels.GLOSSARY}
 

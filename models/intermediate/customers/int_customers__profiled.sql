@@ -24,6 +24,7 @@ listed as (
         customers.country,
         customers.device,
         customers.acquisition_source,
+        customers.tier,
         {{ local_date('customers.signed_up_at') }} as signup_date
     from {{ ref('stg_customers') }} as customers
     cross join as_of
@@ -52,7 +53,8 @@ ranked as (
                 coalesce(account_id, ''),
                 coalesce(country, ''),
                 coalesce(acquisition_source, ''),
-                coalesce(device, '')
+                coalesce(device, ''),
+                coalesce(tier, '')
         ) as position
     from listed
 
@@ -105,6 +107,7 @@ select
     ranked.country,
     ranked.device,
     ranked.acquisition_source,
+    ranked.tier,
     first_touch.first_channel,
     first_touch.first_country,
     coalesce(first_touch.has_refunds_only, false) as has_refunds_only,

@@ -35,6 +35,7 @@ select
     profiled.country,
     profiled.device,
     profiled.acquisition_source,
+    profiled.tier,
     profiled.first_channel,
     profiled.first_country,
     statuses.status,
