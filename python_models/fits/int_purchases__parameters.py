@@ -1264,6 +1264,7 @@ def model(dbt, session):
     observed = _to_pandas(dbt.ref("int_season__observed"))
     outcomes = _to_pandas(dbt.ref("int_season__outcomes"))
     season = dbt.config.meta_get("season", "none")
+    period = dbt.config.meta_get("period", "day")
     frame = fit_all(
         _to_pandas(dbt.ref("int_histories__compressed")),
         _to_pandas(dbt.ref("int_cutoffs")),
@@ -1272,6 +1273,6 @@ def model(dbt, session):
         int(dbt.config.meta_get("min_stratum_customers", 1000)),
         dbt.config.meta_get("fit_engine", "own"),
         Season(days, observed, outcomes) if season == "warped" else None,
-        dbt.config.meta_get("period", "day") == "month",
+        period == "month",
     )
     return frame

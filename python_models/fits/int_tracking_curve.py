@@ -104,14 +104,14 @@ def curve(times, fit):
 def months_passed(times, fit):
     """Months that have passed, of BG/BB.
 
-    From a 15th to the 15th of the next months is at most two days less than so many
+    From a 15th to the 15th of the next months is less than three days less than so many
     months of mean length.
 
     Returns:
         Whole months by each of the times, shape (m,); P(not gone after i months), i = 0
         to their most; function of active months m -> P(m of i), i = 0 to their most.
     """
-    months = np.floor((np.asarray(times, float) + 2) / MONTH).astype(int)
+    months = np.floor((np.asarray(times, float) + 3) / MONTH).astype(int)
     i = np.arange(months.max() + 1)
     alpha, beta, gamma, delta = (fit[name] for name in ("alpha", "beta", "a", "b"))
     stays = np.cumprod((delta + i[:-1]) / (gamma + delta + i[:-1]))
@@ -146,7 +146,7 @@ def reached(day, fit):
                 for k in m
             ]
         )
-        return 1 - count.cumsum(axis=0).T[months]
+        return np.maximum(1 - count.cumsum(axis=0), 0).T[months]
     success = fit["alpha"] / (fit["alpha"] + np.asarray(day, float)[:, None])
     ever = nbinom.sf((m + 1) * fit["k"] - 1, fit["r"], success)
     if fit["purchase_model"] == "paretonbd":
