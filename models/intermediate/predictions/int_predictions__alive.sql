@@ -1,6 +1,7 @@
 -- grain: one row per customer, cutoff and model version: P(alive) and the purchase rate given alive
 -- Given alive, future purchases depend on frequency and age only; recency enters through P(alive) alone,
 -- which has a closed form (models/docs/concepts.md). The inputs of the corrections are further columns.
+-- depends_on: {{ ref('int_outlook__alive') }}
 {%- set horizons = shaped('clv_horizons') %}
 {%- set longest = horizons | max %}
 {%- set models = scored_models() %}
