@@ -1216,7 +1216,7 @@ def macros(tmp_path_factory):
             "{default: bgnbd, DE: paretonbd}; it is",
         ),
         (
-            {"clv_purchase_model": {"default": "bgnbd", "DE": "bgbb"}},
+            {"clv_purchase_model": {"default": "bgnbd", "DE": "bgnbbd"}},
             "var 'clv_purchase_model' must be one of auto, bgnbd, mbgnbd, paretonbd, ",
         ),
         (
