@@ -148,12 +148,12 @@ select
     {%- for level in levels %}
     {%- set days = 'wait_days_' ~ level %}
     {%- if is_monthly() %}
+    {%- set month %}
+    {%- call(waited) once(days, 'waited') %}{{ month_of_wait(waited, horizons) }}{% endcall %}
+    {%- endset %}
     cast(
         {{ days_between(
-            'cutoff_date',
-            add_days(
-                add_months(month_start('cutoff_date'), month_of_wait(days, horizons)), 14
-            )
+            'cutoff_date', add_days(add_months(month_start('cutoff_date'), month), 14)
         ) | indent(8) }} as {{ type_double() }}
     ) as {{ days }},
     {%- else %}
