@@ -17,23 +17,21 @@ with outlook as (
         cutoff_date,
         frequency,
         age_days,
-        stage_quarters
-        {%- if 'bgbb' in models %}
-        {%- for horizon in horizons %},
+        {%- for horizon in horizons if 'bgbb' in models %}
         max(
             case
                 when horizon_days = {{ horizon }}
                     then -ln(greatest(1 - probability_purchase, 1e-12))
             end
-        ) as hazard_{{ horizon }}d
+        ) as hazard_{{ horizon }}d,
         {%- endfor %}
+        stage_quarters
     from {{ ref('int_outlook') }}
-    where horizon_days in ({{ horizons | join(', ') }})
-    group by 1, 2, 3, 4, 5, 6
-    {%- else %}
-    from {{ ref('int_outlook') }}
-    where horizon_days = {{ horizons | min }}
-    {%- endif %}
+    where
+        horizon_days in (
+            {{ (horizons if 'bgbb' in models else [horizons | min]) | join(', ') }}
+        )
+    group by 1, 2, 3, 4, 5, {{ 6 + (horizons | length if 'bgbb' in models else 0) }}
 
 ),
 

@@ -273,15 +273,11 @@ judged as (
             case when is_closed then transaction_month end
         ) over (partition by currency) as is_newest_closed,
         -- Longer than the limit, and less likely than 1 in 10,000 when days are empty by chance.
-        {%- if is_monthly() %}
-        -- From the 15th to the end of the month.
-        {{ [var('clv_load_max_gap_days'), 16] | max }} as allowed_missing_days
-        {%- else %}
+        -- Of a monthly log, from the 15th to the end of the month.
         greatest(
             {{ var('clv_load_max_gap_days') }},
-            {{ likely_gap('active_share_before') }}
+            {{ 16 if is_monthly() else likely_gap('active_share_before') }}
         ) as allowed_missing_days
-        {%- endif %}
     from expected
 
 ),

@@ -181,13 +181,19 @@ alive as (
         {{ by_month('1.0 / mean_gap_by_month', rate, has_months) | indent(8) }}
             as purchase_rate,
         {%- for days in forgetting_days() %}
-        {%- set time = days ~ ' * (1 - exp(-least(age_days, ' ~ longest ~ ') / ' ~ days ~ '.0))' %}
         {%- set weighted = 'weighted_purchases_' ~ days ~ 'd' %}
-        {%- set forgotten_by_month = 'mean_gap_by_month * (alpha + ' ~ weighted ~ ') / ('
-            ~ month_days() ~ ' * (alpha + beta) + ' ~ time ~ ')' %}
-        {%- set forgotten = '(r + k * ' ~ weighted ~ ') / (alpha + ' ~ time
-            ~ ') / ((r + k * frequency) / (alpha + age_days))' %}
-        {{ by_month(forgotten_by_month, forgotten, has_months) | indent(8) }}
+        {%- set time -%}
+        {{ days }} * (1 - exp(-least(age_days, {{ longest }}) / {{ days }}.0))
+        {%- endset %}
+        {%- set of_months -%}
+        mean_gap_by_month * (alpha + {{ weighted }})
+        / ({{ month_days() }} * (alpha + beta) + {{ time }})
+        {%- endset %}
+        {%- set of_days -%}
+        (r + k * {{ weighted }}) / (alpha + {{ time }})
+        / ((r + k * frequency) / (alpha + age_days))
+        {%- endset %}
+        {{ by_month(of_months, of_days, has_months) | indent(8) }}
             as forgetting_{{ days }}d,
         {%- endfor %}
         {%- for horizon in horizons %}
@@ -199,8 +205,10 @@ alive as (
         {%- set gap = '(alpha + recency_time) / (r / k + frequency)' %}
         {{ by_month('typical_gap_by_month', gap, has_months) | indent(8) }}
             as typical_gap_days,
-        {%- set longer = 'exp((r + k * frequency) * ln((alpha + recency_time) / (alpha + age_time)))'
-            ~ ' * (' ~ (stage_chances_sum() if has_stages else 1) ~ ')' %}
+        {%- set longer -%}
+        exp((r + k * frequency) * ln((alpha + recency_time) / (alpha + age_time)))
+        * ({{ stage_chances_sum() if has_stages else 1 }})
+        {%- endset %}
         {{ by_month('longer_gap_by_month', longer, has_months) | indent(8) }}
             as probability_longer_gap,
         cutoff_date

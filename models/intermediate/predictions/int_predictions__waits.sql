@@ -129,7 +129,10 @@ reached as (
                         greatest(
                             least(
                                 latest_{{ level }},
-                                {{ days_passed('hazards', 'hazard_' ~ level) | indent(32) }}
+                                {{
+                                    days_passed('hazards', 'hazard_' ~ level)
+                                    | indent(32)
+                                }}
                             ), earliest_{{ level }} + 1e-9
                         ), 9
                     )
@@ -148,8 +151,8 @@ select
     {%- for level in levels %}
     {%- set days = 'wait_days_' ~ level %}
     {%- if is_monthly() %}
-    {%- set month %}
-    {%- call(waited) once(days, 'waited') %}{{ month_of_wait(waited, horizons) }}{% endcall %}
+    {%- set month -%}
+        {% call(waited) once(days, 'waited') %}{{ month_of_wait(waited, horizons) }}{% endcall %}
     {%- endset %}
     cast(
         {{ days_between(
