@@ -68,6 +68,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "clv_duplicates": "rows",
         "clv_time_zone": "Europe/Berlin",
         "clv_as_of_date": "2024-12-31",
+        "clv_period": "month",
         "clv_export_value": "value",
         "clv_consent": "required",
         "clv_export_key": "subscriber_key",

@@ -25,6 +25,7 @@ METHODS = {
     "bgnbd": "BG/NBD",
     "mbgnbd": "MBG/NBD",
     "paretonbd": "Pareto/NBD",
+    "bgbb": "BG/BB",
     "bgcnbd": "BG/CNBD",
     "mbgcnbd": "MBG/CNBD",
     "mixed": "model by stratum",

@@ -177,15 +177,16 @@ def describe_fit(connection, schema: str) -> list[str]:
     strata = f" in {fit['stratum']}, 1 of {fit['strata']} strata"
     where = strata if fit["strata"] > 1 else ""
     priced = fit["p"] is not None
-    purchases, dropout = {
-        "bgnbd": ("BG/NBD in days", ("a", "b")),
-        "mbgnbd": ("MBG/NBD in days", ("a", "b")),
-        "paretonbd": ("Pareto/NBD, days", ("s", "beta")),
-        "bgcnbd": (f"BG/CNBD-{fit['k']}, days", ("a", "b")),
-        "mbgcnbd": (f"MBG/CNBD-{fit['k']}, days", ("a", "b")),
+    purchases, names = {
+        "bgnbd": ("BG/NBD in days", ("r", "alpha", "a", "b")),
+        "mbgnbd": ("MBG/NBD in days", ("r", "alpha", "a", "b")),
+        "paretonbd": ("Pareto/NBD, days", ("r", "alpha", "s", "beta")),
+        "bgbb": ("BG/BB in months", ("alpha", "beta", "a", "b")),
+        "bgcnbd": (f"BG/CNBD-{fit['k']}, days", ("r", "alpha", "a", "b")),
+        "mbgcnbd": (f"MBG/CNBD-{fit['k']}, days", ("r", "alpha", "a", "b")),
     }[fit["purchase_model"]]
     lines = [
-        line(purchases, numbers("r", "alpha", *dropout) + where),
+        line(purchases, numbers(*names) + where),
         line("Gamma-Gamma", numbers("p", "q", "gamma") if priced else "no prices"),
     ]
     if fit["flagged"]:

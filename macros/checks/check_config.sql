@@ -8,6 +8,7 @@
             'clv_customer_grain': ['customer', 'account'],
             'clv_fit_engine': ['own', 'lifetimes'],
             'clv_season': ['none', 'warped'],
+            'clv_period': ['day', 'month'],
             'clv_run': ['full', 'daily'],
             'clv_forecast_reconciliation': ['bottom_up', 'mint'],
             'clv_promotion': ['gate', 'always'],
@@ -28,6 +29,7 @@
             ) -%}
         {%- endfor -%}
 
+        {%- do check_period_config() -%}
         {%- set known = purchase_models() -%}
         {%- set recipe = var('clv_purchase_model') -%}
         {%- do require(
@@ -228,7 +230,7 @@
 {% macro variable_names() %}
     {%- do return([
         'clv_source_database', 'clv_source_schema', 'clv_input_tables', 'clv_input_columns',
-        'clv_history_from', 'clv_as_of_date', 'clv_time_zone', 'clv_horizons', 'clv_backtest_days',
+        'clv_history_from', 'clv_period', 'clv_as_of_date', 'clv_time_zone', 'clv_horizons', 'clv_backtest_days',
         'clv_min_history_days', 'clv_run', 'clv_lookback_days', 'clv_days_between_full_runs',
         'clv_customer_grain', 'clv_identity_max_users', 'clv_duplicates', 'clv_refund_days',
         'clv_accept_load', 'clv_load_tolerance', 'clv_load_max_gap_days', 'clv_fail_on',
@@ -307,6 +309,47 @@
     {%- set day = modules.datetime.date(text[:4] | int, text[5:7] | int, 1)
         + modules.datetime.timedelta(days=text[8:] | int - 1) -%}
     {%- do return(day | string == text) -%}
+{% endmacro %}
+
+{# What a log of days and a log of months may not have. #}
+{% macro check_period_config() %}
+    {%- if not is_monthly() -%}
+        {%- for name in ['clv_purchase_model', 'clv_challenger_models'] -%}
+            {%- do require(
+                'bgbb' not in (var(name).values() | list if var(name) is mapping else var(name)),
+                name,
+                'may have bgbb, which knows months only, with clv_period: month alone'
+            ) -%}
+        {%- endfor -%}
+    {%- else -%}
+        {%- do require(
+            var('clv_season') == 'none', 'clv_season',
+            'must be none with clv_period: month: it is learned from weeks'
+        ) -%}
+        {%- set as_of = var('clv_as_of_date') | string -%}
+        {%- do require(
+            var('clv_as_of_date') is none or not is_date(as_of)
+            or (modules.datetime.date.fromisoformat(as_of) + modules.datetime.timedelta(1)).day == 1,
+            'clv_as_of_date',
+            'must be the last day of a month with clv_period: month, such as 2024-12-31: a month that is '
+            ~ 'not over has not had all of its purchases'
+        ) -%}
+        {%- for horizon in shaped('clv_horizons') -%}
+            {%- do require(
+                months_ahead(horizon) >= 1
+                and (horizon - month_days() * months_ahead(horizon)) | abs <= 6,
+                'clv_horizons',
+                'must be whole months, 30 or 31 days each, with clv_period: month'
+            ) -%}
+        {%- endfor -%}
+        {%- set backtests = shaped('clv_backtest_days') | sort -%}
+        {%- for days in backtests[1:] -%}
+            {%- do require(
+                days - backtests[loop.index0] > 31, 'clv_backtest_days',
+                'must be more than a month apart with clv_period: month'
+            ) -%}
+        {%- endfor -%}
+    {%- endif -%}
 {% endmacro %}
 
 {# The dates: must be valid. #}

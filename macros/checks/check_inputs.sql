@@ -313,10 +313,17 @@
             ~ 'seeds/reference/currency_rates.csv.'
         ) -%}
     {%- endif -%}
+    {%- set today = run_started_at.strftime('%Y-%m') -%}
+    {%- if is_monthly() and row[0] and var('clv_as_of_date') is none and (row[2] | string)[:7] >= today -%}
+        {%- do exceptions.raise_compiler_error(
+            'clv: transactions has lines of ' ~ (row[2] | string)[:7] ~ ', a month that is not over: with '
+            ~ 'clv_period: month, name the last day of one that is in var clv_as_of_date.'
+        ) -%}
+    {%- endif -%}
     {%- if flags.WHICH != 'test' -%}
         {%- do log(
             'clv: reads ' ~ relation ~ (' since ' ~ daily_window().lines_from if is_daily() else '') ~ ': '
-            ~ lines ~ ' lines' ~ (', ' ~ row[1] ~ ' to ' ~ row[2] if row[0] else '') ~ ', '
+            ~ lines ~ (' lines of months' if is_monthly() else ' lines') ~ (', ' ~ row[1] ~ ' to ' ~ row[2] if row[0] else '') ~ ', '
             ~ ('in ' ~ row[5] if row[4] == 1 else row[4] ~ ' currencies' if row[4] else 'no currency named')
             ~ (', counted in ' ~ project_currency if project_currency else '') ~ '.',
             info=true

@@ -22,10 +22,14 @@
     {{ column ~ " <= date '" ~ (as_of - modules.datetime.timedelta(days)) ~ "'" if as_of else 'true' }}
 {%- endmacro %}
 
-{# With a comparison with cutoffs: at most so many days before the as-of date. #}
+{#
+    With a comparison with cutoffs: at most so many days before the as-of date; of a monthly log up to a month
+    more, since a cutoff is the end of one.
+#}
 {% macro within_days(column, days) -%}
     {%- set as_of = given_as_of() -%}
-    {{ since(column, as_of - modules.datetime.timedelta(days)) if as_of else 'true' }}
+    {%- set most = days + (31 if is_monthly() else 0) -%}
+    {{ since(column, as_of - modules.datetime.timedelta(most)) if as_of else 'true' }}
 {%- endmacro %}
 
 {#

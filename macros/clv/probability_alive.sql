@@ -12,6 +12,8 @@
                (Schmittlein, Morrison & Colombo 1987; Fader & Hardie, note 009)
     bgcnbd, mbgcnbd  as bgnbd and mbgnbd with k x for x in the exponent, over the sum of stage_chances
                (Reutterer, Platzer & Schroeder 2021)
+    bgbb       of a monthly log: column alive_by_month, a sum of int_outlook__alive
+               (Fader, Hardie & Shang 2010)
 
     Computed through logarithms: the powers overflow for frequent customers long gone.
 
@@ -38,6 +40,9 @@
                 ~ ' - ln(' ~ stage_chances_sum() ~ ')', 'k * ' ~ frequency
             ) | indent(12) }}
         {%- endfor %}
+        {%- if 'bgbb' in models %}
+        when purchase_model = 'bgbb' then alive_by_month
+        {%- endif %}
         {%- if 'paretonbd' in models %}
         when purchase_model = 'paretonbd'
             then 1.0 / (
@@ -59,9 +64,11 @@
     end
 {%- endmacro %}
 
-{# Every purchase model. #}
+{# Every purchase model; bgbb is that of a monthly log. #}
 {% macro purchase_models() %}
-    {%- do return(['bgnbd', 'mbgnbd', 'paretonbd'] + staged_models()) -%}
+    {%- do return(
+        ['bgnbd', 'mbgnbd', 'paretonbd'] + staged_models() + (['bgbb'] if is_monthly() else [])
+    ) -%}
 {% endmacro %}
 
 {# Purchase models of regular buyers, whose gaps have stages. #}
@@ -69,14 +76,14 @@
     {%- do return(['bgcnbd', 'mbgcnbd']) -%}
 {% endmacro %}
 
-{# Purchase models that this run may fit; auto can become any but paretonbd. #}
+{# Purchase models that this run may fit; auto can become any but paretonbd, of a monthly log bgbb. #}
 {% macro fitted_models() %}
     {%- set recipe = var('clv_purchase_model') -%}
     {%- set named = recipe.values() | list if recipe is mapping else [recipe] -%}
     {%- set fitted = named + shaped('clv_challenger_models') -%}
     {%- if 'auto' in fitted -%}
         {%- set fitted = fitted | reject('equalto', 'auto') | list -%}
-        {%- do fitted.extend(['bgnbd', 'mbgnbd'] + staged_models()) -%}
+        {%- do fitted.extend(['bgbb'] if is_monthly() else ['bgnbd', 'mbgnbd'] + staged_models()) -%}
     {%- endif -%}
     {%- do return(fitted) -%}
 {% endmacro %}
@@ -222,3 +229,15 @@ end as stage_{{ stage }}{{ ',\n' if not loop.last }}
         (0.9965642995925474, 0.008807003569575447),
     ]) -%}
 {% endmacro %}
+
+{# What BG/BB has in its own way: by months of int_outlook__alive, else as the models of days. #}
+{% macro by_month(of_months, of_days, has_months=true) -%}
+    {%- if has_months -%}
+case
+    when purchase_model = 'bgbb' then {{ of_months }}
+    else {{ of_days }}
+end
+    {%- else -%}
+{{ of_days }}
+    {%- endif -%}
+{%- endmacro %}

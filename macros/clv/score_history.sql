@@ -17,6 +17,9 @@
     turn_l^(j + 1) (1 + (1 - z_l) t / (alpha + T))^-(r + k x + j + 1), j stages having passed. Value is discounted continuously, by
     Gauss-Legendre over the horizon. Relative error against int_outlook: below 1e-8, of models with
     stages, whose rate swings, below 1e-3 (tests/python/test_score_history.py). Seasons are left out: days are usual days.
+
+    Of a monthly log recency runs from a 15th to a 15th and age to the end of a month, as in its tables; bgbb is
+    summed over their months, without error.
 #}
 {% macro create_score_history(relation) -%}
     {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}
@@ -40,6 +43,8 @@
         safe_cast_to('frequency', type_double()), safe_cast_to('recency', type_double()),
         safe_cast_to('age', type_double()), safe_cast_to('mean_value', type_double())
     ) %}
+    {%- set models = scored_models() %}
+    {%- set has_months = 'bgbb' in models %}
     {%- set decay = '(ln(1 + ' ~ var('clv_discount_rate') ~ ') / 365)' %}
 with asked as (
 
@@ -55,6 +60,13 @@ with asked as (
             and {{ age }} >= {{ t_x }} and {{ age }} - {{ age }} = 0,
             false
         )
+        {%- if is_monthly() %}
+        and coalesce(
+            round({{ t_x }} / {{ month_days() }}) >= {{ x }}
+            and floor({{ age }} / {{ month_days() }})
+            >= round({{ t_x }} / {{ month_days() }}), false
+        )
+        {%- endif %}
         and coalesce({{ value }} >= 0 and {{ value }} - {{ value }} = 0, mean_value is null)
             as is_possible
 
@@ -92,16 +104,69 @@ histories as (
 
 ),
 
+{%- if has_months %}
+
+-- Of bgbb: to have left after a month, in relation to being alive (int_outlook__alive).
+left_after as (
+
+    select
+        histories.stratum,
+        sum(
+            ln(
+                (histories.alpha + histories.beta + months.number)
+                / (histories.beta + months.number - histories.repeats)
+            )
+            + case
+                when months.number = {{ months_old('histories.age_time') }} - 1
+                    then ln(histories.a / (histories.b + months.number))
+                else
+                    ln(
+                        (histories.a + histories.b + months.number + 1)
+                        / (histories.b + months.number)
+                    )
+            end
+        ) over (
+            partition by histories.stratum
+            order by months.number desc
+            rows between unbounded preceding and current row
+        ) as ln_odds
+    from histories
+    inner join {{ number_series(1200) }} as months
+        on
+            months.number >= {{ months_recent('histories.recency_time') }}
+            and months.number < {{ months_old('histories.age_time') }}
+    where histories.purchase_model = 'bgbb'
+
+),
+
+left_by_now as (
+
+    select
+        stratum,
+        sum(exp(least(ln_odds, 600.0))) as odds
+    from left_after
+    group by 1
+
+),
+{%- endif %}
+
 spanned as (
 
     select
-        *,
+        histories.*,
+        {%- if has_months %}
+        1.0 / (1.0 + coalesce(left_by_now.odds, 0.0)) as alive_by_month,
+        {%- endif %}
         {{ leaving_from() }} as leaving_from,
         {{ leaving_span('repeats') | indent(8) }} as leaving_span,
         {{ stage_chances('repeats') | indent(8) }},
         b + repeats
         + case when purchase_model in ('mbgnbd', 'mbgcnbd') then 1 else 0 end as stayed
     from histories
+    {%- if has_months %}
+    left join left_by_now
+        on histories.stratum = left_by_now.stratum
+    {%- endif %}
 
 ),
 
@@ -109,7 +174,7 @@ alive as (
 
     select
         *,
-        {{ probability_alive('repeats', scored_models()) | indent(8) }} as probability_alive,
+        {{ probability_alive('repeats', models) | indent(8) }} as probability_alive,
         p * (gamma + (repeats + 1) * value) / (p * (repeats + 1) + q - 1)
             as expected_value
     from spanned
@@ -253,6 +318,41 @@ turned as (
 
 ),
 
+{%- if has_months %}
+
+-- Of bgbb a month, dated in its middle: P(a purchase) times P(they have stayed).
+month_rates as (
+
+    select
+        alive.stratum,
+        horizons.horizon_days,
+        (months.number - 0.5) * 365 / 12 as elapsed,
+        (alive.alpha + alive.repeats)
+        / (alive.alpha + alive.beta + {{ months_old('alive.age_time') }}) * exp(
+            sum(
+                ln(
+                    1 - alive.a / (
+                        alive.a + alive.b + {{ months_old('alive.age_time') }}
+                        + months.number - 1
+                    )
+                )
+            ) over (
+                partition by alive.stratum, horizons.horizon_days
+                order by months.number
+                rows between unbounded preceding and current row
+            )
+        ) as rate
+    from alive
+    cross join horizons
+    inner join {{ number_series(months_ahead(shaped('clv_horizons') | max)) }} as months
+        on
+            months.number > 0
+            and horizons.horizon_days / {{ month_days() }} + 0.5 >= months.number
+    where alive.purchase_model = 'bgbb'
+
+),
+{%- endif %}
+
 -- Purchases a day, given alive at the cutoff: exact in the dropout, at each day.
 rates as (
 
@@ -286,7 +386,22 @@ rates as (
     from turned
     inner join alive
         on turned.stratum = alive.stratum
+    {%- if has_months %}
+    where alive.purchase_model != 'bgbb'
+    {%- endif %}
     group by 1, 2, 3
+    {%- if has_months %}
+
+    union all
+
+    select
+        stratum,
+        horizon_days,
+        elapsed,
+        1.0 as weight,
+        rate
+    from month_rates
+    {%- endif %}
 
 )
 

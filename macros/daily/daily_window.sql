@@ -54,6 +54,7 @@
     {%- for name in ['clv_lookback_days', 'clv_overlay', 'clv_gate_horizon_days'] -%}
         {%- do settings.update({name: var(name)}) -%}
     {%- endfor -%}
+    {%- if is_monthly() -%}{%- do settings.update({'clv_period': var('clv_period')}) -%}{%- endif -%}
     {%- for name in ['clv_source_schema', 'clv_input_tables', 'clv_input_columns'] -%}
         {%- do settings.update({name: local_md5(tojson(var(name), sort_keys=true))}) -%}
     {%- endfor -%}

@@ -3,7 +3,7 @@
     comparable, and the marts must not mix them.
 #}
 {% macro model_definition_parts() %}
-    {%- do return({
+    {%- set parts = {
         'value': var('clv_value'),
         'margin_rate': var('clv_margin_rate'),
         'currency': var('clv_currency'),
@@ -14,7 +14,10 @@
         'time_zone': var('clv_time_zone'),
         'strata': shaped('clv_strata'),
         'horizons': shaped('clv_horizons') | sort,
-    }) -%}
+    } -%}
+    {#- A key only of a monthly log, so that other definitions stay what they are. -#}
+    {%- if is_monthly() -%}{%- do parts.update({'period': var('clv_period')}) -%}{%- endif -%}
+    {%- do return(parts) -%}
 {% endmacro %}
 
 {# The same as JSON. #}

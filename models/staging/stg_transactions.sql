@@ -1,6 +1,7 @@
 -- grain: one row per line of the transaction log, as delivered
 {%- set found = found_columns('transactions') %}
 {%- set since = since_history('transactions', found) %}
+{%- set transacted_at = input_column('transactions', 'ts', type_instant(), found) %}
 select
     {{ input_column('transactions', 'user_id', type_text(), found) }} as user_id,
     {{ input_column('transactions', 'order_id', type_text(), found) }} as order_id,
@@ -16,6 +17,7 @@ select
     {{ input_column('transactions', 'discount_amount', type_money(), found) }}
         as discount_amount,
     {{ input_column('transactions', 'is_refund', 'boolean', found) }} as is_refund,
-    {{ input_column('transactions', 'ts', type_instant(), found) }} as transacted_at
+    {{ middle_of_month(transacted_at) if is_monthly() else transacted_at }}
+        as transacted_at
 from {{ input_table('transactions', found) }}
 {{ 'where ' ~ since if since }}

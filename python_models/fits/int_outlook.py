@@ -24,6 +24,11 @@ everything else is tabulated here, in days:
   Gamma(r + k x + j, alpha + T), and the m-th purchase needs m k - j of
   NegBin(r + k x + j, ...) arrivals. How likely each j is follows from recency, and is
   left to SQL;
+* count, BG/BB (Fader, Hardie & Shang 2010), of a monthly log: days become months, n of
+  age and n* ahead. Given alive, p ~ Beta(alpha + x, beta + n - x) and theta ~
+  Beta(gamma, delta + n). Of n* months they stay i with the probabilities of theta, and
+  are then active in a beta-binomial number of i months. Their months are discounted
+  from the middle;
 * spend of k purchases: S_k / (gamma + n z) ~ BetaPrime(p k, q + p n), so that
   P(S_k <= s (gamma + n z)) = I_u(p k, q + p n) with u = s / (1 + s).
 
@@ -94,6 +99,7 @@ MOST_COUNT = 10_000  # of arrivals; what lies beyond counts as that many
 COUNT_TAIL = 1e-13  # purchase counts beyond this probability are left out
 P_MOST = 1_000.0  # above it values hardly differ: 3 % around a customer's mean
 FIRST_COUNTS, MORE_COUNTS = 40, 160  # counts told apart in a life; exact in horizons
+MONTH = 365.25 / 12  # days
 SPEND_GRID = 0.3  # steps of the grids of spend and of counts, in units of the
 COUNT_GRID = 0.7  # standard deviation of ln S_k
 
@@ -392,8 +398,9 @@ def outlook(
         x: repeat purchase days so far, a number.
         age: time since the first purchase, shape (m,).
         horizons: days ahead, shape (h,), increasing.
-        purchase_model: bgnbd, mbgnbd, paretonbd, bgcnbd or mbgcnbd.
-        params: (r, alpha, a, b), of paretonbd (r, alpha, s, beta); times in days.
+        purchase_model: bgnbd, mbgnbd, paretonbd, bgcnbd, mbgcnbd or bgbb.
+        params: (r, alpha, a, b), of paretonbd (r, alpha, s, beta), of bgbb (alpha,
+            beta, a, b); times in days.
         gamma_gamma: (p, q), or None when value is not modelled.
         annual_rate: discount rate a year.
         ahead: as in `discounted_purchases`.
@@ -404,6 +411,8 @@ def outlook(
     Returns:
         Array of shape (m, h, len(MEASURES)); the spend is NaN without `gamma_gamma`.
     """
+    if purchase_model == "bgbb":
+        return active_months(x, age, horizons, params, gamma_gamma, annual_rate)
     params, options = purchase_process(purchase_model, params, stage, k)
     out = np.full((len(age), len(horizons), len(MEASURES)), np.nan)
     out[..., 1], out[..., 0] = discounted_purchases(
@@ -526,6 +535,8 @@ def lifetime(
     x, age, purchase_model, params, gamma_gamma, annual_rate, ahead, stage=0, k=1
 ):
     """All measures of the rest of the life; arguments and shape as of `outlook`."""
+    if purchase_model == "bgbb":
+        return lifetime_months(x, age, params, gamma_gamma, annual_rate)
     params, options = purchase_process(purchase_model, params, stage, k)
     age = np.asarray(age, float)
     present, plain = lifetime_purchases(x, age, params, annual_rate, ahead, **options)
@@ -565,6 +576,132 @@ def no_purchase(x, age, horizons, params, at_any_time=False, stage=0, k=1):
     r, alpha, *_ = params
     arrived = arrivals(k * x + stage, age, horizons[-1], k - stage - 1, r, alpha)
     return arrived.sum(axis=1)
+
+
+def months_staying(age, months, params):
+    """P(not gone after i months), given alive, i = 0 ... months, shape (m, months + 1).
+
+    Of a monthly log: from the 15th to the end of a month is half a month, which is left
+    over of an age in days.
+    """
+    *_, gamma, delta = params
+    n = np.floor(np.asarray(age, float) / MONTH)[:, None] + np.arange(months)
+    stays = np.cumprod((delta + n) / (gamma + delta + n), axis=1)
+    return np.hstack([np.ones((len(stays), 1)), stays])
+
+
+def months_expected(x, age, months, params, annual_rate):
+    """Discounted and plain active months expected by the end of each month ahead.
+
+    Returns:
+        P(active in a month), shape (m, 1); two arrays of shape (m, months + 1).
+    """
+    alpha, beta, *_ = params
+    n = np.floor(np.asarray(age, float) / MONTH)[:, None]
+    chance = (alpha + x) / (alpha + beta + n)
+    each = chance * months_staying(age, months, params)
+    each[:, 0] = 0
+    middle = np.maximum(np.arange(months + 1) - 0.5, 0) / 12
+    present = each * (1 + annual_rate) ** -middle
+    return chance, present.cumsum(axis=1), each.cumsum(axis=1)
+
+
+def month_counts(x, age, months, params):
+    """P(0 ... i active months of i), and P(staying i months of those ahead), one age.
+
+    Args:
+        x: active months after the first so far, a number.
+        age: days since the first active month, a number.
+        months: the most months ahead.
+        params: (alpha, beta, gamma, delta).
+
+    Returns:
+        Beta-binomial probabilities, a row for each i = 0 ... months, shape (months + 1,
+        months + 1); function of months ahead -> P(exactly i), i = 0 ... months ahead.
+    """
+    alpha, beta, *_ = params
+    n = np.floor(age / MONTH)
+    alpha, beta = alpha + x, beta + n - x
+    i = np.arange(months + 1)
+    ln_i = gammaln(i + 1)
+    idle = i[:, None] - i
+    ln_p = gammaln(alpha + i) - gammaln(alpha) - ln_i
+    ln_p = ln_p + (gammaln(beta + i) - gammaln(beta) - ln_i)[np.maximum(idle, 0)]
+    ln_p += (ln_i + gammaln(alpha + beta) - gammaln(alpha + beta + i))[:, None]
+    active = np.where(idle < 0, 0.0, np.exp(ln_p))
+    stays = months_staying([age], months, params)[0]
+
+    def exactly(ahead):
+        return np.append(-np.diff(stays[: ahead + 1]), stays[ahead])
+
+    return active, exactly
+
+
+def active_spread(x, ages, months, params, gamma_gamma):
+    """P(at least 1 ... TOP_COUNT active months), and the quantiles of spend, BG/BB.
+
+    Args:
+        x: active months after the first so far, a number.
+        ages: days since the first active month, shape (m,).
+        months: months ahead, shape (m, h).
+        params: (alpha, beta, gamma, delta).
+        gamma_gamma: (p, q), or None when value is not modelled.
+
+    Returns:
+        Array of shape (m, h, TOP_COUNT + LEVELS).
+    """
+    out = np.zeros((*months.shape, TOP_COUNT + LEVELS))
+    most = max(int(months.max()), TOP_COUNT)
+    if gamma_gamma:
+        p, q = gamma_gamma
+        if p > P_MOST:  # the same mean, and a grid that ends
+            p, q = P_MOST, 1 + (q - 1) * P_MOST / p
+        grid, table = spend_table(x, p, q, most, most)
+    else:
+        out[..., TOP_COUNT:] = np.nan
+    for age, ahead, row in zip(ages, months, out, strict=True):
+        active, exactly = month_counts(x, age, int(ahead.max()), params)
+        for place, month in enumerate(ahead):
+            chance = exactly(month) @ active[: month + 1, : month + 1]
+            at_least = chance[::-1].cumsum()[::-1][1:]
+            few = min(month, TOP_COUNT)
+            row[place, :few] = np.minimum(at_least[:few], 1)
+            if gamma_gamma:
+                spend = chance[1:] @ table[:month] / at_least[0]
+                row[place, TOP_COUNT:] = invert(grid, spend[None])[0]
+    return out
+
+
+def active_months(x, age, horizons, params, gamma_gamma, annual_rate):
+    """As `outlook`, for BG/BB: a horizon is the nearest number of whole months."""
+    months = np.floor(np.asarray(horizons, float) / MONTH + 0.5).astype(int)
+    _, present, plain = months_expected(x, age, months[-1], params, annual_rate)
+    ahead = np.tile(months, (len(age), 1))
+    near = active_spread(x, age, ahead, params, gamma_gamma)
+    return np.concatenate(
+        [plain[:, months, None], present[:, months, None], near], axis=2
+    )
+
+
+def lifetime_months(x, age, params, gamma_gamma, annual_rate):
+    """As `lifetime`, for BG/BB."""
+    most = 12 * LIFETIME_YEARS
+    chance, present, plain = months_expected(x, age, most, params, annual_rate)
+    # whole months in which as many are expected undiscounted
+    equal = 1 + (plain[:, 1:] < present[:, -1:]).sum(axis=1)
+    long = np.minimum(np.ceil(LIFETIME_SPREAD * equal), most).astype(int)[:, None]
+    spent = np.take_along_axis(plain, long, axis=1)
+    near = active_spread(x, age, long, params, gamma_gamma)[:, 0]
+    # nobody active while they stay: the first months of every row of `month_counts`
+    idle = 1 - (params[0] + x) / ((params[0] + x) / chance + np.arange(most))
+    idle = np.hstack([np.ones_like(chance), idle.cumprod(axis=1)])
+    stays = months_staying(age, most, params)
+    left = np.hstack([-np.diff(stays), stays[:, -1:]])
+    ever = 1 - (left * idle).sum(axis=1)
+    scale = np.log(plain[:, -1] / ever) - np.log(spent[:, 0] / near[:, 0])
+    near[:, TOP_COUNT:] += scale[:, None]
+    near[:, 0] = ever
+    return np.column_stack([plain[:, -1], present[:, -1], near])[:, None]
 
 
 def outlooks(pairs, parameters, season, horizons, annual_rate):
@@ -655,8 +792,11 @@ def parameter_sets(parameters):
     for row in parameters.assign(
         cutoff_date=dates(parameters["cutoff_date"])
     ).itertuples():
-        leaving = ("s", "beta") if row.purchase_model == "paretonbd" else ("a", "b")
-        params = tuple(float(getattr(row, n)) for n in ("r", "alpha", *leaving))
+        names = {
+            "paretonbd": ("r", "alpha", "s", "beta"),
+            "bgbb": ("alpha", "beta", "a", "b"),
+        }.get(row.purchase_model, ("r", "alpha", "a", "b"))
+        params = tuple(float(getattr(row, n)) for n in names)
         value = None if pd.isna(row.p) else (float(row.p), float(row.q))
         key = (str(row.model_version), str(row.stratum), row.cutoff_date)
         sets[key] = (str(row.purchase_model), params, value, int(row.k))

@@ -15,6 +15,14 @@ is over once k stages have passed, each at rate lambda, so that gaps are Erlang(
 the first maximum of the likelihood; k = 1 is the model without. auto is the likelier of
 the two, under the name without stages where k = 1; all these have four parameters.
 
+bgbb is the model of a monthly log (Fader, Hardie & Shang 2010, Marketing Science
+29(6)): in each month after the first a customer leaves with probability theta ~
+Beta(gamma, delta), and who has not left is active with probability p ~ Beta(alpha,
+beta). gamma and delta are its columns a and b; r is null. Days become months: x active
+months after the first, the last of them t_x months after it, of n that have ended. Of a
+monthly log auto is bgbb: the other models have densities of days, with which its
+probabilities of months cannot be compared.
+
 Time is in days: alpha and beta are in days; r, a, b and s have no unit.
 
 Grain: one row per model version, stratum and cutoff date of the histories, whatever
@@ -55,6 +63,8 @@ FEW = 2_000  # histories up to which every start is tried: the best maximum coun
 CHUNK = 4096  # histories whose endings are held at once
 MOST_STAGES = 4  # of a gap
 DROPOUT_NODES = 64  # quadrature over the dropout probability
+MONTH = 365.25 / 12  # days
+MOST_MONTHS = 24  # that lifetimes may read: it adds 1e-15 to a likelihood
 SEASON_WEEKS = 52  # the last has eight days, or nine
 SEASON_HISTORY = 104 * 7  # days needed to distinguish a season from growth
 SEASON_PRIOR = 30  # purchases that the prior of an index weighs
@@ -194,6 +204,72 @@ def pareto(params, x, t_x, t):
     return parts, slopes, bends
 
 
+def in_months(recency, age):
+    """Recency and age of a monthly log, days with purchases on the 15th, in months.
+
+    From the 15th to the end of a month is half a month: what is left over of an age.
+    """
+    return np.round(np.divide(recency, MONTH)), np.floor(np.divide(age, MONTH))
+
+
+def beta_bernoulli(params, x, t_x, n):
+    """As `beta_geometric` for BG/BB: gone after month t_x, ..., n - 1, or not by n.
+
+    Fader, Hardie & Shang (2010), equation (5). p and theta are integrated out of
+    p^x (1 - p)^(j - x) theta (1 - theta)^j, and of (1 - theta)^n where j = n.
+    """
+    alpha, beta, gamma, delta = params
+    month = t_x + np.arange(int(np.max(n - t_x)) + 1)[:, None]  # the last one alive
+    possible = month <= n
+    month = np.minimum(month, n)
+    gone = (month < n).astype(float)
+    idle, active = (month - x).astype(int), np.broadcast_to(x, month.shape).astype(int)
+    month = month.astype(int)
+    counts = np.arange(int(np.max(n)) + 2)
+
+    def terms(function):
+        """function(parameter + count) less function(parameter), by its count."""
+        at = {
+            "alpha": (alpha, active),
+            "beta": (beta, idle),
+            "alpha_beta": (alpha + beta, month),
+            "gamma": (gamma, gone.astype(int)),
+            "delta": (delta, month),
+            "gamma_delta": (gamma + delta, month + gone.astype(int)),
+        }
+        return {
+            name: (function(start + counts) - function(start))[count]
+            for name, (start, count) in at.items()
+        }
+
+    ln = terms(gammaln)
+    parts = ln["alpha"] + ln["beta"] - ln["alpha_beta"]
+    parts += ln["gamma"] + ln["delta"] - ln["gamma_delta"]
+    parts = np.where(possible, parts, -np.inf)
+    slope = terms(digamma)
+    slopes = np.array(
+        [
+            slope["alpha"] - slope["alpha_beta"],
+            slope["beta"] - slope["alpha_beta"],
+            slope["gamma"] - slope["gamma_delta"],
+            slope["delta"] - slope["gamma_delta"],
+        ]
+    )
+
+    def bends():
+        bend = terms(functools.partial(polygamma, 1))
+        return {
+            (0, 0): bend["alpha"] - bend["alpha_beta"],
+            (0, 1): -bend["alpha_beta"],
+            (1, 1): bend["beta"] - bend["alpha_beta"],
+            (2, 2): bend["gamma"] - bend["gamma_delta"],
+            (2, 3): -bend["gamma_delta"],
+            (3, 3): bend["delta"] - bend["gamma_delta"],
+        }
+
+    return parts, slopes, bends
+
+
 def log_likelihood(purchase_model, log_params, grouped, with_hessian=False, k=1):
     """Log-likelihood of a purchase model with exact derivatives.
 
@@ -202,7 +278,8 @@ def log_likelihood(purchase_model, log_params, grouped, with_hessian=False, k=1)
 
     Args:
         purchase_model: a name in `MODELS`.
-        log_params: logs of its parameters, shape (4,), in the unit of time.
+        log_params: logs of its parameters, shape (4,), in the unit of time, which is
+            the month for BG/BB.
         grouped: the result of `group_histories`.
         with_hessian: whether the second derivatives are wanted.
         k: stages of a gap.
@@ -211,23 +288,26 @@ def log_likelihood(purchase_model, log_params, grouped, with_hessian=False, k=1)
         Value; gradient, shape (4,), and Hessian, shape (4, 4) or None, both with
         respect to the log parameters.
     """
-    r, alpha, a, b = params = np.exp(log_params)
+    params = np.exp(log_params)
     (ux, wx), histories = grouped
-    n, arrivals = wx.sum(), r + k * ux
-    value = wx @ gammaln(arrivals) + n * (r * np.log(alpha) - gammaln(r))
-    gradient = np.zeros(4)
-    gradient[0] = wx @ digamma(arrivals) + n * (np.log(alpha) - digamma(r))
-    gradient[1] = n * r / alpha
-    h = np.zeros((4, 4))
-    h[0, 0] = wx @ polygamma(1, arrivals) - n * polygamma(1, r)
-    h[0, 1] = n / alpha
-    h[1, 1] = -n * r / alpha**2
+    value, gradient, h = 0.0, np.zeros(4), np.zeros((4, 4))
+    if purchase_model == "bgbb":
+        endings = beta_bernoulli
+    else:
+        r, alpha, a, b = params
+        n, arrivals = wx.sum(), r + k * ux
+        value = wx @ gammaln(arrivals) + n * (r * np.log(alpha) - gammaln(r))
+        gradient[0] = wx @ digamma(arrivals) + n * (np.log(alpha) - digamma(r))
+        gradient[1] = n * r / alpha
+        h[0, 0] = wx @ polygamma(1, arrivals) - n * polygamma(1, r)
+        h[0, 1] = n / alpha
+        h[1, 1] = -n * r / alpha**2
     if purchase_model == "paretonbd":
         endings = pareto
         value += n * a * np.log(b)
         gradient[2:] = n * np.log(b), n * a / b
         h[2, 3], h[3, 3] = n / b, -n * a / b**2
-    else:
+    elif purchase_model != "bgbb":
         first = int(purchase_model.startswith("m"))
         endings = functools.partial(beta_geometric, k=k, first=first)
         stay, all_in = b + first + ux, a + b + first + ux
@@ -267,7 +347,7 @@ class PurchaseModel(NamedTuple):
     """What one purchase model needs to be fitted.
 
     Attributes:
-        names: its parameters; alpha and beta are in the unit of time.
+        names: its parameters; alpha and beta are in the unit of time, but for BG/BB.
         starts: logs of its parameters, times relative to the longest age. The first
             start is neutral, the others are sparse retail (CDNOW) and frequent grocery
             (Complete Journey).
@@ -307,10 +387,17 @@ MODELS = {
         "ParetoNBDFitter",
         2_000,
     ),
+    "bgbb": PurchaseModel(
+        ("alpha", "beta", "a", "b"),
+        np.log([[1, 1, 1, 1], [1.2, 0.75, 0.66, 2.8], [0.5, 3, 0.5, 10]]),
+        np.log([0.8, 2, 0.6, 5]),
+        "BetaGeoBetaBinomFitter",
+        25_000,
+    ),
 }
 for name in ("bg", "mbg"):
     MODELS[f"{name}cnbd"] = MODELS[f"{name}nbd"]._replace(most_stages=MOST_STAGES)
-ONE_STAGE = ("bgnbd", "mbgnbd", "paretonbd")
+ONE_STAGE = ("bgnbd", "mbgnbd", "paretonbd", "bgbb")
 AUTO = ("bgcnbd", "mbgcnbd")
 NAMES = ("r", "alpha", "a", "b", "s", "beta")
 COLUMNS = {
@@ -389,7 +476,7 @@ def fit_purchases(
     Args:
         purchase_model: a name in `MODELS`.
         x: repeat purchase days, shape (n,).
-        t_x: recency, shape (n,), same unit as `t`.
+        t_x: recency, shape (n,), same unit as `t`; of BG/BB in months.
         t: age at the cutoff, shape (n,).
         weight: customers with that history, shape (n,); 1 each by default.
         penalizer: zero for the plain fit; otherwise each log parameter has a normal
@@ -411,7 +498,7 @@ def fit_purchases(
     faster = np.log([1, k, 1, 1])  # stages pass k times as fast as gaps
     anchor, starts = kind.anchor - faster, kind.starts - faster
     weight = np.ones(len(x)) if weight is None else np.asarray(weight, float)
-    scale = np.max(t) or 1.0
+    scale = 1.0 if purchase_model == "bgbb" else np.max(t) or 1.0
     t_x, t = np.divide(t_x, scale), np.divide(t, scale)
     histories = np.asarray(x, float), t_x, t, weight
     grouped = group_histories(*histories)
@@ -568,8 +655,9 @@ def lifetimes_fit(purchase_model, x, t_x, t, weight):
                     raise
     units = weight.mean() if pareto else weight.sum()
     value = -units * fitter._negative_log_likelihood_
-    value += np.dot(weight, x) * np.log(fitter._scale)
-    return fitter.params_[list(kind.names)].to_numpy("float64"), value
+    value += np.dot(weight, x) * np.log(getattr(fitter, "_scale", 1.0))
+    found = fitter.params_.rename({"gamma": "a", "delta": "b"})
+    return found[list(kind.names)].to_numpy("float64"), value
 
 
 def second_opinion(purchase_model, histories, own, max_rows):
@@ -586,11 +674,17 @@ def second_opinion(purchase_model, histories, own, max_rows):
         relative difference of a parameter, relative difference of the log-likelihood,
         and a message, empty if it agrees within `TOLERANCE`.
     """
-    rows = len(histories[0])
-    if rows > max_rows:
-        take = np.linspace(0, rows - 1, max_rows).round().astype(int)
-        histories = tuple(v[take] for v in histories)
-        own = fit_purchases(purchase_model, *histories)
+    rows = np.arange(len(histories[0]))
+    if purchase_model == "bgbb":
+        rows = rows[histories[2] <= MOST_MONTHS]
+    if len(rows) > max_rows:
+        rows = rows[np.linspace(0, len(rows) - 1, max_rows).round().astype(int)]
+    if len(rows) < len(histories[0]):
+        histories = tuple(v[rows] for v in histories)
+        own = len(rows) and fit_purchases(purchase_model, *histories)
+        if not own or not own["converged"]:  # those few have no optimum to compare
+            gaps = (np.nan,) * 2
+            return {"params": None, "seen": 0, "gaps": gaps, "message": ""}
     seen = int(histories[3].sum())
     try:
         params, value = lifetimes_fit(purchase_model, *histories)
@@ -620,6 +714,9 @@ def fit_rows(purchase_model, rows, engine="own", last_resort=False):
     """
     keys = ["frequency", "recency_days", "age_days"]
     sums = ["customers", "sampled_customers", "ln_gaps"]
+    if purchase_model == "bgbb":
+        recency, age = in_months(rows["recency_days"], rows["age_days"])
+        rows = rows.assign(recency_days=recency, age_days=age)
     rows = rows.groupby(keys, as_index=False)[sums].sum()
     histories = tuple(rows[c].to_numpy("float64") for c in [*keys, "customers"])
     message, opinion, penalizer = "", {"seen": 0, "gaps": (np.nan, np.nan)}, 0.0
@@ -638,7 +735,7 @@ def fit_rows(purchase_model, rows, engine="own", last_resort=False):
             seen = rows_read if engine == "own" else np.inf
             opinion = second_opinion(purchase_model, histories, fit, seen)
             message = opinion["message"]
-            if engine == "lifetimes":
+            if engine == "lifetimes" and purchase_model != "bgbb":
                 fit = adopt(purchase_model, opinion["params"], histories, fit)
     kind = MODELS[fit["purchase_model"]]
     se = fit["params"] * np.sqrt(np.diag(fit["cov_ln"]))
@@ -1051,6 +1148,7 @@ def fit_all(
     min_customers=1000,
     engine="own",
     season=None,
+    is_monthly=False,
 ):
     """Parameters of every stratum at every cutoff, of the recipe and its challengers.
 
@@ -1071,6 +1169,7 @@ def fit_all(
         min_customers: a smaller stratum inherits the parameters of its parent.
         engine: "own" or "lifetimes".
         season: a `Season`, or None for a recipe without.
+        is_monthly: whether the log is monthly, of which "auto" is bgbb.
 
     Returns:
         DataFrame: the columns of `COLUMNS`, sorted by cutoff date, stratum and recipe
@@ -1083,6 +1182,8 @@ def fit_all(
     recipe = purchase_model
     if isinstance(recipe, str):
         recipe = {"default": recipe}
+    if is_monthly:
+        recipe = {n: "bgbb" if v == "auto" else v for n, v in recipe.items()}
     unknown = {*recipe.values(), *challengers} - {"auto", *MODELS}
     if unknown:
         raise ValueError(f"no purchase model {min(unknown)!r}; use {', '.join(MODELS)}")
@@ -1163,6 +1264,7 @@ def model(dbt, session):
     observed = _to_pandas(dbt.ref("int_season__observed"))
     outcomes = _to_pandas(dbt.ref("int_season__outcomes"))
     season = dbt.config.meta_get("season", "none")
+    period = dbt.config.meta_get("period", "day")
     frame = fit_all(
         _to_pandas(dbt.ref("int_histories__compressed")),
         _to_pandas(dbt.ref("int_cutoffs")),
@@ -1171,5 +1273,6 @@ def model(dbt, session):
         int(dbt.config.meta_get("min_stratum_customers", 1000)),
         dbt.config.meta_get("fit_engine", "own"),
         Season(days, observed, outcomes) if season == "warped" else None,
+        period == "month",
     )
     return frame

@@ -14,6 +14,9 @@ Pareto/NBD (Schmittlein, Morrison & Colombo 1987): r beta / (alpha (s - 1)) time
 BG/CNBD-k and MBG/CNBD-k (Reutterer, Platzer & Schroeder 2021): every k-th arrival of
 such a process is a purchase.
 
+BG/BB (Fader, Hardie & Shang 2010), of a monthly log, whose days are the 15th: whole
+months that have passed by day t.
+
 Share of customers with m repeat purchases by day t: with dropout after a purchase, the
 negative binomial share without dropout times the probability of no dropout in between;
 under Pareto/NBD the sum over days of those who reach m on the day and have not left
@@ -27,13 +30,14 @@ its days are those of season-warped time.
 import numpy as np
 import pandas as pd
 from scipy.linalg import eigh_tridiagonal
-from scipy.special import exprel
+from scipy.special import betaln, exprel, gammaln
 from scipy.stats import nbinom
 
 # Over the dropout probability; nodes that are enough for decades of daily buyers.
 DROPOUT_NODES = 256
 # Shares of customers are tabulated for 1, 2, ... 7 repeat purchase days.
 MOST_PURCHASES = 7
+MONTH = 365.25 / 12  # days
 
 
 def beta_quadrature(a, b, nodes):
@@ -82,6 +86,10 @@ def curve(times, fit):
         Array of shape (m,).
     """
     times = np.asarray(times, float)
+    if fit["purchase_model"] == "bgbb":
+        months, stays, _ = months_passed(times, fit)
+        chance = fit["alpha"] / (fit["alpha"] + fit["beta"])
+        return chance * (stays.cumsum() - 1)[months]
     if fit["purchase_model"] == "paretonbd":
         passed = np.log1p(times / fit["beta"])
         # (1 - exp(-(s - 1) passed)) / (s - 1), which tends to passed
@@ -91,6 +99,30 @@ def curve(times, fit):
     stays = 1 - p if fit["purchase_model"].startswith("m") else 1
     gone = share_gone(p, fit["r"], times[:, None] / fit["alpha"], k=fit["k"])
     return gone @ (weight * stays / p)
+
+
+def months_passed(times, fit):
+    """Months that have passed, of BG/BB.
+
+    From a 15th to the 15th of the next months is less than three days less than so many
+    months of mean length.
+
+    Returns:
+        Whole months by each of the times, shape (m,); P(not gone after i months), i = 0
+        to their most; function of active months m -> P(m of i), i = 0 to their most.
+    """
+    months = np.floor((np.asarray(times, float) + 3) / MONTH).astype(int)
+    i = np.arange(months.max() + 1)
+    alpha, beta, gamma, delta = (fit[name] for name in ("alpha", "beta", "a", "b"))
+    stays = np.cumprod((delta + i[:-1]) / (gamma + delta + i[:-1]))
+
+    def active(m):
+        idle = np.maximum(i - m, 0)
+        ln_p = betaln(alpha + m, beta + idle) - betaln(alpha, beta)
+        ln_p += gammaln(i + 1) - gammaln(m + 1) - gammaln(idle + 1)
+        return np.where(i < m, 0.0, np.exp(ln_p))
+
+    return months, np.append(1.0, stays), active
 
 
 def reached(day, fit):
@@ -104,6 +136,17 @@ def reached(day, fit):
         Array of shape (m, MOST_PURCHASES).
     """
     m = np.arange(MOST_PURCHASES)
+    if fit["purchase_model"] == "bgbb":
+        months, stays, active = months_passed(day, fit)
+        # m of i months where they stay exactly i, or are there after i
+        gone = np.append(-np.diff(stays), 0.0)
+        count = np.array(
+            [
+                np.append(0.0, (gone * active(k)).cumsum()[:-1]) + stays * active(k)
+                for k in m
+            ]
+        )
+        return np.maximum(1 - count.cumsum(axis=0), 0).T[months]
     success = fit["alpha"] / (fit["alpha"] + np.asarray(day, float)[:, None])
     ever = nbinom.sf((m + 1) * fit["k"] - 1, fit["r"], success)
     if fit["purchase_model"] == "paretonbd":

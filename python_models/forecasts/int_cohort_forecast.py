@@ -37,6 +37,7 @@ from scipy.special import exprel
 from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
 DROPOUT_NODES = 48  # quadrature over the dropout probability
+MONTH = 365.25 / 12  # days
 RECENT_WEEKS = 13  # of recent_mean, and the fewest for a trend
 COMMON_WEEKS = 26  # of the past of every cohort that mint reconciles
 LEAST_BUSY = 0.5  # share of weeks with a purchase below which no trend is sought
@@ -104,6 +105,12 @@ def expected_purchases(x, age, times, fit, stage=0.0):
         Array of shape (m, h).
     """
     age, times = np.asarray(age, float)[:, None], np.asarray(times, float)
+    if fit["purchase_model"] == "bgbb":  # of a monthly log, whose days are the 15th
+        n, ahead = np.floor(age / MONTH), np.floor(times / MONTH + 0.5).astype(int)
+        passed = n + np.arange(ahead.max(initial=0))
+        stays = np.cumprod((fit["b"] + passed) / (fit["a"] + fit["b"] + passed), axis=1)
+        stays = np.hstack([np.zeros_like(age), stays.cumsum(axis=1)])
+        return (fit["alpha"] + x) / (fit["alpha"] + fit["beta"] + n) * stays[:, ahead]
     k, rate = int(fit["k"]), fit["alpha"] + age
     if fit["purchase_model"] == "paretonbd":
         stretch = np.log1p(times / (fit["beta"] + age))

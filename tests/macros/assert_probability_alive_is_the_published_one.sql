@@ -77,7 +77,9 @@ computed as (
 
     select
         *,
-        {{ probability_alive() | indent(8) }}
+        {{ probability_alive(
+            models=purchase_models() | reject('equalto', 'bgbb') | list
+        ) | indent(8) }}
             as probability_alive
     from prepared
 

@@ -1215,7 +1215,7 @@ def macros(tmp_path_factory):
             "{default: bgnbd, DE: paretonbd}; it is",
         ),
         (
-            {"clv_purchase_model": {"default": "bgnbd", "DE": "bgbb"}},
+            {"clv_purchase_model": {"default": "bgnbd", "DE": "bgnbbd"}},
             "var 'clv_purchase_model' must be one of auto, bgnbd, mbgnbd, paretonbd, ",
         ),
         (
@@ -1233,6 +1233,41 @@ def macros(tmp_path_factory):
             "var 'clv_challenger_models' must be a list of bgnbd, mbgnbd, paretonbd, "
             "bgcnbd, mbgcnbd, "
             'without clv_purchase_model; it is ["bgnbd"]',
+        ),
+        (
+            {"clv_purchase_model": "bgbb"},
+            "'clv_purchase_model' may have bgbb, which knows months only, with "
+            'clv_period: month alone; it is "bgbb".',
+        ),
+        (
+            {"clv_challenger_models": ["bgbb"]},
+            "'clv_challenger_models' may have bgbb, which knows months only, with "
+            'clv_period: month alone; it is ["bgbb"].',
+        ),
+        (
+            {"clv_period": "month", "clv_as_of_date": "2024-06-15"},
+            "'clv_as_of_date' must be the last day of a month with clv_period: month, "
+            "such as 2024-12-31: a month that is not over has not had all of its "
+            'purchases; it is "2024-06-15".',
+        ),
+        (
+            {"clv_period": "month", "clv_season": "warped"},
+            "'clv_season' must be none with clv_period: month: it is learned from "
+            'weeks; it is "warped".',
+        ),
+        (
+            {"clv_period": "month", "clv_horizons": [7, 30, 90, 180, 365]},
+            "'clv_horizons' must be whole months, 30 or 31 days each, with clv_period: "
+            "month; it is [7, 30, 90, 180, 365].",
+        ),
+        (
+            {"clv_period": "month", "clv_backtest_days": [91, 120]},
+            "'clv_backtest_days' must be more than a month apart with clv_period: "
+            "month; it is [91, 120].",
+        ),
+        (
+            {"clv_period": "week"},
+            "'clv_period' must be one of day, month; it is \"week\".",
         ),
     ],
 )

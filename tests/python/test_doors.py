@@ -7,6 +7,7 @@ import subprocess
 
 import duckdb
 import jinja2
+import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
@@ -238,6 +239,13 @@ def test_a_table_that_was_named_must_be_there(shop):
             '"warehouse"."clv_raw"."transactions" is a refund or has no user_id or no '
             "amount above 0, or is after 2023-12-31, var clv_as_of_date; the first is "
             "of 2024-01-01",
+        ),
+        (
+            f"{STANDARD} union all select 'c1', now()::timestamp, 5",
+            {"clv_period": "month"},
+            f"transactions has lines of {pd.Timestamp.now('UTC'):%Y-%m}, a month that "
+            "is not over: with clv_period: month, name the last day of one that is in "
+            "var clv_as_of_date.",
         ),
         (
             "select customerno as user_id, orderedat as ts, nettotal as amount, "

@@ -518,8 +518,8 @@ def test_a_stratum_has_the_purchase_model_the_recipe_gives_it(purchases, simulat
     for unfit, sentence in [
         ({"default": "bgnbd", "IT": "mbgnbd"}, "there is no stratum 'IT'"),
         (
-            "bgbb",
-            "no purchase model 'bgbb'; use bgnbd, mbgnbd, paretonbd, bgcnbd, mbgcnbd",
+            "bgnbbd",
+            "no purchase model 'bgnbbd'; use bgnbd, mbgnbd, paretonbd, bgbb, bgcnbd",
         ),
     ]:
         with pytest.raises(ValueError, match=sentence):

@@ -2,7 +2,10 @@
 -- depends_on: {{ ref('int_logs') }} {{ ref('int_logs__chosen') }}
 select
     {%- if var('clv_as_of_date') is none %}
-    max(last_transaction_date) as as_of_date,
+    {{
+        month_end('max(last_transaction_date)') if is_monthly()
+        else 'max(last_transaction_date)'
+    }} as as_of_date,
     {%- else %}
     cast('{{ var("clv_as_of_date") }}' as date) as as_of_date,
     {%- endif %}

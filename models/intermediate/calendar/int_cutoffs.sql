@@ -20,8 +20,13 @@ candidates as (
 
     union all
 
+    {%- set cutoff = add_days('as_of_date', -days) %}
     select
-        {{ add_days('as_of_date', -days) }} as cutoff_date,
+        {#- Of a monthly log the last end of a month by then. #}
+        {{
+            add_days(month_start(add_days(cutoff, 1)), -1) if is_monthly()
+            else cutoff
+        }} as cutoff_date,
         as_of_date,
         first_transaction_date,
         false as is_production

@@ -2,7 +2,9 @@
 -- Given alive, -ln P(no purchase yet) on the days of wait_days(), in closed form: with A = alpha + T and s =
 -- r + k x + j, j stages having passed, P(no purchase by t) is that of fewer than k - j arrivals of
 -- NegBin(s, A / (A + t)); between two stages it is interpolated. Under paretonbd customers may leave first:
--- the density of the first purchase, times P(still there), is integrated from day to day.
+-- the density of the first purchase, times P(still there), is integrated from day to day. Of bgbb, which knows
+-- months only, it rises evenly from horizon to horizon.
+{%- set horizons = shaped('clv_horizons') %}
 {%- set models = scored_models() %}
 {%- set keys %}
                 model_version, stratum, cutoff_date, frequency, age_days, stage_quarters
@@ -15,9 +17,21 @@ with outlook as (
         cutoff_date,
         frequency,
         age_days,
+        {%- for horizon in horizons if 'bgbb' in models %}
+        max(
+            case
+                when horizon_days = {{ horizon }}
+                    then -ln(greatest(1 - probability_purchase, 1e-12))
+            end
+        ) as hazard_{{ horizon }}d,
+        {%- endfor %}
         stage_quarters
     from {{ ref('int_outlook') }}
-    where horizon_days = {{ shaped('clv_horizons') | min }}
+    where
+        horizon_days in (
+            {{ (horizons if 'bgbb' in models else [horizons | min]) | join(', ') }}
+        )
+    group by 1, 2, 3, 4, 5, {{ 6 + (horizons | length if 'bgbb' in models else 0) }}
 
 ),
 
@@ -171,9 +185,15 @@ measured as (
         age_days,
         stage_quarters,
         day,
-        {%- if 'paretonbd' in models %}
+        {%- if 'paretonbd' in models or 'bgbb' in models %}
         case
+            {%- if 'paretonbd' in models %}
             when purchase_model = 'paretonbd' then -ln(greatest(1 - chance, 1e-12))
+            {%- endif %}
+            {%- if 'bgbb' in models %}
+            when purchase_model = 'bgbb'
+                then {{ within_horizons('hazard_%sd', horizons, 'day') | indent(16) }}
+            {%- endif %}
             else stage_mean_hazard
         end as hazard
         {%- else %}

@@ -275,9 +275,10 @@ judged as (
             case when is_closed then transaction_month end
         ) over (partition by currency) as is_newest_closed,
         -- Longer than the limit, and less likely than 1 in 10,000 when days are empty by chance.
+        -- Of a monthly log, from the 15th to the end of the month.
         greatest(
             {{ var('clv_load_max_gap_days') }},
-            {{ likely_gap('active_share_before') }}
+            {{ 16 if is_monthly() else likely_gap('active_share_before') }}
         ) as allowed_missing_days
     from expected
 

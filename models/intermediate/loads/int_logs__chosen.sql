@@ -71,7 +71,11 @@ profiled as (
 as_of as (
 
     {% if var('clv_as_of_date') is none -%}
-    select max(last_transaction_date) as as_of_date
+    select
+        {{
+            month_end('max(last_transaction_date)') if is_monthly()
+            else 'max(last_transaction_date)'
+        }} as as_of_date
     from profiled
     {%- else -%}
     select cast('{{ var("clv_as_of_date") }}' as date) as as_of_date

@@ -1,6 +1,6 @@
 -- grain: one row per period, feature and value, with its number of customers
--- Money is binned by logarithm, in steps of 2 %: relative changes count, and the rows stay few. Daily runs
--- do not rebuild it.
+-- Money is binned by logarithm, in steps of 2 %: relative changes count, and the rows stay few. Gaps of a monthly
+-- log are months of one length: those of February are no change of customers. Daily runs do not rebuild it.
 with observed as (
 
     select *
@@ -28,9 +28,12 @@ histories as (
 counted as (
 
     {%- set money %}round(50 * ln(greatest(cast({} as {{ type_double() }}), 0.01))) / 50{% endset %}
+    {%- set days -%}
+    {{ month_days() ~ ' * round({} / ' ~ month_days() ~ ')' if is_monthly() else '{}' }}
+    {%- endset %}
     {%- for source, feature, is_clock, number, label in [
         ('observed', 'order_value', false, money.replace('{}', 'order_value'), none),
-        ('observed', 'gap_days', false, 'gap_days', none),
+        ('observed', 'gap_days', false, days.replace('{}', 'gap_days'), none),
         ('observed', 'channel', false, none, 'channel'),
         ('observed', 'country', false, none, 'country'),
         ('observed', 'category', false, none, 'category'),

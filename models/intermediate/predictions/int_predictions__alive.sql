@@ -1,9 +1,11 @@
 -- grain: one row per customer, cutoff and model version: P(alive) and the purchase rate given alive
 -- Given alive, future purchases depend on frequency and age only; recency enters through P(alive) alone,
 -- which has a closed form (models/docs/concepts.md). The inputs of the corrections are further columns.
+-- depends_on: {{ ref('int_outlook__alive') }}
 {%- set horizons = shaped('clv_horizons') %}
 {%- set longest = horizons | max %}
 {%- set models = scored_models() %}
+{%- set has_months = 'bgbb' in models %}
 {%- set has_stages = models | select('in', staged_models()) | list | length > 0 %}
 with histories as (
 
@@ -44,6 +46,16 @@ season as (
 
 ),
 
+{%- if has_months %}
+
+by_month as (
+
+    select *
+    from {{ ref('int_outlook__alive') }}
+
+),
+{%- endif %}
+
 -- In season-warped time if the model version has a season.
 timed as (
 
@@ -82,6 +94,12 @@ timed as (
         -- Spend of k purchases is this scale times BetaPrime(p k, q + p n); n = purchase days.
         parameters.gamma + histories.purchase_days * greatest(histories.mean_value, 0.0)
             as spend_scale,
+        {%- if has_months %}
+        by_month.probability_alive as alive_by_month,
+        by_month.probability_longer_gap as longer_gap_by_month,
+        by_month.typical_gap_days as typical_gap_by_month,
+        by_month.mean_gap_days as mean_gap_by_month,
+        {%- endif %}
         parameters.*
     from histories
     inner join parameters
@@ -102,6 +120,16 @@ timed as (
             parameters.model_version = last_day.model_version
             and parameters.cutoff_date = last_day.cutoff_date
             and histories.age_days - histories.recency_days = last_day.days_ago
+    {%- if has_months %}
+    left join by_month
+        on
+            parameters.model_version = by_month.model_version
+            and parameters.stratum = by_month.stratum
+            and parameters.cutoff_date = by_month.cutoff_date
+            and histories.frequency = by_month.frequency
+            and histories.age_days = by_month.age_days
+            and {{ months_recent('histories.recency_days') }} = by_month.recency_months
+    {%- endif %}
 
 ),
 
@@ -149,12 +177,24 @@ alive as (
         p * spend_scale / (p * purchase_days + q - 1) as expected_value,
         -- Posterior mean of purchases a day while alive, and the ratio to it when older purchases
         -- weigh less.
-        (r + k * frequency) / (alpha + age_days) / k as purchase_rate,
+        {%- set rate = '(r + k * frequency) / (alpha + age_days) / k' %}
+        {{ by_month('1.0 / mean_gap_by_month', rate, has_months) | indent(8) }}
+            as purchase_rate,
         {%- for days in forgetting_days() %}
-        (r + k * weighted_purchases_{{ days }}d) / (
-            alpha
-            + {{ days }} * (1 - exp(-least(age_days, {{ longest }}) / {{ days }}.0))
-        ) / ((r + k * frequency) / (alpha + age_days)) as forgetting_{{ days }}d,
+        {%- set weighted = 'weighted_purchases_' ~ days ~ 'd' %}
+        {%- set time -%}
+        {{ days }} * (1 - exp(-least(age_days, {{ longest }}) / {{ days }}.0))
+        {%- endset %}
+        {%- set of_months -%}
+        mean_gap_by_month * (alpha + {{ weighted }})
+        / ({{ month_days() }} * (alpha + beta) + {{ time }})
+        {%- endset %}
+        {%- set of_days -%}
+        (r + k * {{ weighted }}) / (alpha + {{ time }})
+        / ((r + k * frequency) / (alpha + age_days))
+        {%- endset %}
+        {{ by_month(of_months, of_days, has_months) | indent(8) }}
+            as forgetting_{{ days }}d,
         {%- endfor %}
         {%- for horizon in horizons %}
         own_purchases_{{ horizon }}d,
@@ -162,9 +202,15 @@ alive as (
         {%- endfor %}
         -- The customer's own rhythm at their last purchase, while they stay: mean gap, and the probability
         -- of a gap longer than that since then.
-        (alpha + recency_time) / (r / k + frequency) as typical_gap_days,
+        {%- set gap = '(alpha + recency_time) / (r / k + frequency)' %}
+        {{ by_month('typical_gap_by_month', gap, has_months) | indent(8) }}
+            as typical_gap_days,
+        {%- set longer -%}
         exp((r + k * frequency) * ln((alpha + recency_time) / (alpha + age_time)))
-        * ({{ stage_chances_sum() if has_stages else 1 }}) as probability_longer_gap,
+        * ({{ stage_chances_sum() if has_stages else 1 }})
+        {%- endset %}
+        {{ by_month('longer_gap_by_month', longer, has_months) | indent(8) }}
+            as probability_longer_gap,
         cutoff_date
     from modelled
 

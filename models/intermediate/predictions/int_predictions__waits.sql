@@ -1,7 +1,8 @@
 -- grain: one row per customer, cutoff and model version: days to the next purchase, and the own rhythm
 -- The distribution of the served forecast. Its -ln P(no purchase yet) is known at the horizons; between two,
 -- and before the first, it rises like the purchase model's (int_outlook__waits), so that it passes through
--- P(purchase) of every horizon exactly. A quantile beyond the longest horizon is null.
+-- P(purchase) of every horizon exactly. A quantile beyond the longest horizon is null. Of a monthly log it is
+-- the 15th of the month in which the quantile lies, as every purchase is.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set days = wait_days() %}
 {%- set levels = {'p10': 0.1, 'p50': 0.5, 'p90': 0.9} %}
@@ -112,32 +113,58 @@ given_alive as (
         *
     from placed
 
-)
+),
 
 -- The day at which that is reached: how much of each step between two days has passed.
+reached as (
+
+    select
+        {%- for level in levels %}
+        case
+            when latest_{{ level }} is not null
+                -- Kept between the two horizons, and rounded: the order in which a warehouse adds must
+                -- not move a date by a day.
+                then
+                    round(
+                        greatest(
+                            least(
+                                latest_{{ level }},
+                                {{
+                                    days_passed('hazards', 'hazard_' ~ level)
+                                    | indent(32)
+                                }}
+                            ), earliest_{{ level }} + 1e-9
+                        ), 9
+                    )
+        end as wait_days_{{ level }},
+        {%- endfor %}
+        *
+    from given_alive
+
+)
+
 select
     customer_id,
     model_version,
     is_recipe,
     frequency_class,
     {%- for level in levels %}
-    case
-        when latest_{{ level }} is not null
-            -- Kept between the two horizons, and rounded: the order in which a warehouse adds must not
-            -- move a date by a day.
-            then
-                round(
-                    greatest(
-                        least(
-                            latest_{{ level }},
-                            {{ days_passed('hazards', 'hazard_' ~ level) | indent(28) }}
-                        ), earliest_{{ level }} + 1e-9
-                    ), 9
-                )
-    end as wait_days_{{ level }},
+    {%- set days = 'wait_days_' ~ level %}
+    {%- if is_monthly() %}
+    {%- set month -%}
+        {% call(waited) once(days, 'waited') %}{{ month_of_wait(waited, horizons) }}{% endcall %}
+    {%- endset %}
+    cast(
+        {{ days_between(
+            'cutoff_date', add_days(add_months(month_start('cutoff_date'), month), 14)
+        ) | indent(8) }} as {{ type_double() }}
+    ) as {{ days }},
+    {%- else %}
+    {{ days }},
+    {%- endif %}
     {%- endfor %}
     -- A rhythm needs two gaps.
     case when frequency >= 2 then typical_gap_days end as typical_gap_days,
     case when frequency >= 2 then probability_longer_gap < 0.1 end as is_overdue,
     cutoff_date
-from given_alive
+from reached

@@ -160,7 +160,7 @@ by_predicted as (
 
 ),
 
-by_realised as (
+by_actual as (
 
     select
         group_key,
@@ -201,7 +201,7 @@ by_decile as (
     select
         group_key,
         sum(abs(predicted - actual)) as decile_gap,
-        sum(case when decile = 9 then actual else 0 end) as top_realised
+        sum(case when decile = 9 then actual else 0 end) as top_actual
     from decile_sums
     group by 1
 
@@ -213,7 +213,7 @@ best as (
         ranks.group_key,
         sum(
             ranks.actual * {{ decile_share() | indent(12) }}
-        ) as top_realised
+        ) as top_actual
     from actual_ranks as ranks
     inner join deciles
         on deciles.number = 9
@@ -296,11 +296,11 @@ select
     totals.absolute_error / nullif(totals.actual, 0) as wape,
     totals.predicted / nullif(totals.actual, 0) - 1 as bias,
     by_predicted.covariance
-    / nullif(sqrt(by_predicted.variance * by_realised.variance), 0) as spearman,
-    by_predicted.concentration / nullif(by_realised.concentration, 0)
+    / nullif(sqrt(by_predicted.variance * by_actual.variance), 0) as spearman,
+    by_predicted.concentration / nullif(by_actual.concentration, 0)
         as normalised_gini,
-    by_decile.top_realised / nullif(totals.actual, 0) as top_decile_capture,
-    best.top_realised / nullif(totals.actual, 0) as best_top_decile_capture,
+    by_decile.top_actual / nullif(totals.actual, 0) as top_decile_capture,
+    best.top_actual / nullif(totals.actual, 0) as best_top_decile_capture,
     by_decile.decile_gap / nullif(totals.actual, 0) as decile_calibration_error,
     {%- for each in covered %}
     covered.{{ each }},
@@ -320,8 +320,8 @@ select
 from totals
 inner join by_predicted
     on totals.group_key = by_predicted.group_key
-inner join by_realised
-    on totals.group_key = by_realised.group_key
+inner join by_actual
+    on totals.group_key = by_actual.group_key
 inner join by_decile
     on totals.group_key = by_decile.group_key
 inner join best
