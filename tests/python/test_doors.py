@@ -394,7 +394,7 @@ def test_what_is_kept_of_a_message(message, kept):
             "var 'clv_time_zone' must be the IANA name",
         ),
         ({"clv_min_cell": 0}, "var 'clv_min_cell' must be a whole number of customers"),
-        ({"clv_words": {"costumer": "member"}}, "var 'clv_words' must have a word for"),
+        ({"clv_words": {"client": "member"}}, "var 'clv_words' must have a word for"),
         ({"clv_words": {"customer": ""}}, "var 'clv_words' must have a word for"),
         ({"clv_words": {"customer": 7}}, "var 'clv_words' must have a word for"),
         ({"clv_currency": "euro"}, "var 'clv_currency' must be a code in capitals"),
