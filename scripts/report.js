@@ -88,16 +88,6 @@ for (const term of document.querySelectorAll(".term")) {
 document.addEventListener("keydown", (event) => event.key === "Escape" && hush());
 document.addEventListener("scroll", hush, { passive: true });
 
-// A print has every tab and every table: the rest is drawn once the first tab stands.
-const tables = [...document.querySelectorAll("details")];
-window.addEventListener("beforeprint", () => {
-  for (const each of tables) {
-    each.dataset.was = each.open ? "open" : "";
-    each.open = true;
-  }
-});
-window.addEventListener("afterprint", () => {
-  for (const each of tables) each.open = each.dataset.was === "open";
-});
+// A print has every tab: the rest is drawn once the first stands.
 await open(wanted());
 for (const tab of tabs) await draw(panelOf(tab));

@@ -216,6 +216,86 @@ def forecast(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     ]
 
 
+def months(of: str, rows: Rows) -> Spec:
+    """A month on an axis, as wide as a bar."""
+    return day(of, rows, is_monthly=True) | {"timeUnit": "utcyearmonth"}
+
+
+def returning(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
+    known = [row for row in rows if row["amount"] is not None]
+    bars = {
+        "x": months("period_month", rows),
+        "y": amounts("amount", unit),
+        "color": coloured("kind", {"returning": ACCENT, "new": MUTED}),
+        "order": field("kind", "nominal", sort="descending"),
+    }
+    return [chart(known, tips, layer("bar", bars))] if known else []
+
+
+def growth(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
+    signed = [
+        {
+            **row,
+            "moved": -row["customers"] if row["kind"] == "lapsed" else row["customers"],
+        }
+        for row in rows
+    ]
+    colours = {"new": ACCENT, "returned": SERIES[1], "lapsed": MUTED}
+    bars = {
+        "x": months("period_month", rows),
+        "y": numbers("moved"),
+        "color": coloured("kind", colours),
+    }
+    return [chart(signed, tips, layer("bar", bars))]
+
+
+def retention(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
+    later = field(
+        "months_since",
+        "ordinal",
+        "Months after the first purchase",
+        axis={"labelAngle": 0},
+    )
+    cohorts = list(dict.fromkeys(row["cohort"] for row in rows))
+    place = {"x": later, "y": names("cohort", cohorts)}
+    heat = {"type": "threshold", "domain": HEAT_STEPS, "range": HEAT}
+    test = {
+        "test": f"datum.retention_rate >= {HEAT_STEPS[2]}",
+        "value": "var(--heat-ink)",
+    }
+    cells = {**place, "color": field("retention_rate", scale=heat, legend=None)}
+    written = {
+        **place,
+        "text": field("written", "nominal"),
+        "color": {"condition": test, "value": INK},
+    }
+    triangle = chart(
+        rows,
+        tips,
+        layer("rect", cells, stroke="var(--card)", strokeWidth=2),
+        guide("text", written, fontSize=11),
+        height=bars(len(cohorts)),
+        caption="Share that bought",
+    )
+    valued = [row for row in rows if row["cumulative"] is not None]
+    if not valued:
+        return [triangle]
+    lines = {
+        "x": later,
+        "y": amounts("cumulative", unit, zero=False),
+        "detail": field("cohort", "nominal"),
+    }
+    curves = chart(
+        valued,
+        tips,
+        guide("line", lines, color=MUTED, strokeWidth=1.5),
+        layer("point", lines, color=ACCENT, filled=True, size=30),
+        height=bars(len(cohorts)),
+        caption="Cumulative value per customer, a line per cohort",
+    )
+    return [triangle, curves]
+
+
 def spend(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     paid = [r for r in rows if r["acquisition_spend"] and r["predicted_value"]]
     ends = [r[each] for r in paid for each in ("acquisition_spend", "predicted_value")]

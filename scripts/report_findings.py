@@ -264,6 +264,66 @@ def forecast(rows: Rows, unit: Unit) -> str:
     return said
 
 
+def returning(rows: Rows, unit: Unit) -> str:
+    whole = [row for row in rows if not row["is_truncated"]] or rows
+    last = max(row["period_month"] for row in whole)
+    shares = {}
+    for row in whole:
+        when = row["period_month"]
+        sums = shares.setdefault(when, {"new": 0, "returning": 0})
+        sums[row["kind"]] += row["amount"] or 0
+    now = shares[last]
+    total = sum(now.values())
+    of = "revenue" if unit.is_priced else unit.words("purchase days")
+    if total <= 0:
+        return f"There was no {of} in {month(last)}"
+    said = f"Returning customers made up {percent(now['returning'] / total)}"
+    said += f" of {of} in {month(last)}"
+    year = str(int(str(last)[:4]) - 1) + str(last)[4:7]
+    past = next((sums for when, sums in shares.items() if str(when)[:7] == year), None)
+    if past and sum(past.values()) > 0:
+        share = past["returning"] / sum(past.values())
+        said += f", {percent(share)} a year before"
+    return said
+
+
+def growth(rows: Rows, unit: Unit) -> str:
+    whole = [row for row in rows if not row["is_truncated"]] or rows
+    months = sorted({row["period_month"] for row in whole})
+    last = [row for row in whole if row["period_month"] == months[-1]]
+    said = f"{count(last[0]['active_customers'])} customers were active at the end of"
+    said += f" {month(months[-1])}"
+    year = [row for row in whole if row["period_month"] in months[-12:]]
+    moved = {
+        kind: sum(row["customers"] for row in year if row["kind"] == kind)
+        for kind in ("new", "returned", "lapsed")
+    }
+    span = plural(len(months[-12:]), "month")
+    return said + (
+        f"; in {span} {count(moved['new'])} were new, {count(moved['returned'])}"
+        f" returned, {count(moved['lapsed'])} lapsed"
+    )
+
+
+def retention(rows: Rows, unit: Unit) -> str:
+    longest = max(row["months_since"] for row in rows)
+    cohorts = {row["cohort_month"] for row in rows if row["months_since"] == longest}
+    said = []
+    for after in dict.fromkeys((1, longest)):
+        at = [
+            row
+            for row in rows
+            if row["months_since"] == after and row["cohort_month"] in cohorts
+        ]
+        share = weighted(at, "retention_rate", "customers")
+        said.append(f"{percent(share)} bought in month {after}")
+    text = f"Of {plural(len(cohorts), 'cohort')} with {plural(longest, 'month')}, "
+    value = weighted(at, "cumulative", "customers")
+    if value is not None:
+        said.append(f"{unit.amount(value)} per customer by then")
+    return text + ", ".join(said)
+
+
 def spend(rows: Rows, unit: Unit) -> str:
     paid = [row for row in rows if row["acquisition_spend"]]
     if not paid:

@@ -38,6 +38,8 @@ PRICED = {
     # Discounted as the expectation is.
     "discounted": "actual_value_amount * clv / nullif(expected_value, 0)",
     "new_value": "value_amount",
+    "of_new": "new_revenue_amount",
+    "of_returning": "returning_revenue_amount",
 }
 UNPRICED = {
     "expected": "expected_purchases",
@@ -47,6 +49,8 @@ UNPRICED = {
     "actual": "actual_purchases",
     "discounted": "actual_purchases",
     "new_value": "purchase_days",
+    "of_new": "new_purchase_days",
+    "of_returning": "returning_purchase_days",
 }
 
 MART = re.compile(r"\b(?:from|join) {(\w+)}")
@@ -118,6 +122,42 @@ READS: dict[str, str] = {
         group by period_month
         order by period_month desc
         limit 25""",
+    "returning": """
+        select period_month, is_truncated, 'new' as kind, new_customers as customers,
+            {of_new} as amount
+        from {new_and_returning}
+        union all
+        select period_month, is_truncated, 'returning', returning_customers,
+            {of_returning}
+        from {new_and_returning}
+        order by period_month desc, kind
+        limit 50""",
+    "retention": """
+        select each.cohort_month, months_since, customers, active_customers,
+            retention_rate, cumulative_value_per_customer as cumulative
+        from {cohorts} as each
+        inner join (
+            select distinct cohort_month from {cohorts}
+            order by cohort_month desc
+            limit 13
+        ) as latest
+            on each.cohort_month = latest.cohort_month
+        where months_since between 1 and 12 and not is_truncated
+        order by each.cohort_month desc, months_since""",
+    "growth": """
+        select period_month, is_truncated, 'new' as kind, active_customers,
+            new_customers as customers
+        from {growth_accounting}
+        union all
+        select period_month, is_truncated, 'returned', active_customers,
+            returned_customers
+        from {growth_accounting}
+        union all
+        select period_month, is_truncated, 'lapsed', active_customers,
+            lapsed_customers
+        from {growth_accounting}
+        order by period_month desc, kind
+        limit 75""",
     "channels": """
         select channel, each.cohort_month, acquisition_spend, new_customers,
             predicted_clv, status, payback_days, cac_cap
@@ -377,6 +417,18 @@ def oldest_first(rows: Rows, unit: Unit) -> Rows:
     return list(reversed(rows))
 
 
+def retained(rows: Rows, unit: Unit) -> Rows:
+    return [
+        row
+        | {
+            "cohort": month(row["cohort_month"]),
+            "written": percent(row["retention_rate"]),
+        }
+        for row in rows
+        if row["customers"] >= 30
+    ]
+
+
 def of_subjects(rows: Rows, unit: Unit) -> Rows:
     return [
         row
@@ -602,6 +654,61 @@ PANELS: tuple[Panel, ...] = (
         charts.forecast,
         [(I, "Actual"), (A, "Forecast"), (M, "Purchase model alone")],
         is_wide=True,
+    ),
+    Panel(
+        "returning", "executive", "returning", "new_and_returning",
+        "Revenue by month, of customers who first bought in it and of the others;"
+        " without prices their purchase days.",
+        findings.returning,
+        [
+            Column("period_month", "Month", month),
+            Column("kind", "Customers are"),
+            Column("customers", "Customers", count),
+            Column("amount", "Amount", MONEY),
+        ],
+        "No customer has bought yet.",
+        charts.returning,
+        [(A, "Returning customers"), (M, "New customers")],
+        oldest_first,
+        people="customers",
+    ),
+    Panel(
+        "growth", "executive", "growth", "growth_accounting",
+        "Customers who became active by month, new and returned, and those who lapsed."
+        " Active customers bought within the inactivity window.",
+        findings.growth,
+        [
+            Column("period_month", "Month", month),
+            Column("active_customers", "Active at its end", count),
+            Column("kind", "Movement"),
+            Column("customers", "Customers", count),
+        ],
+        "No customer has bought yet.",
+        charts.growth,
+        [(A, "New"), (S[1], "Returned"), (M, "Lapsed")],
+        oldest_first,
+        people="customers",
+    ),
+    Panel(
+        "retention", "executive", "retention", "cohorts",
+        "Share of each [[cohort]] that bought in each later month, and its cumulative"
+        " value per customer, first purchases included. Complete months, cohorts of"
+        " 30 customers and more.",
+        findings.retention,
+        [
+            Column("cohort_month", "Cohort", month),
+            Column("months_since", "Months later", count),
+            Column("customers", "Customers", count),
+            Column("active_customers", "Bought", count),
+            Column("retention_rate", "Share", percent),
+            Column("cumulative", "Cumulative value", MONEY),
+        ],
+        "No month after a first purchase is complete.",
+        charts.retention,
+        (),
+        retained,
+        is_wide=True,
+        people="active_customers",
     ),
     Panel(
         "segments", "executive", "segments", "segment_summary",
