@@ -578,8 +578,8 @@ def translated() -> Iterator[None]:
 class Crm(Transport):
     """Rows of a custom object, upserted by external id through Bulk API 2.0."""
 
-    max_rows = 20_000  # two batches of the service
-    max_bytes = 20_000_000  # simple-salesforce holds them several times
+    max_rows = 5_000  # at once, to save memory; a batch of the service is 10,000
+    max_bytes = 10_000_000  # simple-salesforce holds them several times
     is_keyed, key_flag = True, ("externalId", "an external id")
 
     def __init__(self, settings: Any, key_length: int = KEY.length):

@@ -19,7 +19,7 @@ from export_transports import BusyError, ConfigError, LoginError
 
 PROJECT = Path(__file__).resolve().parent.parent
 MEMORY = "64MB"
-PAGE = 5_000
+PAGE = 2_000
 LOAD_SECONDS = 600
 Pages = Iterator[list[dict[str, Any]]]
 
