@@ -121,29 +121,26 @@ from {synced}
 where target = '{target}'
 """
 SCRATCH = """
-create table there (customer_key text, row_hash text);
-create table known (customer_id text, customer_key text, key_id text, row_hash text);
-create table wanted (customer_id text, customer_key text)
+create table there (customer_key text, row_hash text, folded as (lower(customer_key)));
+create table known (
+    customer_id text, customer_key text, key_id text, row_hash text,
+    folded as (lower(customer_key))
+);
+create table wanted (
+    customer_id text, customer_key text, folded as (lower(customer_key))
+)
 """
 # What the destination holds and the ledger does not know; keys regard no case.
 NEWS = """
 select
     coalesce(wanted.customer_id, known.customer_id) as customer_id,
-    coalesce(there.customer_key, known.customer_key, wanted.customer_key)
-        as customer_key,
-    case when wanted.customer_key is null then known.key_id else '{key_id}' end
-        as key_id,
-    case
-        when coalesce(there.row_hash, 'removed') = 'removed' then 'remove'
-        else 'upsert'
-    end as op,
+    coalesce(there.customer_key, known.customer_key) as customer_key,
+    if(wanted.customer_key is null, known.key_id, '{key_id}') as key_id,
+    if(coalesce(there.row_hash, 'removed') = 'removed', 'remove', 'upsert') as op,
     coalesce(there.row_hash, 'absent') as row_hash
 from there
-full outer join known on lower(there.customer_key) = lower(known.customer_key)
-full outer join wanted
-    on
-        lower(coalesce(there.customer_key, known.customer_key))
-        = lower(wanted.customer_key)
+full outer join known using (folded)
+left join wanted using (folded)
 where coalesce(there.row_hash, 'absent') != coalesce(known.row_hash, 'absent')
 """
 
@@ -512,7 +509,7 @@ class Sync:
             total = f"{sum(done.values()):,} of {self.expected:,} rows"
             say(f"{total}: {', '.join(told)}")
             del rows, outcomes
-        if not self.transport.is_read_back:
+        if self.chunk and not self.transport.is_read_back:
             self.show(is_whole=self.mode == "full" and not is_cut)
             shown = itertools.islice(self.batches(self.transport), self.chunk)
             for self.chunk, rows in enumerate(shown, 1):
@@ -717,8 +714,9 @@ number = functools.partial(click.option, show_default=True)
 @click.option("--target", type=click.Choice(list(TRANSPORTS)), required=True)
 @click.option(
     "--warehouse",
-    default=lambda: os.environ.get("CLV_TARGET", "duckdb"),
     type=click.Choice(WAREHOUSES),
+    envvar="CLV_TARGET",
+    default="duckdb",
     help="Target of profiles.yml; default: CLV_TARGET, else duckdb.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Sync so many rows at most.")
