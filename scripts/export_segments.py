@@ -211,6 +211,9 @@ class Sync:
         self.target, self.counts, self.codes = settings.target, Counter(), Counter()
         self.chunk, self.blocked, self.planned, self.checks = 0, set(), {}, []
         self.is_interrupted, self.exit_code = False, 0
+        # Files that may replace what their readers hold: another key is in every row.
+        is_new = mode == "rotate" and not TRANSPORTS[self.target].is_read_back
+        self.is_whole = mode == "full" or is_new
         prefix = warehouse.prefix
         views = {n: f"{prefix}_export.export_marketing_cloud__{n}" for n in RELATIONS}
         self.names = views | {name: f"{prefix}_state.{name}" for name in STATE}
@@ -251,12 +254,12 @@ class Sync:
             )
         move = f"coalesce(op = 'upsert' and key_id != '{self.keys.id}', false)"
         move = move if self.keys.id else "false"
-        due = {"withdrawals": "is_withdrawal", "full": "true"}
+        due = "true" if self.is_whole else f"is_due or {move}"
         self.pages = self.pages_of(
             "select *, {move} as is_move from {delta} where target = '{target}' "
             "and ({due}) order by op, customer_id",
             move=move,
-            due=due.get(self.mode, f"is_due or {move}"),
+            due="is_withdrawal" if self.mode == "withdrawals" else due,
         )
         tally, leaving = Counter(), Counter()
         for page in self.pages():
@@ -333,7 +336,7 @@ class Sync:
         known = f"the newest of run {newest}, and the ledger knows of {self.number - 1}"
         if not self.transport.is_read_back:
             there, cure = proven, "--full writes the whole audience, to replace it all"
-            if self.mode == "full":
+            if self.is_whole:
                 self.number = self.mark  # later than all that is there
         else:
             cure = "--reconcile reads what is there"
@@ -510,7 +513,7 @@ class Sync:
             say(f"{total}: {', '.join(told)}")
             del rows, outcomes
         if self.chunk and not self.transport.is_read_back:
-            self.show(is_whole=self.mode == "full" and not is_cut)
+            self.show(self.is_whole and not is_cut)
             shown = itertools.islice(self.batches(self.transport), self.chunk)
             for self.chunk, rows in enumerate(shown, 1):
                 self.record(rows, Outcome(True))

@@ -1598,7 +1598,7 @@ def test_a_run_of_files_that_dies_shows_nothing_or_all(world, monkeypatch):
     assert world.report["requests"] == 0
 
 
-def test_an_old_ledger_of_files_needs_the_whole_audience(world):
+def test_an_old_ledger_of_files_needs_the_whole_audience(world, monkeypatch):
     world.audience(*range(10))
     assert world.run(target="files") == 0
     forget(world)
@@ -1607,6 +1607,16 @@ def test_an_old_ledger_of_files_needs_the_whole_audience(world):
     assert "--full" in world.out
     assert world.run("--reconcile", target="files") == 2
     assert world.run("--full", target="files") == 0
+    assert world.is_in_step("files")
+    assert world.run(target="files") == 0
+    # A copy of before the secret was changed.
+    copy = world.database.read_bytes()
+    monkeypatch.setenv("CLV_EXPORT_SECRET", SECRET[::-1])
+    assert world.run("--rotate-key", target="files") == 0
+    assert world.is_in_step("files")
+    world.database.write_bytes(copy)
+    assert world.run("--full", target="files") == 2
+    assert world.run("--rotate-key", target="files") == 0
     assert world.is_in_step("files")
     assert world.run(target="files") == 0
 
