@@ -6,9 +6,9 @@ processes and no history of a shell. dbt gets its SHA-256:
     echo u1234 | scripts/erase_customer.py --ordered-by "privacy desk"
     echo u1234 | scripts/erase_customer.py --show > u1234.jsonl
 
-Erasing deletes the rows of every table (macro erase_customer), has Salesforce delete
-what it was sent (export_segments.py --erase), and writes a DuckDB file anew, for a file
-keeps the bytes of deleted rows. One row of clv_state.erasures stays. Erase the customer
+Erasing deletes the rows of every table (macro erase_customer), and has each destination
+delete what it was sent (export_segments.py --erase). A DuckDB file is written anew, for
+a file keeps the bytes of deleted rows. One row of clv_state.erasures stays. Erase the customer
 at the source first: what is delivered again is loaded again. Files that were loaded,
 backups and copies of the warehouse are not touched.
 
@@ -29,7 +29,7 @@ from pathlib import Path
 import duckdb
 
 PROJECT = Path(__file__).resolve().parent.parent
-TARGETS = ("crm", "sfmc")
+TARGETS = ("crm", "sfmc", "files", "google_ads")
 
 
 def dbt(operation: str, target: str, variables: str, arguments: dict) -> str:

@@ -1,4 +1,4 @@
-r"""Sync changed segment rows to Salesforce, and keep the evidence.
+r"""Sync changed segment rows to Salesforce or files, and keep the evidence.
 
 The warehouse decides what changes (export_marketing_cloud__delta); this carries it: a
 chunk at a time, intent written before, what the destination calls the request as soon
@@ -7,16 +7,18 @@ until nothing of it is under way, and syncs what is not proven to have arrived; 
 upsert done twice is done once. A customer who leaves the audience is blanked and made
 inactive. Removals go first.
 
-The destination is Marketing Cloud Engagement (sfmc) or Salesforce (crm). Keys there are
-HMACs of customer ids, made here with CLV_EXPORT_SECRET (32 characters or more), or the
-tenant's own (variable clv_export_key). From the environment (a value sm://PROJECT/NAME
-is looked up in Secret Manager):
+The destination is Marketing Cloud Engagement (sfmc), Salesforce (crm), files for any
+tool, or files for Customer Match (google_ads). Keys there are HMACs of customer ids,
+made here with CLV_EXPORT_SECRET (32 characters or more), or the tenant's own (variable
+clv_export_key). From the environment (a value sm://PROJECT/NAME is looked up in Secret
+Manager):
 
 \b
   crm   SF_DOMAIN, SF_CONSUMER_KEY, and SF_CONSUMER_SECRET or
         SF_USERNAME with SF_PRIVATE_KEY_FILE; SF_OBJECT (Customer_Segment__c)
   sfmc  SFMC_SUBDOMAIN, SFMC_CLIENT_ID, SFMC_CLIENT_SECRET, SFMC_ACCOUNT_ID;
         SFMC_DATA_EXTENSION (clv_segments); SFMC_FOLDER_ID for --create
+  files, google_ads  CLV_EXPORT_FOLDER; CLV_EXPORT_FORMAT of files, csv or parquet
 
 The warehouse is the one profiles.yml describes, by the same environment variables.
 
@@ -37,7 +39,6 @@ Exit codes
 
 import datetime
 import functools
-import hashlib
 import hmac
 import itertools
 import json
@@ -56,19 +57,20 @@ from typing import Any
 
 import click
 import duckdb
+from export_files import Files, GoogleAds
 from export_transports import (
-    ACTIVE,
     COLUMNS,
-    CONTENT,
+    GONE,
     KEY,
     RESENT,
     RUN,
     SETTLED,
-    TRANSPORTS,
     BusyError,
     ConfigError,
+    Crm,
     ExportError,
     GuardError,
+    MarketingCloud,
     Outcome,
     RefusedError,
     UnavailableError,
@@ -79,6 +81,8 @@ from export_warehouse import MEMORY, BigQuery, DuckDb, Pages, insert
 from small_cells import marks
 
 Row = dict[str, Any]
+TRANSPORTS = {"crm": Crm, "sfmc": MarketingCloud}
+TRANSPORTS |= {"files": Files, "google_ads": GoogleAds}
 RELATIONS = ("audience", "candidates", "synced", "delta", "exclusions", "checks")
 RELATIONS += ("held", "runs", "open_requests")
 STATE = ("export_runs", "export_ledger", "export_deletions")
@@ -88,8 +92,6 @@ LEDGER = ("customer_id", "customer_key", "key_id", "op", "row_hash")
 CONTROL = {*LEDGER, "target", "change", "is_withdrawal", "has_consent"}
 CONTROL |= {"is_due", "is_quarantined", "is_double", "is_move"}
 DELTA = CONTROL | {column.name for column in COLUMNS if column is not RUN}
-GONE = {column.name: "" if column.kind == "Text" else 0 for column in CONTENT}
-GONE |= {ACTIVE.name: False, "op": "remove", "row_hash": "removed"}
 SECRET, SHORTEST, VARIED = "CLV_EXPORT_SECRET", 32, 9
 OWN_LENGTH = 254  # characters of a key that subscribers have, at most
 FEW = 20  # so many refusals of a chunk are never too many
@@ -119,29 +121,26 @@ from {synced}
 where target = '{target}'
 """
 SCRATCH = """
-create table there (customer_key text, row_hash text);
-create table known (customer_id text, customer_key text, key_id text, row_hash text);
-create table wanted (customer_id text, customer_key text)
+create table there (customer_key text, row_hash text, folded as (lower(customer_key)));
+create table known (
+    customer_id text, customer_key text, key_id text, row_hash text,
+    folded as (lower(customer_key))
+);
+create table wanted (
+    customer_id text, customer_key text, folded as (lower(customer_key))
+)
 """
 # What the destination holds and the ledger does not know; keys regard no case.
 NEWS = """
 select
     coalesce(wanted.customer_id, known.customer_id) as customer_id,
-    coalesce(there.customer_key, known.customer_key, wanted.customer_key)
-        as customer_key,
-    case when wanted.customer_key is null then known.key_id else '{key_id}' end
-        as key_id,
-    case
-        when coalesce(there.row_hash, 'removed') = 'removed' then 'remove'
-        else 'upsert'
-    end as op,
+    coalesce(there.customer_key, known.customer_key) as customer_key,
+    if(wanted.customer_key is null, known.key_id, '{key_id}') as key_id,
+    if(coalesce(there.row_hash, 'removed') = 'removed', 'remove', 'upsert') as op,
     coalesce(there.row_hash, 'absent') as row_hash
 from there
-full outer join known on lower(there.customer_key) = lower(known.customer_key)
-full outer join wanted
-    on
-        lower(coalesce(there.customer_key, known.customer_key))
-        = lower(wanted.customer_key)
+full outer join known using (folded)
+left join wanted using (folded)
 where coalesce(there.row_hash, 'absent') != coalesce(known.row_hash, 'absent')
 """
 
@@ -178,7 +177,7 @@ class Keys:
             self.id = self.digest("clv")[:8]
 
     def digest(self, text: str) -> str:
-        return hmac.new(self.secret, text.encode(), hashlib.sha256).hexdigest()
+        return hmac.digest(self.secret, text.encode(), "sha256").hex()
 
     def of(self, customer_id: str, own: str) -> str:
         """Return the key that a customer should have; `own` is the tenant's."""
@@ -212,6 +211,9 @@ class Sync:
         self.target, self.counts, self.codes = settings.target, Counter(), Counter()
         self.chunk, self.blocked, self.planned, self.checks = 0, set(), {}, []
         self.is_interrupted, self.exit_code = False, 0
+        # Files that may replace what their readers hold: another key is in every row.
+        is_new = mode == "rotate" and not TRANSPORTS[self.target].is_read_back
+        self.is_whole = mode == "full" or is_new
         prefix = warehouse.prefix
         views = {n: f"{prefix}_export.export_marketing_cloud__{n}" for n in RELATIONS}
         self.names = views | {name: f"{prefix}_state.{name}" for name in STATE}
@@ -252,37 +254,42 @@ class Sync:
             )
         move = f"coalesce(op = 'upsert' and key_id != '{self.keys.id}', false)"
         move = move if self.keys.id else "false"
-        due = {"withdrawals": "is_withdrawal", "full": "true"}
+        due = "true" if self.is_whole else f"is_due or {move}"
         self.pages = self.pages_of(
             "select *, {move} as is_move from {delta} where target = '{target}' "
             "and ({due}) order by op, customer_id",
             move=move,
-            due=due.get(self.mode, f"is_due or {move}"),
+            due="is_withdrawal" if self.mode == "withdrawals" else due,
         )
         tally, leaving = Counter(), Counter()
         for page in self.pages():
             if odd := page[0].keys() ^ DELTA:
                 odd = ", ".join(sorted(odd))
                 raise ConfigError(f"the delta lacks or has unknown columns: {odd}")
+            tally["rows"] += len(page)
+            for name in ("is_double", "is_move", "is_quarantined"):
+                tally[name] += sum(row[name] for row in page)
             for row in page:
-                if row["is_double"]:
-                    raise ConfigError("two customers have the same key")
+                change = row["change"]
                 # Removals come first; who has another key is not removed, but moved.
-                change, moved = row["change"], 0
                 if change == "removed":
                     leaving[row["customer_id"]] += 1
-                elif moved := leaving.pop(row["customer_id"], 0):
+                elif leaving and (moved := leaving.pop(row["customer_id"], 0)):
+                    tally["moved"] += moved
                     change = "changed" if change == "new" else change
-                tally.update({change: 1, "rows": 1 + row["is_move"]})
-                tally.update({"moved": moved + row["is_move"], "removed": -moved})
-                tally["quarantined"] += row["is_quarantined"]
+                tally[change] += 1
+        if tally["is_double"]:
+            raise ConfigError("two customers have the same key")
         segments = self.ask(
             "select clv_segment, count(*) as n from {audience} group by 1 "
             "order by 2 desc"
         )
         audience = sum(segment["n"] for segment in segments)
-        names = ("new", "changed", "removed", "moved", "quarantined", "rows")
-        self.planned = {name: tally[name] for name in names} | {
+        self.planned = {name: tally[name] for name in ("new", "changed")} | {
+            "removed": tally["removed"] - tally["moved"],
+            "moved": tally["moved"] + tally["is_move"],
+            "quarantined": tally["is_quarantined"],
+            "rows": tally["rows"] + tally["is_move"],
             "audience": audience,
             "synced_before": self.held["active_rows"],
             "unchanged": audience - tally["new"] - tally["changed"],
@@ -326,14 +333,18 @@ class Sync:
         """Say what the destination holds that the ledger does not know of, if any."""
         (there, newest), proven = self.transport.held(), self.held["proven_rows"]
         self.mark = max(self.number, newest + 1)
+        known = f"the newest of run {newest}, and the ledger knows of {self.number - 1}"
+        if not self.transport.is_read_back:
+            there, cure = proven, "--full writes the whole audience, to replace it all"
+            if self.is_whole:
+                self.number = self.mark  # later than all that is there
+        else:
+            cure = "--reconcile reads what is there"
+            known = f"{there:,} rows, {known} runs, and of {proven:,} rows"
         is_as_many = proven <= there <= proven + self.held["doubtful_rows"]
         if is_as_many and self.mark == self.number:
             return ""
-        return (
-            f"{self.target} holds {there:,} rows, the newest of run {newest}, and the "
-            f"ledger knows of {proven:,}, and of {self.number - 1} runs: nobody is "
-            "added; --reconcile reads what is there"
-        )
+        return f"{self.target} holds {known}: nobody is added; {cure}"
 
     def due(self) -> Iterator[Row]:
         """Yield what to sync, keys and all; who moves is removed first."""
@@ -366,48 +377,42 @@ class Sync:
                 yield from chunks(wanted, transport)
             page.clear()  # before the next is read, to save memory
 
-    def append(self, table: str, rows: list[Row]) -> None:
-        """Add rows of this run to a table of state."""
+    def append(self, table: str, **columns: Any) -> None:
+        """Add rows of this run to a table of state, by columns or their one value."""
         own = {"run_id": self.run_id, "run_number": self.number, "target": self.target}
         own |= {"log_id": self.facts["log_id"], "recorded_at": str(self.now())}
-        self.warehouse.append(table, [own | row for row in rows])
+        self.warehouse.append(table, own | columns)
 
     def note(self, request: str) -> None:
         """Record what the destination calls a request of the chunk under way."""
-        self.append("export_requests", [{"chunk": self.chunk, "request_id": request}])
+        self.append("export_requests", chunk=self.chunk, request_id=request)
 
-    def record(self, rows: list[Row], outcomes: list[Outcome]) -> None:
-        self.append(
-            "export_ledger",
-            [
-                {name: row[name] for name in LEDGER}
-                | {"chunk": self.chunk, "is_synced": outcome.ok}
-                | {"is_transient": outcome.transient, "code": outcome.code}
-                for row, outcome in zip(rows, outcomes, strict=True)
-            ],
-        )
+    def record(self, rows: list[Row], outcomes: list[Outcome] | Outcome) -> None:
+        """Record the outcomes of rows, or one that all of them have."""
+        columns = {name: [row[name] for row in rows] for name in LEDGER}
+        if isinstance(outcomes, list):
+            outcomes = Outcome(*map(list, zip(*outcomes, strict=True)))
+        columns |= {"is_synced": outcomes.ok, "is_transient": outcomes.transient}
+        self.append("export_ledger", chunk=self.chunk, code=outcomes.code, **columns)
 
     def event(self, event: str, **values: Any) -> None:
         """Record that the run started, lives or ended."""
-        self.append("export_runs", [{"event": event, "mode": self.mode, **values}])
+        self.append("export_runs", event=event, mode=self.mode, **values)
 
-    def others(self) -> list[Row]:
-        """Return the other runs of the target that have not given way."""
-        return self.ask(
-            "select *, {now} as now from {runs} where target = '{target}' "
-            "and run_id != '{run_id}' and coalesce(exit_code, 0) != {gave_way}",
-            gave_way=BusyError.exit_code,
-        )
+    def others(self, which: str) -> list[str]:
+        """Return the ids of other runs of the target that have not given way."""
+        query = "select run_id from {runs} where target = '{target}' "
+        query += "and run_id != '{run_id}' and not has_given_way and " + which
+        return [run["run_id"] for run in self.ask(query)]
 
     def enter(self) -> None:
         """Claim the target, unless another run shows signs of life."""
-        for run in [] if self.warehouse.is_exclusive else self.others():
-            silent = (run["now"] - run["last_seen_at"]).total_seconds()
-            if not run["has_ended"] and silent < LEASE:
-                seen = f"run {run['run_id']}, seen {silent:.0f} s ago,"
+        if not self.warehouse.is_exclusive:
+            alive = f"last_seen_at > {{now}} - interval {LEASE} second"
+            for run in self.others(f"not has_ended and {alive}"):
                 if not self.settings.break_lock:
-                    raise BusyError(f"{seen} is at work; --break-lock takes over")
-                say(f"{seen} is taken over: it sends nothing more")
+                    raise BusyError(f"run {run} is at work; --break-lock takes over")
+                say(f"run {run} is taken over: it sends nothing more")
         commit = os.environ.get("CLV_GIT_COMMIT") or os.environ.get("GITHUB_SHA")
         day = self.facts["as_of_date"]
         values = {"git_commit": commit, "as_of_date": day and str(day)}
@@ -418,9 +423,8 @@ class Sync:
 
     def give_way(self) -> None:
         """Stop where another run has started since this one read what is due."""
-        for run in self.others():
-            if run["run_number"] >= self.number:
-                raise BusyError(f"run {run['run_id']} started: nothing more is sent")
+        for run in self.others(f"run_number >= {self.number}"):
+            raise BusyError(f"run {run} started: nothing more is sent")
 
     def beat(self) -> None:
         """Show a sign of life now and then, and see whether others do."""
@@ -475,20 +479,22 @@ class Sync:
             if chunk["unknown_requests"] > 0:
                 since = (chunk["now"] - chunk["last_seen_at"]).total_seconds()
                 left = max(left, deadline + self.warehouse.skew - since)
-            names = ("run_id", "run_number", "chunk")
-            over.append({n: chunk[n] for n in names} | {"request_id": SETTLED})
+            over.append(chunk)
         left = min(left, deadline)
         if left > 1:
             say(f"a request of an earlier run may be under way: waiting {left:,.0f} s")
         self.transport.wait(lambda: self.beat() or self.is_interrupted, left)
         if over and not self.is_interrupted:
-            self.append("export_requests", over)
+            names = ("run_id", "run_number", "chunk")
+            columns = {name: [chunk[name] for chunk in over] for name in names}
+            self.append("export_requests", request_id=SETTLED, **columns)
 
     def sync(self) -> int:
         """Sync everything; return the exit code."""
+        is_cut = False
         for rows in self.batches(self.transport):
-            if self.is_interrupted:
-                return INTERRUPTED
+            if is_cut := self.is_interrupted:
+                break
             self.chunk += 1
             self.beat()
             outcomes = self.ship_chunk(rows)
@@ -506,7 +512,21 @@ class Sync:
             total = f"{sum(done.values()):,} of {self.expected:,} rows"
             say(f"{total}: {', '.join(told)}")
             del rows, outcomes
+        if self.chunk and not self.transport.is_read_back:
+            self.show(self.is_whole and not is_cut)
+            shown = itertools.islice(self.batches(self.transport), self.chunk)
+            for self.chunk, rows in enumerate(shown, 1):
+                self.record(rows, Outcome(True))
+        if is_cut:
+            return INTERRUPTED
         return int(self.counts["rejected_rows"] + self.counts["transient_rows"] > 0)
+
+    def show(self, is_whole: bool = False) -> None:
+        """Let files be seen."""
+        about = {"target": self.target, "run_number": self.mark, "run_id": self.run_id}
+        about |= {"mode": self.mode, "as_of_date": str(self.facts["as_of_date"])}
+        is_whole = is_whole and not self.settings.limit
+        self.transport.finish(about | {"is_whole_audience": is_whole})
 
     def count(self, rows: list[Row]) -> None:
         self.counts["requests"] += 1
@@ -515,7 +535,7 @@ class Sync:
     def ship_chunk(self, rows: list[Row]) -> list[Outcome]:
         """Send a chunk, what is transient twice, and record it before and after."""
         self.size = len(rows)
-        self.record(rows, [Outcome(False, "sent", transient=True)] * len(rows))
+        self.record(rows, Outcome(False, "sent", transient=True))
         outcomes = self.deliver(rows)
         again = [i for i, outcome in enumerate(outcomes) if outcome.transient]
         if again and not self.refusals(outcomes):
@@ -529,7 +549,8 @@ class Sync:
                 o if o.ok and self.transport.is_keyed else Outcome(False, o.code, True)
                 for o in outcomes
             ]
-        self.record(rows, outcomes)
+        if self.transport.is_read_back:
+            self.record(rows, outcomes)
         if refusals:
             codes = ", ".join(sorted({outcome.code for outcome in refusals}))
             raise GuardError(
@@ -581,22 +602,24 @@ class Sync:
             limits = {"threads": 1, "memory_limit": MEMORY, "temp_directory": folder}
             scratch = duckdb.connect(config=limits)
             scratch.execute(SCRATCH)
-            for page in filter(None, self.transport.read()):
-                there = [{KEY.name: r[KEY.name], "row_hash": content(r)} for r in page]
-                insert(scratch, "there", there)
+            for page in self.transport.read():
+                hashes = [content(row) for row in page]
+                keys = [row[KEY.name] for row in page]
+                insert(scratch, "there", {KEY.name: keys, "row_hash": hashes})
             for page in self.pages_of(KNOWN)():
-                insert(scratch, "known", page)
+                known = {name: [row[name] for row in page] for name in page[0]}
+                insert(scratch, "known", known)
             for page in self.pages_of("select * from {candidates}")():
-                for row in page:
-                    own = row["subscriber_key"]
-                    row[KEY.name] = self.keys.of(row["customer_id"], own)
-                names = ("customer_id", KEY.name)
-                insert(scratch, "wanted", [{n: row[n] for n in names} for row in page])
+                ids = [row["customer_id"] for row in page]
+                keys = [
+                    self.keys.of(r["customer_id"], r["subscriber_key"]) for r in page
+                ]
+                insert(scratch, "wanted", {"customer_id": ids, KEY.name: keys})
             news = scratch.execute(NEWS.format(**self.names))
             while page := news.fetchmany(FOUND):
                 rows = [dict(zip(LEDGER, row, strict=True)) for row in page]
                 self.settings.found += len(rows)
-                self.record(rows, [Outcome(True, "found")] * len(rows))
+                self.record(rows, Outcome(True, "found"))
         say(f"found {self.settings.found:,} keys other than the ledger knew them")
         return 0
 
@@ -607,6 +630,8 @@ class Sync:
         parts = [keys[first : first + ERASED] for first in range(0, len(keys), ERASED)]
         if left := sum(len(self.transport.delete(part)) for part in parts):
             raise UnavailableError(f"{left:,} rows are still there: run again")
+        if not self.transport.is_read_back:
+            self.show()
         self.ask(
             "delete from {export_deletions} where target = '{target}' "
             "and recorded_at <= timestamp '{last}'",
@@ -621,6 +646,8 @@ class Sync:
             length = OWN_LENGTH if self.keys.is_own else KEY.length
             self.transport = TRANSPORTS[self.target](self.settings, length)
             self.transport.login()
+        if self.mode == "reconcile" and not self.transport.is_read_back:
+            raise ConfigError("files are not read back: --full writes all of them anew")
 
     def run(self) -> None:
         """Do what the mode says."""
@@ -635,7 +662,8 @@ class Sync:
                 raise ConfigError(f"environment variable {SECRET} is not set")
             if task:
                 self.open()
-                if self.mode == "reconcile" and self.doubt():
+                if self.mode == "reconcile" or not self.transport.is_read_back:
+                    self.doubt()
                     self.number = self.mark  # later than all that is there
                 return self.work(task)
         self.plan()
@@ -689,8 +717,9 @@ number = functools.partial(click.option, show_default=True)
 @click.option("--target", type=click.Choice(list(TRANSPORTS)), required=True)
 @click.option(
     "--warehouse",
-    default=lambda: os.environ.get("CLV_TARGET", "duckdb"),
     type=click.Choice(WAREHOUSES),
+    envvar="CLV_TARGET",
+    default="duckdb",
     help="Target of profiles.yml; default: CLV_TARGET, else duckdb.",
 )
 @click.option("--limit", type=click.IntRange(1), help="Sync so many rows at most.")

@@ -16,6 +16,9 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from string import capwords
 from typing import Any, NamedTuple
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -59,20 +62,21 @@ class RefusedError(Exception):
     """A request was refused as a whole; the code of why is its only argument."""
 
 
-class Column(NamedTuple):
+@dataclass(frozen=True)
+class Column:
     """A column as it is synced; its type and length as Marketing Cloud names them."""
 
     name: str
     kind: str = "Text"
     length: int = 50
 
-    @property
+    @cached_property
     def sfmc(self) -> str:
-        return "".join(word.capitalize() for word in self.name.split("_"))
+        return capwords(self.name, "_").replace("_", "")
 
-    @property
+    @cached_property
     def crm(self) -> str:
-        return "_".join(word.capitalize() for word in self.name.split("_")) + "__c"
+        return capwords(self.name, "_") + "__c"
 
 
 # All that may leave: columns of the delta that are not here, or missing, stop the run.
@@ -89,6 +93,9 @@ CONTENT = (
 )
 DAY, ACTIVE = Column("as_of_date", length=10), Column("is_active", "Boolean")
 COLUMNS = (KEY, *CONTENT, RUN, DAY, ACTIVE)
+# A removed customer's row.
+GONE = {column.name: "" if column.kind == "Text" else 0 for column in CONTENT}
+GONE |= {ACTIVE.name: False, "op": "remove", "row_hash": "removed"}
 
 
 class Outcome(NamedTuple):
@@ -122,11 +129,9 @@ def secret(name: str, required: bool = True) -> str:
         path = f"projects/{project}/secrets/{key}/versions/latest"
         found = SecretManagerServiceClient().access_secret_version(name=path)
         return found.payload.data.decode().strip()
-    except ImportError:
-        raise ConfigError(f"{name} needs google-cloud-secret-manager") from None
     except Exception as error:
-        text = f"the secret of {name} cannot be read: {type(error).__name__}"
-        raise ConfigError(text) from None
+        text = f"google-cloud-secret-manager does not read {name}"
+        raise ConfigError(f"{text}: {type(error).__name__}") from None
 
 
 def word(text: object) -> str:
@@ -246,10 +251,13 @@ class Transport:
 
     Attributes:
         is_keyed: results name the key of each row.
+        is_read_back: what is there can be asked for; else a run shows all its rows at
+            once, by `finish`, and nobody knows what becomes of them.
         beat: called whenever time has passed; it may stop the run.
     """
 
     is_keyed: bool
+    is_read_back = True
     key_flag: tuple[str, str]
 
     def __init__(self, settings: Any, key_length: int = KEY.length):
@@ -570,8 +578,8 @@ def translated() -> Iterator[None]:
 class Crm(Transport):
     """Rows of a custom object, upserted by external id through Bulk API 2.0."""
 
-    max_rows = 20_000  # two batches of the service
-    max_bytes = 20_000_000  # simple-salesforce holds them several times
+    max_rows = 5_000  # at once, to save memory; a batch of the service is 10,000
+    max_bytes = 10_000_000  # simple-salesforce holds them several times
     is_keyed, key_flag = True, ("externalId", "an external id")
 
     def __init__(self, settings: Any, key_length: int = KEY.length):
@@ -730,6 +738,3 @@ class Crm(Transport):
             self.bulk.delete(records=rows, wait=self.settings.pause)
             there = self.salesforce.query(query)["records"]
         return [row[KEY.crm] for row in there]
-
-
-TRANSPORTS: dict[str, type] = {"crm": Crm, "sfmc": MarketingCloud}

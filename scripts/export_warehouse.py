@@ -19,7 +19,7 @@ from export_transports import BusyError, ConfigError, LoginError
 
 PROJECT = Path(__file__).resolve().parent.parent
 MEMORY = "64MB"
-PAGE = 5_000
+PAGE = 2_000
 LOAD_SECONDS = 600
 Pages = Iterator[list[dict[str, Any]]]
 
@@ -27,12 +27,15 @@ Pages = Iterator[list[dict[str, Any]]]
 LABELS = {"node_id": "export_segments"}
 
 
-def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict]) -> None:
-    # In slices, to save memory.
-    for first in range(0, len(rows), PAGE):
-        found = pyarrow.Table.from_pylist(rows[first : first + PAGE])
-        connection.register("found", found)
-        connection.execute(f"insert into {table} by name from found")
+def spread(columns: dict[str, Any]) -> dict[str, list]:
+    """Return columns as lists; what is no list is the same in all rows."""
+    length = max([len(v) for v in columns.values() if isinstance(v, list)], default=1)
+    return {n: v if isinstance(v, list) else [v] * length for n, v in columns.items()}
+
+
+def insert(connection: duckdb.DuckDBPyConnection, table: str, columns: dict) -> None:
+    connection.register("found", pyarrow.table(spread(columns)))
+    connection.execute(f"insert into {table} by name from found")
 
 
 class DuckDb:
@@ -85,8 +88,8 @@ class DuckDb:
 
         return pages
 
-    def append(self, table: str, rows: list[dict[str, Any]]) -> None:
-        insert(self.connection, f"{self.prefix}_state.{table}", rows)
+    def append(self, table: str, columns: dict[str, Any]) -> None:
+        insert(self.connection, f"{self.prefix}_state.{table}", columns)
 
     def close(self) -> None:
         self.connection.close()
@@ -143,7 +146,9 @@ class BigQuery:
 
         return pages
 
-    def append(self, table: str, rows: list[dict[str, Any]]) -> None:
+    def append(self, table: str, columns: dict[str, Any]) -> None:
+        values = zip(*spread(columns).values(), strict=True)
+        rows = [dict(zip(columns, row, strict=True)) for row in values]
         name = f"{self.prefix}_state.{table}".replace("`", "")
         self.client.load_table_from_json(rows, name).result(timeout=LOAD_SECONDS)
 

@@ -89,10 +89,13 @@ class Campaign:
             mode = ("--rotate-key",)
         seen = len(self.stand_in.requests)
         process = self.start(*mode)
+        folder = self.world.files / self.target
         wait_until(
-            lambda: len(self.stand_in.requests) > seen or process.poll() is not None
+            lambda: len(self.stand_in.requests) > seen
+            or any(folder.glob(".run-*"))
+            or process.poll() is not None
         )
-        time.sleep(self.random.uniform(0, 3))
+        time.sleep(self.random.uniform(0, 0.3 if self.target == "files" else 3))
         if process.poll() is None:
             self.tally["kills"] += 1
         process.kill()
@@ -129,7 +132,7 @@ class Campaign:
             if code == 0:
                 break
             if code == 5:
-                mode = ("--reconcile",)
+                mode = ("--full" if self.target == "files" else "--reconcile",)
             elif code == 2 or (mode == ("--reconcile",) and code != 4):
                 mode = ("--rotate-key",)
         assert codes[-1] == 0, (codes, self.world.printed[-2000:])
@@ -160,7 +163,7 @@ def main():
     )
     parser.add_argument("--built", type=Path, required=True, metavar="FILE")
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--target", default="sfmc", choices=["sfmc", "crm"])
+    parser.add_argument("--target", default="sfmc", choices=["sfmc", "crm", "files"])
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     started = time.monotonic()

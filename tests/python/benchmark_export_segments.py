@@ -4,13 +4,15 @@ usage: benchmark_export_segments.py --built FILE [--rows 1000000] [--target sfmc
 
 FILE is a built DuckDB file, of which the shapes of the export are taken, and filled
 with new customers. They are synced to the stand-in on this machine, which runs in a
-process of its own. Prints rows per second and the script's largest resident memory.
+process of its own, or to files. Prints rows per second, seconds of a processor and the
+largest resident memory, all of the script.
 """
 
 import argparse
 import json
 import multiprocessing
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -39,7 +41,7 @@ def main():
     )
     parser.add_argument("--built", type=Path, required=True, metavar="FILE")
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--target", default="sfmc", choices=["sfmc", "crm"])
+    parser.add_argument("--target", default="sfmc", choices=["sfmc", "crm", "files"])
     options = parser.parse_args()
     pipe, other = multiprocessing.Pipe()
     server = multiprocessing.Process(target=serve, args=(other,))
@@ -53,6 +55,7 @@ def main():
         environment = pipe.recv() | {
             "CLV_DUCKDB_PATH": str(database),
             "CLV_EXPORT_SECRET": tests.SECRET,
+            "CLV_EXPORT_FOLDER": str(Path(folder) / "export"),
         }
         started = time.monotonic()
         process = subprocess.Popen(
@@ -64,16 +67,20 @@ def main():
         peak = tests.peak_memory(process)
         printed = process.stdout.read()
         seconds = time.monotonic() - started
+        # The stand-in has not been waited for, so that these are the script's.
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        busy = used.ru_utime + used.ru_stime
     pipe.send("stop")
     arrived = pipe.recv()
     server.join()
     report = json.loads(printed)
     assert process.returncode == 0, report
-    assert arrived == report["synced_rows"] == options.rows, (arrived, report)
+    assert report["synced_rows"] == options.rows, report
+    assert options.target == "files" or arrived == options.rows, arrived
     print(
         f"{options.rows:,} rows in {seconds:.0f} s: {options.rows / seconds:,.0f} per "
-        f"second, {report['requests']} requests, {report['bytes']:,} bytes, "
-        f"{peak:.0f} MiB"
+        f"second, {busy:.0f} s of a processor, {report['requests']} requests, "
+        f"{report['bytes']:,} bytes, {peak:.0f} MiB"
     )
 
 

@@ -253,7 +253,7 @@ def test_a_shop_that_was_there_before_goes_on(story):
     for name in ("segments", "transitions"):
         pd.testing.assert_frame_equal(chapter[name], story["second"][name])
     assert len(chapter["equity"]) == len(story["second"]["equity"]) == 8
-    assert set(chapter["delta"]["target"]) == {"sfmc"}
+    assert set(chapter["delta"]["target"]) == {"sfmc", "files", "google_ads"}
     assert_same_state(theirs_id, story["theirs"], chapter)
 
 
@@ -273,7 +273,7 @@ def test_an_earlier_as_of_date_freezes_nothing_and_changes_no_newer_state(story)
     assert (told["segment_since"] <= BACK).all()
     assert chapter["equity"]["as_of_date"].max() == pd.Timestamp(BACK)
     assert pd.Timestamp(FIRST) in set(chapter["equity"]["as_of_date"])
-    assert set(chapter["delta"]["target"]) == {"crm", "sfmc"}
+    assert set(chapter["delta"]["target"]) == {"crm", "sfmc", "files", "google_ads"}
     assert "new" not in set(chapter["delta"].query("target == 'crm'")["change"])
     assert_same_state(ours_id, story["exported"], chapter)
 

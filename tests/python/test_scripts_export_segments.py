@@ -39,6 +39,7 @@ from test_builds import Build, Warehouse
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
 sys.path.insert(0, str(SCRIPTS))
+import export_files  # noqa: E402
 import export_segments  # noqa: E402
 import export_transports  # noqa: E402
 import export_warehouse  # noqa: E402
@@ -242,7 +243,7 @@ def make_warehouse(database, built, has_own_keys=False):
             f"insert into {EXPORT}consent_checks by name select *, 'counted' as "
             "check_name, false as is_stopping, '' as sentence, 100 as consent_users, "
             "30 as refusing_users, 7 as suppressed_users "
-            "from (values ('sfmc'), ('crm')) as t (target)"
+            "from (values ('sfmc'), ('crm'), ('files'), ('google_ads')) as t (target)"
         )
 
 
@@ -266,6 +267,8 @@ class World:
         self.stand_in, self.capsys, self.printed = stand_in, capsys, ""
         monkeypatch.setenv("CLV_DUCKDB_PATH", str(self.database))
         monkeypatch.setenv("CLV_EXPORT_SECRET", SECRET)
+        self.files = folder / "export"
+        monkeypatch.setenv("CLV_EXPORT_FOLDER", str(self.files))
         make_warehouse(self.database, built, self.has_own_keys)
 
     def sql(self, query):
@@ -358,8 +361,34 @@ class World:
         self.printed += out + err
         return process.returncode
 
+    def runs_of(self, target="files"):
+        """Manifests of a folder in the order of their runs, each with its rows."""
+        for path in sorted((self.files / target).glob("run-*/manifest.json")):
+            manifest, rows = json.loads(path.read_text()), []
+            for told in manifest["files"]:
+                file = path.with_name(told["name"])
+                assert hashlib.sha256(file.read_bytes()).hexdigest() == told["sha256"]
+                if file.suffix == ".csv":
+                    text = dict.fromkeys(manifest["columns"], str)
+                    found = pd.read_csv(file, dtype=text, keep_default_na=False)
+                else:
+                    found = pd.read_parquet(file)
+                assert [*found.columns] == manifest["columns"]
+                assert len(found) == told["rows"]
+                found["file"] = file.stem
+                rows += found.to_dict("records")
+            yield manifest, rows
+
     def destination(self, target="sfmc"):
         """Rows there, by key, with the columns named as in the warehouse."""
+        if target == "files":
+            held = {}
+            for manifest, rows in self.runs_of():
+                held = {} if manifest["is_whole_audience"] else held
+                for row in rows:
+                    row = {c.name: typed(c, row[c.name]) for c in COLUMNS}
+                    held[row[KEY.name]] = row
+            return held
         if target == "sfmc":
             rows = self.stand_in.extensions["clv_segments"].rows.values()
             return {
@@ -418,7 +447,7 @@ class World:
 
 def typed(column, text):
     if column.kind == "Boolean":
-        return text == "true"
+        return text is True or text == "true"
     if column.kind == "Number":
         return int(text)
     return text or ""
@@ -1006,9 +1035,9 @@ def test_an_open_run_counts_while_its_lease_holds(world, shared, opened, code):
 
 def test_two_runs_that_start_at_once_both_give_way(world, shared):
     class Raced(Shared):
-        def append(self, table, rows):
-            super().append(table, rows)
-            if rows[0].get("event") == "started":
+        def append(self, table, columns):
+            super().append(table, columns)
+            if columns.get("event") == "started":
                 self.connection.execute(OPEN.format(99, UTC))
 
     shared(Raced)
@@ -1029,9 +1058,9 @@ def test_a_run_renews_its_lease_and_stops_when_it_was_taken_over(
     assert renewed > [(1,)]
 
     class Overtaken(Shared):
-        def append(self, table, rows):
-            super().append(table, rows)
-            if rows[0].get("code") == "ok":
+        def append(self, table, columns):
+            super().append(table, columns)
+            if "ok" in columns.get("code", ()):
                 self.connection.execute(OPEN.format(99, UTC))
 
     shared(Overtaken)
@@ -1048,10 +1077,10 @@ def test_a_ledger_that_cannot_be_written_ends_the_run(world, monkeypatch):
     world.audience(*range(5))
     append = export_warehouse.DuckDb.append
 
-    def failing(self, table, rows):
-        if rows[0].get("code") == "ok":
+    def failing(self, table, columns):
+        if "ok" in columns.get("code", ()):
             raise duckdb.IOException(CANARY)
-        append(self, table, rows)
+        append(self, table, columns)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export_warehouse.DuckDb, "append", failing)
@@ -1445,6 +1474,183 @@ def test_rows_that_are_to_be_erased_are_deleted(world, target):
     assert not set(keys) & set(world.destination(target))
     left = world.sql("select distinct target from clv_state.export_deletions")
     assert left == [("crm" if target == "sfmc" else "sfmc",)]
+
+
+# -- Files
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_files_are_of_what_changes_and_one_run_makes_one_folder(
+    world, monkeypatch, kind
+):
+    monkeypatch.setenv("CLV_EXPORT_FORMAT", kind)
+    monkeypatch.setattr(export_files.Files, "max_rows", 10)
+    world.audience(*range(25), clv_segment='"a, b"\né漢')
+    assert world.run(target="files") == 0
+    assert world.is_in_step("files")
+    assert world.run(target="files") == 0
+    assert world.report["requests"] == 0
+    world.audience(*range(1, 25), clv_segment='"a, b"\né漢')
+    world.audience(*range(1, 26))
+    assert world.run(target="files") == 0
+    assert world.is_in_step("files")
+    first, second = world.runs_of()
+    assert [len(rows) for _, rows in (first, second)] == [25, 26]
+    assert (first[0]["run_number"], second[0]["run_number"]) == (1, 2)
+    assert (second[0]["mode"], second[0]["as_of_date"]) == ("delta", DAY)
+    # The one who left comes first, and is named by the same key as elsewhere.
+    assert second[1][0][KEY.name] == world.key(0)
+    assert not world.destination("files")[world.key(0)]["is_active"]
+    assert world.run("--full", target="files") == 0
+    assert world.is_in_step("files")
+    *_, (manifest, rows) = world.runs_of()
+    assert (manifest["is_whole_audience"], len(rows)) == (True, 25)
+    assert world.run("--full", "--limit", "5", target="files") == 0
+    *_, (manifest, _) = world.runs_of()
+    assert not manifest["is_whole_audience"]
+
+
+def test_each_destination_has_a_ledger_of_its_own(world):
+    world.audience(*range(5))
+    for target in ("files", "google_ads", "sfmc"):
+        assert world.run(target=target) == 0
+        assert world.report["synced_rows"] == 5
+    assert world.is_in_step("sfmc")
+    assert world.is_in_step("files")
+
+
+def test_lists_of_customer_match_add_with_a_value_and_remove(world):
+    world.audience(1, 2, clv_365d="100-250")
+    assert world.run(target="google_ads") == 0
+    world.audience(2, clv_365d="1000+")
+    world.add(world.row(clv_365d="37"), [3])
+    assert world.run(target="google_ads") == 0
+    lists = [
+        [(row["file"], row["User ID"], row["clv"]) for row in rows]
+        for _, rows in world.runs_of("google_ads")
+    ]
+    assert sorted(lists[0]) == sorted(("add", world.key(n), "100") for n in (1, 2))
+    added = [("add", world.key(2), "1000"), ("add", world.key(3), "37")]
+    assert sorted(lists[1]) == sorted([*added, ("remove", world.key(1), "")])
+
+
+def test_who_withdraws_is_in_no_file_but_as_removed(world):
+    world.audience(*range(5))
+    assert world.run(target="files") == 0
+    world.audience(*range(1, 5), has_consent=False)
+    world.add(world.row(has_consent=False), [9])
+    assert world.run("--full", target="files") == 2
+    assert len([*world.runs_of()]) == 1
+    world.sql(f"insert into {EXPORT}permissions values ('{CUSTOMER}0', true, false)")
+    assert world.run("--withdrawals", target="files") == 0
+    *_, (manifest, (row,)) = world.runs_of()
+    assert manifest["mode"] == "withdrawals"
+    assert (row[KEY.name], row["is_active"]) == (world.key(0), "false")
+    for canary in (CUSTOMER, SECRET):
+        for file in world.files.rglob("*.*"):
+            assert canary not in file.read_text()
+
+
+def test_guards_hold_for_files_too(world):
+    world.audience(*range(60))
+    assert world.run(target="files") == 0
+    world.audience(*range(30))
+    assert world.run("--max-remove-pct", "20", target="files") == 5
+    checks = f"{EXPORT}consent_checks"
+    world.sql(f"update {checks} set is_stopping = true where target = 'files'")
+    assert world.run(target="files") == 5
+    assert len([*world.runs_of()]) == 1
+
+
+def test_a_run_of_files_that_dies_shows_nothing_or_all(world, monkeypatch):
+    world.audience(*range(25))
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    # Before they are shown: nobody sees them, and nothing is recorded.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export_files.Files, "seal", die)
+        assert world.run(target="files") == 130
+    assert [*world.runs_of()] == []
+    assert world.synced() == 0
+    # Between that and the ledger: they are there, and come once more.
+    append = export_warehouse.DuckDb.append
+
+    def failing(self, table, columns):
+        if columns.get("code") == "ok":
+            raise duckdb.IOException(CANARY)
+        append(self, table, columns)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export_warehouse.DuckDb, "append", failing)
+        assert world.run(target="files") == 4
+    assert world.is_in_step("files")
+    assert world.synced() == 0
+    world.audience(*range(1, 26))
+    assert world.run(target="files") == 0
+    assert world.is_in_step("files")
+    assert {p.name for p in (world.files / "files").iterdir()} == {
+        "run-000002",
+        "run-000003",
+    }
+    assert world.run(target="files") == 0
+    assert world.report["requests"] == 0
+
+
+def test_an_old_ledger_of_files_needs_the_whole_audience(world, monkeypatch):
+    world.audience(*range(10))
+    assert world.run(target="files") == 0
+    forget(world)
+    world.audience(*range(2, 12))
+    assert world.run(target="files") == 5
+    assert "--full" in world.out
+    assert world.run("--reconcile", target="files") == 2
+    assert world.run("--full", target="files") == 0
+    assert world.is_in_step("files")
+    assert world.run(target="files") == 0
+    # A copy of before the secret was changed.
+    copy = world.database.read_bytes()
+    monkeypatch.setenv("CLV_EXPORT_SECRET", SECRET[::-1])
+    assert world.run("--rotate-key", target="files") == 0
+    assert world.is_in_step("files")
+    world.database.write_bytes(copy)
+    assert world.run("--full", target="files") == 2
+    assert world.run("--rotate-key", target="files") == 0
+    assert world.is_in_step("files")
+    assert world.run(target="files") == 0
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_who_is_erased_is_taken_out_of_files(world, monkeypatch, kind):
+    monkeypatch.setenv("CLV_EXPORT_FORMAT", kind)
+    world.audience(*range(5))
+    assert world.run(target="files") == 0
+    world.sql(
+        "insert into clv_state.export_deletions by name select 'files' as target, "
+        f"'{world.key(3)}' as customer_key, 'e1' as erasure_id, '{LOG}' as log_id, "
+        f"{UTC} as recorded_at"
+    )
+    assert world.run("--erase", target="files") == 0
+    (_, kept), (manifest, (row,)) = world.runs_of()
+    assert [r[KEY.name] for r in kept] == [world.key(n) for n in (0, 1, 2, 4)]
+    assert (manifest["mode"], row[KEY.name]) == ("erase", world.key(3))
+    assert world.sql("from clv_state.export_deletions") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CLV_EXPORT_FOLDER", ""),
+        ("CLV_EXPORT_FOLDER", "/proc/x"),
+        ("CLV_EXPORT_FORMAT", "xls"),
+    ],
+)
+def test_files_need_a_folder_and_a_format(world, monkeypatch, name, value):
+    world.audience(1)
+    monkeypatch.setenv(name, value)
+    assert world.run(target="files") == 2
+    assert name in world.out
 
 
 # -- Answers

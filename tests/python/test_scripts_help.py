@@ -34,7 +34,7 @@ def test_every_script_is_asked():
     modules = {"compare_warehouses", "googlesql", "page_words", "query_plans"}
     modules |= {"small_cells"} | {
         path.stem
-        for part in ("report_*.py", "export_[tw]*.py", "input_*.py")
+        for part in ("report_*.py", "export_[ftw]*.py", "input_*.py")
         for path in (ROOT / "scripts").glob(part)
     }
     assert {*SCRIPTS} == {*re.findall(r"`(\w+)\.py`", table)} - modules

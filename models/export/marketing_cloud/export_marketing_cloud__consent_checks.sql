@@ -3,11 +3,10 @@
 {%- set suppressed = shaped('clv_suppressed_statuses') %}
 with targets as (
 
-    select 'crm' as target
-
-    union all
-
-    select 'sfmc' as target
+    {% for target in export_targets() -%}
+    select '{{ target }}' as target
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
 
 ),
 

@@ -11,11 +11,10 @@ with audience as (
 
 targets as (
 
-    select 'crm' as target
-
-    union all
-
-    select 'sfmc' as target
+    {% for target in export_targets() -%}
+    select '{{ target }}' as target
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
 
 ),
 

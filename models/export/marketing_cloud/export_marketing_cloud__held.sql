@@ -1,11 +1,10 @@
 -- grain: one row per target, with what it holds as the ledger knows
 with targets as (
 
-    select 'crm' as target
-
-    union all
-
-    select 'sfmc' as target
+    {% for target in export_targets() -%}
+    select '{{ target }}' as target
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
 
 ),
 

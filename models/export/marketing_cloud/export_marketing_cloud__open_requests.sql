@@ -54,7 +54,7 @@ known as (
 
 ),
 
--- Of crm every request is known by its id before it holds rows.
+-- Of sfmc alone a request may hold rows before its id is known.
 judged as (
 
     select
@@ -65,7 +65,7 @@ judged as (
         intents.outcomes,
         case when intents.outcomes = 0 then known.request_ids end as request_ids,
         case
-            when intents.target = 'crm' then 0 else 1 + coalesce(known.surplus, 0)
+            when intents.target = 'sfmc' then 1 + coalesce(known.surplus, 0) else 0
         end as unknown_requests,
         greatest(intents.intended_at, coalesce(known.noted_at, intents.intended_at))
             as last_seen_at

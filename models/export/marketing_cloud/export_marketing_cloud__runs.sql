@@ -9,6 +9,8 @@ select
     max(recorded_at) as last_seen_at,
     max(case when event = 'ended' then 1 else 0 end) = 1 as has_ended,
     max(case when event = 'ended' then exit_code end) as exit_code,
+    max(case when event = 'ended' and exit_code = 6 then 1 else 0 end) = 1
+        as has_given_way,
     max(
         case
             when
