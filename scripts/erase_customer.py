@@ -8,9 +8,9 @@ processes and no history of a shell. dbt gets its SHA-256:
 
 Erasing deletes the rows of every table (macro erase_customer), and has each destination
 delete what it was sent (export_segments.py --erase). A DuckDB file is written anew, for
-a file keeps the bytes of deleted rows. One row of clv_state.erasures stays. Erase the customer
-at the source first: what is delivered again is loaded again. Files that were loaded,
-backups and copies of the warehouse are not touched.
+a file keeps the bytes of deleted rows. One row of clv_state.erasures stays. Erase the
+customer at the source first: what is delivered again is loaded again. Files that were
+loaded, backups and copies of the warehouse are not touched.
 
 Exit codes: 0 erased, here and at every destination, or shown; 1 dbt refused, as when no
 table holds the customer; 4 erased here, but a destination has not deleted its row:

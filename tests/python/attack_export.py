@@ -91,9 +91,11 @@ class Campaign:
         process = self.start(*mode)
         folder = self.world.files / self.target
         wait_until(
-            lambda: len(self.stand_in.requests) > seen
-            or any(folder.glob(".run-*"))
-            or process.poll() is not None
+            lambda: (
+                len(self.stand_in.requests) > seen
+                or any(folder.glob(".run-*"))
+                or process.poll() is not None
+            )
         )
         time.sleep(self.random.uniform(0, 0.3 if self.target == "files" else 3))
         if process.poll() is None:
