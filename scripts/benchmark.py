@@ -9,7 +9,7 @@ Then every leg goes from that Parquet file, in processes of its own:
 
   floor      one bare `group by` of DuckDB: purchase days, first, last, sum by customer
   score      this project up to customer_lifetime_value: four horizons with ranges
-  fit        from its tables: the fit of all histories, and the outlook, by themselves
+  fit        from its tables: the fit of all histories, and the expectations, alone
   lookup     from its tables: one customer's CLV, and score_history for one history
   build      this project, all of it: five cutoffs, segments, marts, data tests
   daily      this project, the day after: selector daily_scoring, on what build left
@@ -57,7 +57,11 @@ STAGES = {
     "lines and customers": ("transactions", "identity", "customers"),
     "histories": ("histories", "rfm"),
     "fit": ("fits",),
-    "outlook": ("int_outlook", "int_outlook__wide", "int_outlook__pairs"),
+    "expectations": (
+        "int_expectations",
+        "int_expectations__wide",
+        "int_expectations__pairs",
+    ),
     "score": ("predictions", "serving", "customer_lifetime_value"),
     "evaluation": ("evaluation",),
     "segments": ("segments",),
@@ -328,7 +332,7 @@ def python_model(name):
 
 
 def leg_fit(folder):
-    """Processor seconds of BG/NBD's fit and of the outlook, and what they had to do."""
+    """Processor seconds of BG/NBD's fit and of the expectations, and their sizes."""
     import duckdb
 
     connection = duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True)
@@ -338,23 +342,23 @@ def leg_fit(folder):
         return connection.execute(f"from {name}").df()
 
     fitting, tabulating = map(
-        python_model, ("int_purchases__parameters", "int_outlook")
+        python_model, ("int_purchases__parameters", "int_expectations")
     )
     histories = table("int_histories__compressed")
     histories = histories[histories["cutoff_date"] == histories["cutoff_date"].max()]
     columns = ("frequency", "recency_days", "age_days", "customers")
     arrays = [histories[column].to_numpy("float64") for column in columns]
-    pairs = table("int_outlook__pairs")
+    pairs = table("int_expectations__pairs")
     inputs = pairs, table("int_parameters"), table("int_season"), HORIZONS, 0.10
     start = time.process_time()
     fitting.fit_purchases("bgnbd", *arrays)
     fitted = time.process_time()
-    tabulating.outlooks(*inputs)
+    tabulating.expectation_tables(*inputs)
     return {
         "histories": len(histories),
         "fit_cpu": fitted - start,
         "pairs": len(pairs),
-        "outlook_cpu": time.process_time() - fitted,
+        "expectations_cpu": time.process_time() - fitted,
     }
 
 
@@ -577,8 +581,8 @@ def table_of(report):
         lines += [
             "",
             f"alone, processor seconds: fit of {alone['histories']:,} histories "
-            f"{alone['fit_cpu']:.1f}, outlook of {alone['pairs']:,} pairs at "
-            f"{len(HORIZONS)} horizons {alone['outlook_cpu']:.1f}",
+            f"{alone['fit_cpu']:.1f}, expectation table of {alone['pairs']:,} pairs at "
+            f"{len(HORIZONS)} horizons {alone['expectations_cpu']:.1f}",
         ]
     if "lookup" in legs:
         found = {k: v for k, v in legs["lookup"].items() if k.endswith("_ms")}

@@ -614,7 +614,7 @@ def backtest(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
         place = {
             "y": names("method_name", [row["method_name"] for row in at]),
             "x": amounts("mae", unit, zero=True),
-            "color": coloured("kind", {"recipe": ACCENT, "other": MUTED}),
+            "color": coloured("kind", {"spec": ACCENT, "other": MUTED}),
         }
         drawn = layer("bar", place, height={"band": 0.6})
         caption = f"{horizon} days"

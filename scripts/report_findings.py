@@ -487,7 +487,7 @@ def backtest(rows: Rows, unit: Unit) -> str:
     horizon = usual({row["horizon_days"] for row in rows})
     at = [row for row in rows if row["horizon_days"] == horizon]
     naive = [row for row in at if row["method"] in NAIVE and row["mae"]]
-    model = next((row for row in at if row["is_recipe"]), None)
+    model = next((row for row in at if row["is_current_spec"]), None)
     if not naive or model is None:
         return "No naive method can be compared yet"
     best = min(naive, key=lambda row: row["mae"])

@@ -95,7 +95,7 @@ READS: dict[str, str] = {
             on now.cutoff_date = last.cutoff_date
         left join (
             select horizon_days, max(cutoff_date) as cutoff_date
-            from {cohort_clv} where is_matured group by 1
+            from {cohort_clv} where is_completed group by 1
         ) as ended on now.horizon_days = ended.horizon_days
         left join {cohort_clv} as past
             on now.cohort_month = past.cohort_month
@@ -238,11 +238,11 @@ READS: dict[str, str] = {
             and each.cutoff_date = last.cutoff_date
         where decile > 0
         order by each.horizon_days, decile""",
-    # Challengers are backtested too; is_recipe marks the served model.
+    # Challengers are backtested too; is_current_spec marks the served model.
     "backtest": """
         select each.cutoff_date, each.horizon_days, each.method, group_type,
             group_value, customers, mae, rmse, bias, spearman, coverage_50,
-            coverage_80, coverage_90, recipes.method is not null as is_recipe
+            coverage_80, coverage_90, specs.method is not null as is_current_spec
         from {model_backtest} as each
         inner join (
             select horizon_days, max(cutoff_date) as cutoff_date
@@ -252,8 +252,8 @@ READS: dict[str, str] = {
             and each.cutoff_date = last.cutoff_date
         left join (
             select distinct model_version as method
-            from {model_parameters} where is_recipe and not is_production
-        ) as recipes on each.method = recipes.method
+            from {model_parameters} where is_current_spec and not is_production
+        ) as specs on each.method = specs.method
         where group_type in ('all', 'frequency_class')
         order by each.horizon_days, each.method, group_type, group_value""",
     # The oldest fit, with the most weeks out of sample.
@@ -498,8 +498,10 @@ def with_horizon(rows: Rows, unit: Unit) -> Rows:
 
 
 def of_ranges(rows: Rows, unit: Unit) -> Rows:
-    """The recipe's coverage over 90 days, else the longest horizon; all first."""
-    known = [row for row in rows if row["is_recipe"] and row["coverage_80"] is not None]
+    """The spec's coverage over 90 days, else the longest horizon; all first."""
+    known = [
+        row for row in rows if row["is_current_spec"] and row["coverage_80"] is not None
+    ]
     horizon = findings.usual({row["horizon_days"] for row in known})
     classes = ["0", "1-2", "3-9", "10-29", "30+"]
     at = [
@@ -515,7 +517,7 @@ def of_methods(rows: Rows, unit: Unit) -> Rows:
         row
         | {
             "method_name": name(row["method"]),
-            "kind": "recipe" if row["is_recipe"] else "other",
+            "kind": "spec" if row["is_current_spec"] else "other",
         }
         for row in rows
         if row["group_type"] == "all" and row["mae"] is not None

@@ -57,7 +57,7 @@ CUSTOMERS = """
         on
             scored.customer_id = alone.customer_id
             and scored.cutoff_date = alone.cutoff_date
-            and alone.purchase_model = '{alone}' and not alone.is_recipe
+            and alone.purchase_model = '{alone}' and not alone.is_current_spec
     inner join int_histories__held_out as held_out
         on
             scored.customer_id = held_out.customer_id
@@ -79,12 +79,12 @@ CUSTOMERS = """
         on
             scored.customer_id = last.customer_id
             and scored.cutoff_date = last.cutoff_date
-    where scored.is_recipe and held_out.purchases_{h}d is not null
+    where scored.is_current_spec and held_out.purchases_{h}d is not null
 """
 TOTALS = """
     select horizon_days, actual_value_amount between lower_80 and upper_80 as within
     from clv.customer_equity
-    where is_matured and horizon_days = {h} and lower_80 is not null
+    where is_completed and horizon_days = {h} and lower_80 is not null
 """
 
 

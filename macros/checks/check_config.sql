@@ -31,11 +31,11 @@
 
         {%- do check_period_config() -%}
         {%- set known = purchase_models() -%}
-        {%- set recipe = var('clv_purchase_model') -%}
+        {%- set spec = var('clv_purchase_model') -%}
         {%- do require(
-            recipe in ['auto'] + known
-            or recipe is mapping and recipe.get('default')
-            and recipe.values() | reject('in', ['auto'] + known) | list | length == 0,
+            spec in ['auto'] + known
+            or spec is mapping and spec.get('default')
+            and spec.values() | reject('in', ['auto'] + known) | list | length == 0,
             'clv_purchase_model',
             'must be one of auto, ' ~ known | join(', ')
             ~ ', or one for each stratum, such as {default: bgnbd, DE: paretonbd}'
@@ -44,7 +44,7 @@
         {%- do require(
             challengers is sequence and challengers is not string
             and challengers | reject('in', known) | list | length == 0
-            and recipe not in challengers,
+            and spec not in challengers,
             'clv_challenger_models',
             'must be a list of ' ~ known | join(', ') ~ ', without clv_purchase_model'
         ) -%}

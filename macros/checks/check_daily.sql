@@ -5,9 +5,9 @@
     between the lines that were read last and those that it reads.
 #}
 {% macro check_daily() %}
-    {%- set declared, logs = ref('int_settled_until'), ref('int_logs') -%}
+    {%- set declared, logs = ref('int_closed_until'), ref('int_logs') -%}
     {%- set looked_up = [
-        declared, ref('int_orders__settled'), ref('int_purchases__settled'), ref('int_first_touches__settled')
+        declared, ref('int_orders__closed'), ref('int_purchases__closed'), ref('int_first_touches__closed')
     ] -%}
     {%- set learned = [ref('int_corrections'), ref('int_calibration__bounds'), ref('int_calibration')] -%}
     {%- if 'model.clv.int_predictions__expected' in selected_resources -%}
@@ -37,7 +37,7 @@
             ~ ' order by recorded_at desc limit 1'
         ).rows -%}
         {%- set day_before = daily_window().lines_from - modules.datetime.timedelta(1) -%}
-        {%- for last in run_query('select as_of_date, settled_until, settings from ' ~ declared).rows -%}
+        {%- for last in run_query('select as_of_date, closed_until, settings from ' ~ declared).rows -%}
         {#- Those that move the window by which a full run counts as too old are named first. -#}
         {%- set before, now, changed, moved = fromjson(last[2]), fromjson(daily_settings()), [], [] -%}
         {%- for name in now if before.get(name) != now[name] -%}
@@ -57,7 +57,7 @@
             ) -%}
         {%- elif moved -%}
             {%- do exceptions.raise_compiler_error(others) -%}
-        {%- elif last[1] | string < daily_window().settled_from | string -%}
+        {%- elif last[1] | string < daily_window().closed_from | string -%}
             {%- do exceptions.raise_compiler_error(
                 'clv: the last full run, as of ' ~ last[0] ~ ', is too old for a daily run as of '
                 ~ var('clv_as_of_date') ~ ': var clv_days_between_full_runs is '

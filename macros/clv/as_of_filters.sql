@@ -33,10 +33,10 @@
 {%- endmacro %}
 
 {#
-    With a join on int_settled_until: its day, in a full run. A daily run uses the day of the last full run,
+    With a join on int_closed_until: its day, in a full run. A daily run uses the day of the last full run,
     whatever it was.
 #}
-{% macro at_settled(column, operator) -%}
+{% macro at_closed(column, operator) -%}
     {%- set as_of = none if is_daily() else given_as_of() -%}
     {{ column ~ ' ' ~ operator ~ " date '" ~ daily_window().days_from ~ "'" if as_of else 'true' }}
 {%- endmacro %}

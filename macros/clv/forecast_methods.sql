@@ -4,10 +4,10 @@
 {%- endmacro %}
 
 {# Classes of cohorts evaluated together, by full weeks since their month of first purchase. #}
-{% macro forecast_age_class(settled_weeks) -%}
+{% macro forecast_age_class(closed_weeks) -%}
     case
-        when {{ settled_weeks }} < 13 then '0 to 12 weeks'
-        when {{ settled_weeks }} < 52 then '13 to 51 weeks'
+        when {{ closed_weeks }} < 13 then '0 to 12 weeks'
+        when {{ closed_weeks }} < 52 then '13 to 51 weeks'
         else '52 weeks and more'
     end
 {%- endmacro %}

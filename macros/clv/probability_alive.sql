@@ -12,7 +12,7 @@
                (Schmittlein, Morrison & Colombo 1987; Fader & Hardie, note 009)
     bgcnbd, mbgcnbd  as bgnbd and mbgnbd with k x for x in the exponent, over the sum of stage_chances
                (Reutterer, Platzer & Schroeder 2021)
-    bgbb       of a monthly log: column alive_by_month, a sum of int_outlook__alive
+    bgbb       of a monthly log: column alive_by_month, a sum of int_expectations__alive
                (Fader, Hardie & Shang 2010)
 
     Computed through logarithms: the powers overflow for frequent customers long gone.
@@ -78,8 +78,8 @@
 
 {# Purchase models that this run may fit; auto can become any but paretonbd, of a monthly log bgbb. #}
 {% macro fitted_models() %}
-    {%- set recipe = var('clv_purchase_model') -%}
-    {%- set named = recipe.values() | list if recipe is mapping else [recipe] -%}
+    {%- set spec = var('clv_purchase_model') -%}
+    {%- set named = spec.values() | list if spec is mapping else [spec] -%}
     {%- set fitted = named + shaped('clv_challenger_models') -%}
     {%- if 'auto' in fitted -%}
         {%- set fitted = fitted | reject('equalto', 'auto') | list -%}
@@ -103,8 +103,8 @@
     {%- if not columns_there(parameters) -%}
         {%- do return(purchase_models()) -%}
     {%- endif -%}
-    {%- set recipe = var('clv_purchase_model') -%}
-    {%- set named = recipe.values() | list if recipe is mapping else [recipe] -%}
+    {%- set spec = var('clv_purchase_model') -%}
+    {%- set named = spec.values() | list if spec is mapping else [spec] -%}
     {%- set models = [] if 'auto' in named else fitted_models() -%}
     {%- for row in run_query('select distinct purchase_model from ' ~ parameters) -%}
         {%- do models.append(row[0]) -%}
@@ -137,18 +137,18 @@ end as stage_{{ stage }}{{ ',\n' if not loop.last }}
 {%- endmacro %}
 
 {#
-    The product of columns of the outlook, on average over the stages that a customer may be in. Stages
-    from 1 on are rows of their own, outlook_1 ... outlook_3, where `has_stages`. `horizon` is in days, or
+    The product of columns of the expectation table, on average over the stages that a customer may be in. Stages
+    from 1 on are rows of their own, tabulated_1 ... tabulated_3, where `has_stages`. `horizon` is in days, or
     the name of one.
 #}
 {% macro over_stages(columns, horizon, has_stages) -%}
     {%- set suffix = '_' ~ horizon ~ ('d' if horizon is number else '') -%}
-    {%- set first = 'outlook.' ~ columns | join(suffix ~ ' * outlook.') ~ suffix -%}
+    {%- set first = 'tabulated.' ~ columns | join(suffix ~ ' * tabulated.') ~ suffix -%}
     {%- if has_stages -%}
 (
     {{ first }}
     {%- for stage in range(1, 4) %}
-    {%- set relation = 'outlook_' ~ stage ~ '.' %}
+    {%- set relation = 'tabulated_' ~ stage ~ '.' %}
     + alive.stage_{{ stage }}
     * coalesce({{ relation }}{{ columns | join(suffix ~ ' * ' ~ relation) }}{{ suffix }}, 0)
     {%- endfor %}
@@ -158,11 +158,11 @@ end as stage_{{ stage }}{{ ',\n' if not loop.last }}
     {%- endif -%}
 {%- endmacro %}
 
-{# Joins to `alive` the rows of `outlook` that over_stages reads. #}
+{# Joins to `alive` the rows of `tabulated` that over_stages reads. #}
 {% macro joined_stages(has_stages) -%}
     {%- for stage in range(4 if has_stages else 1) %}
-    {%- set place = 'outlook_' ~ stage if stage else 'outlook' %}
-{{ 'left join outlook as ' ~ place if stage else 'inner join outlook' }}
+    {%- set place = 'tabulated_' ~ stage if stage else 'tabulated' %}
+{{ 'left join tabulated as ' ~ place if stage else 'inner join tabulated' }}
     on
         alive.model_version = {{ place }}.model_version
         and alive.stratum = {{ place }}.stratum
@@ -230,7 +230,7 @@ end as stage_{{ stage }}{{ ',\n' if not loop.last }}
     ]) -%}
 {% endmacro %}
 
-{# What BG/BB has in its own way: by months of int_outlook__alive, else as the models of days. #}
+{# What BG/BB has in its own way: by months of int_expectations__alive, else as the models of days. #}
 {% macro by_month(of_months, of_days, has_months=true) -%}
     {%- if has_months -%}
 case

@@ -1,5 +1,5 @@
 {#
-    Sums over one customer's purchase days. Sums over disjoint days add up, so that settled days need
+    Sums over one customer's purchase days. Sums over disjoint days add up, so that closed days need
     not be read again. `cap` is the value at which days are capped for the fit.
 #}
 {% macro purchase_sums(days, cap) -%}

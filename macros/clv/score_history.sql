@@ -8,14 +8,14 @@
 
     Given alive, E[N(t)] is the mean over p ~ Beta(a, b') of
     (1 - (1 + p t / (alpha + T))^-(r + x)) / p, with b' = b + x for bgnbd and b + x + 1 for mbgnbd
-    (python_models/int_outlook.py says why), by the trapezoidal rule in u, where
+    (python_models/int_expectations.py says why), by the trapezoidal rule in u, where
     ln(p / (1 - p)) = ln(a / b') + sqrt(1 / a + 1 / b') sinh(u): it starts from the mode with the
     width of the density, and reaches all of its tails; weights are normalised by their sum. For
     paretonbd it is the rate times the expected time alive. For models with k stages the rate of every
     k-th arrival is picked out of the generating function of arrivals by k roots of unity z_l, which are
     (1 - p)^(1 / k) long: the mean over l of (1 - p)^((j + 1) / k - 1) times the real part of
     turn_l^(j + 1) (1 + (1 - z_l) t / (alpha + T))^-(r + k x + j + 1), j stages having passed. Value is discounted continuously, by
-    Gauss-Legendre over the horizon. Relative error against int_outlook: below 1e-8, of models with
+    Gauss-Legendre over the horizon. Relative error against int_expectations: below 1e-8, of models with
     stages, whose rate swings, below 1e-3 (tests/python/test_score_history.py). Seasons are left out: days are usual days.
 
     Of a monthly log recency runs from a 15th to a 15th and age to the end of a month, as in its tables; bgbb is
@@ -106,7 +106,7 @@ histories as (
 
 {%- if has_months %}
 
--- Of bgbb: to have left after a month, in relation to being alive (int_outlook__alive).
+-- Of bgbb: to have left after a month, in relation to being alive (int_expectations__alive).
 left_after as (
 
     select

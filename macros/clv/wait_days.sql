@@ -1,5 +1,5 @@
 {#
-    Days ahead at which int_outlook__waits tabulates the wait for the next purchase: 0, each of the first
+    Days ahead at which int_expectations__waits tabulates the wait for the next purchase: 0, each of the first
     days, then further apart, and every horizon.
     wait_days() -> [0, 1, 2, ... 9, 11, 13, ... 299, 353, 365]
 #}

@@ -9,9 +9,9 @@
 
     lines_from      lines from this day on are read again and replace those of the last run
     reach_from      covers the days that a refund from lines_from on can reach, the refunds of those
-                    days and the days within their reach; also all days not settled by the last full run
+                    days and the days within their reach; also all days not closed by the last full run
     days_from       purchase days that such a refund can change; replaced as well
-    settled_from    the earliest that purchase days can have been settled by the last full run
+    closed_from    the earliest that purchase days can have been closed by the last full run
     year_from       the year before the as-of date, or the longest horizon
     until           the day after the last month that is written
 #}
@@ -24,12 +24,12 @@
     {%- set refund_days = days(var('clv_refund_days')) -%}
     {%- set lines_from = (as_of - days(var('clv_lookback_days'))).replace(day=1) -%}
     {%- set days_from = (lines_from - refund_days).replace(day=1) -%}
-    {%- set settled_from = (days_from - days(var('clv_days_between_full_runs'))).replace(day=1) -%}
+    {%- set closed_from = (days_from - days(var('clv_days_between_full_runs'))).replace(day=1) -%}
     {%- do return({
         'lines_from': lines_from,
-        'reach_from': [lines_from - refund_days - refund_days, settled_from] | min,
+        'reach_from': [lines_from - refund_days - refund_days, closed_from] | min,
         'days_from': days_from,
-        'settled_from': settled_from,
+        'closed_from': closed_from,
         'year_from': as_of - days(([365] + shaped('clv_horizons')) | max + 1),
         'until': (as_of.replace(day=1) + days(32)).replace(day=1),
     }) -%}

@@ -26,7 +26,7 @@
             on
                 outcomes.customer_id = predictions.customer_id
                 and outcomes.cutoff_date = predictions.cutoff_date
-                and predictions.is_recipe
+                and predictions.is_current_spec
         where outcomes.value_{{ days }}d is not null
         group by 1
         qualify row_number() over (order by outcomes.cutoff_date desc) = 1

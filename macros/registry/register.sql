@@ -1,5 +1,5 @@
 {#
-    Appends this run's candidate with its recipe's backtest metrics to the registry after the decisions,
+    Appends this run's candidate with its spec's backtest metrics to the registry after the decisions,
     unless it is registered: a post-hook of int_registry__decisions.
 #}
 {% macro register_candidate() -%}
@@ -17,7 +17,7 @@
         {{ current_log() | indent(8) }} as log_id,
         {{ now() }} as recorded_at
     from {{ ref('int_candidate') }} as candidate
-    cross join {{ ref('int_backtest__recipe') }} as backtest
+    cross join {{ ref('int_backtest__spec') }} as backtest
     where
         candidate.model_version in (select decided.model_version from {{ this }} as decided)
         and candidate.model_version not in (

@@ -54,7 +54,7 @@
     distinguished belongs to one log.
 #}
 {% macro add_columns(relation, found, columns) %}
-    {%- set former = {'is_synced': 'is_shipped', 'synced_rows': 'shipped_rows'} -%}
+    {%- set former = {'is_synced': 'is_shipped', 'synced_rows': 'shipped_rows', 'spec': 'recipe'} -%}
     {%- set statements = [] -%}
     {%- for column, type in columns.items() if column not in found -%}
         {%- if former.get(column) in found -%}

@@ -10,7 +10,7 @@
     {%- set money = type_money() -%}
     {%- set registered = {
         'model_version': text, 'version_base': text, 'revision': count, 'stratum': text,
-        'definition': text, 'recipe': text, 'git_commit': text, 'purchase_model': text, 'k': count,
+        'definition': text, 'spec': text, 'git_commit': text, 'purchase_model': text, 'k': count,
     } -%}
     {%- for name in model_parameter_names() -%}
         {%- do registered.update({name: type_double(), 'se_' ~ name: type_double()}) -%}

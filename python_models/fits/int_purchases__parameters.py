@@ -26,7 +26,7 @@ probabilities of months cannot be compared.
 Time is in days: alpha and beta are in days; r, a, b and s have no unit.
 
 Grain: one row per model version, stratum and cutoff date of the histories, whatever
-happens to its fit. The recipe (var clv_purchase_model) is fitted at every cutoff, its
+happens to its fit. The spec (var clv_purchase_model) is fitted at every cutoff, its
 challengers at the backtest cutoffs. Every column from `fitted_stratum` on describes the
 fit that supplied the parameters. In turn: plain maximum likelihood; other starts; the
 parent stratum (drop the last level after "|", at last "all"); and, only where even
@@ -404,7 +404,7 @@ COLUMNS = {
     "model_version": "str",
     "stratum": "str",
     "cutoff_date": "date",
-    "is_recipe": "bool",
+    "is_current_spec": "bool",
     "purchase_model": "str",
     "fitted_stratum": "str",
     "method": "str",
@@ -818,7 +818,7 @@ def expected_purchases(purchase_model, params, k, x, t_x, t, ahead):
     """Purchase days expected of customers in the time ahead.
 
     P(alive) times the expectation given alive: the formulas of
-    macros/clv/probability_alive.sql and of int_outlook.
+    macros/clv/probability_alive.sql and of int_expectations.
 
     Args:
         purchase_model: a name in `MODELS`.
@@ -1134,10 +1134,10 @@ def fit_strata(rows, wanted, min_customers, engine):
     ]
 
 
-def recipe_of(recipe, stratum):
+def spec_of(spec, stratum):
     """The purchase model of a stratum: its own, an ancestor's, or the default."""
-    named = [recipe[name] for name in lineage(stratum) if name in recipe]
-    return (named or [recipe["default"]])[0]
+    named = [spec[name] for name in lineage(stratum) if name in spec]
+    return (named or [spec["default"]])[0]
 
 
 def fit_all(
@@ -1150,10 +1150,10 @@ def fit_all(
     season=None,
     is_monthly=False,
 ):
-    """Parameters of every stratum at every cutoff, of the recipe and its challengers.
+    """Parameters of every stratum at every cutoff, of the spec and its challengers.
 
-    The recipe's model version is the name of its purchase model, or "mixed" when its
-    strata have different ones; a challenger's is its name. A recipe with a season has
+    The spec's model version is the name of its purchase model, or "mixed" when its
+    strata have different ones; a challenger's is its name. A spec with a season has
     "_season" behind its name, and the same without one as a challenger.
 
     Args:
@@ -1162,29 +1162,29 @@ def fit_all(
             ln_gaps is the sum of the logs of the gaps in days of sampled_customers.
             Where no model has stages they are everyone, and it is 0.
         cutoffs: frame with cutoff_date and is_production.
-        purchase_model: the recipe: a name in `MODELS`, "auto" (see `fit_stages`), or
+        purchase_model: the spec: a name in `MODELS`, "auto" (see `fit_stages`), or
             {stratum: name} with the key "default"; a stratum stands for those below it
             too.
         challengers: further names, fitted at the cutoffs that are not production.
         min_customers: a smaller stratum inherits the parameters of its parent.
         engine: "own" or "lifetimes".
-        season: a `Season`, or None for a recipe without.
+        season: a `Season`, or None for a spec without.
         is_monthly: whether the log is monthly, of which "auto" is bgbb.
 
     Returns:
-        DataFrame: the columns of `COLUMNS`, sorted by cutoff date, stratum and recipe
+        DataFrame: the columns of `COLUMNS`, sorted by cutoff date, stratum and spec
         first.
 
     Raises:
-        ValueError: for an unknown engine or purchase model, for a stratum of the recipe
+        ValueError: for an unknown engine or purchase model, for a stratum of the spec
             that does not occur, or for impossible histories.
     """
-    recipe = purchase_model
-    if isinstance(recipe, str):
-        recipe = {"default": recipe}
+    spec = purchase_model
+    if isinstance(spec, str):
+        spec = {"default": spec}
     if is_monthly:
-        recipe = {n: "bgbb" if v == "auto" else v for n, v in recipe.items()}
-    unknown = {*recipe.values(), *challengers} - {"auto", *MODELS}
+        spec = {n: "bgbb" if v == "auto" else v for n, v in spec.items()}
+    unknown = {*spec.values(), *challengers} - {"auto", *MODELS}
     if unknown:
         raise ValueError(f"no purchase model {min(unknown)!r}; use {', '.join(MODELS)}")
     if engine not in ("own", "lifetimes"):
@@ -1195,29 +1195,29 @@ def fit_all(
         {"stratum": "str", **dict.fromkeys(numbers, "float64")}
     )
     strata = {name for each in histories["stratum"].unique() for name in lineage(each)}
-    absent = recipe.keys() - strata - {"default"}
+    absent = spec.keys() - strata - {"default"}
     if absent and strata:
         raise ValueError(f"clv_purchase_model: there is no stratum {min(absent)!r}")
-    names = set(recipe.values())
+    names = set(spec.values())
     version = names.pop() if len(names) == 1 else "mixed"
     dates = pd.to_datetime(cutoffs["cutoff_date"])
     production = set(dates[cutoffs["is_production"].astype(bool)])
 
-    recipe_version = f"{version}_season" if season else version
+    spec_version = f"{version}_season" if season else version
 
     def fits(cutoff, rows):
         is_production = pd.Timestamp(cutoff) in production
         rivals = () if is_production else challengers
 
         def wanted(stratum):
-            return {version: recipe_of(recipe, stratum), **{n: n for n in rivals}}
+            return {version: spec_of(spec, stratum), **{n: n for n in rivals}}
 
         def wanted_with_season(stratum):
-            return {recipe_version: recipe_of(recipe, stratum)}
+            return {spec_version: spec_of(spec, stratum)}
 
         def refit(warped, engine=engine):
             found = fit_strata(warped, wanted_with_season, min_customers, engine)
-            return found, parameters_of(found, recipe_version)
+            return found, parameters_of(found, spec_version)
 
         found = fit_strata(rows, wanted, min_customers, engine)
         if season is None:
@@ -1226,7 +1226,7 @@ def fit_all(
         warped, told = season.fit(
             pd.Timestamp(cutoff), rows, parameters_of(plain, version), refit
         )
-        rows = [{**row, "model_version": recipe_version} for row in warped or plain]
+        rows = [{**row, "model_version": spec_version} for row in warped or plain]
         rows = [{**row, **told} for row in rows] + ([] if is_production else found)
         return sorted(rows, key=lambda row: row["stratum"])
 
@@ -1234,7 +1234,7 @@ def fit_all(
         {
             **row,
             "cutoff_date": pd.Timestamp(cutoff).date(),
-            "is_recipe": row["model_version"] == recipe_version,
+            "is_current_spec": row["model_version"] == spec_version,
         }
         for cutoff, rows in histories.groupby("cutoff_date", sort=True)
         for row in fits(cutoff, rows)

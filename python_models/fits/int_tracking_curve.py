@@ -207,7 +207,7 @@ def _to_pandas(relation):
 
 
 def model(dbt, session):
-    """Tabulate what the recipe fitted over the days of the transaction log."""
+    """Tabulate what the spec fitted over the days of the transaction log."""
     dbt.config(materialized="table")
     as_of = _to_pandas(dbt.ref("int_as_of"))
     span = pd.to_datetime(as_of["as_of_date"]) - pd.to_datetime(
@@ -216,5 +216,5 @@ def model(dbt, session):
     fits = _to_pandas(dbt.ref("int_purchases__parameters"))
     # an empty build (dbt build --empty) has no dates
     days = span.dt.days.max() if span.notna().any() else 0
-    frame = curves(fits[fits["is_recipe"].astype(bool)], int(days))
+    frame = curves(fits[fits["is_current_spec"].astype(bool)], int(days))
     return frame

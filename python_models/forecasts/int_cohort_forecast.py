@@ -49,7 +49,7 @@ TYPES = {
     "country": "string",
     "region": "string",
     "day": "int64",
-    "settled_weeks": "int64",
+    "closed_weeks": "int64",
 } | dict.fromkeys(METHODS, "float64")
 
 
@@ -92,7 +92,7 @@ def share_gone(p, shape, stretch, stage=0, k=1):
 
 
 def expected_purchases(x, age, times, fit, stage=0.0):
-    """E[N(t) | alive]: purchase days expected in the next t days, as in int_outlook.
+    """E[N(t) | alive]: purchase days of the next t days, as in int_expectations.
 
     Args:
         x: repeat purchase days so far, a number.
@@ -301,7 +301,7 @@ def forecasts(tables, horizons, reconciliation="bottom_up"):
         values[key] = np.interp(curve, [0, *at_horizons], [0, *served.loc[key]])
 
     weeks = -(-horizons[-1] // 7)
-    weekly = weekly[weekly["is_settled"].astype(bool)].sort_values("weeks_ago")
+    weekly = weekly[weekly["is_closed"].astype(bool)].sort_values("weeks_ago")
     series = {
         key: rows["value_amount"].to_numpy("float64")[::-1]
         for key, rows in weekly.groupby(COHORT)
@@ -328,7 +328,7 @@ def forecasts(tables, horizons, reconciliation="bottom_up"):
         columns = dict(zip(COHORT, key, strict=True)) | {
             "region": regions.get(key[2], "unknown") if regions else None,
             "day": days[key[0]],
-            "settled_weeks": len(own),
+            "closed_weeks": len(own),
         }
         columns |= dict(zip(METHODS, (model, combined, mean, trend), strict=True))
         frames.append(pd.DataFrame(columns))

@@ -22,7 +22,7 @@ reported as (
         horizon_days,
         sum(actual_value_amount) as value_amount
     from {{ ref('cohort_clv') }}
-    where is_matured
+    where is_completed
     group by 1, 2, 3, 4
 
     union all
@@ -34,7 +34,7 @@ reported as (
         horizon_days,
         actual_value_amount as value_amount
     from {{ ref('customer_equity') }}
-    where is_matured
+    where is_completed
 
     union all
 

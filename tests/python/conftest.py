@@ -52,8 +52,8 @@ def gamma_gamma():
 
 
 @pytest.fixture(scope="session")
-def outlook():
-    return load("int_outlook")
+def expectations():
+    return load("int_expectations")
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ GROWTH = "assert_growth_conserves_customers_and_revenue"
 SEGMENT_GROWTH = "assert_segment_growth_is_the_transitions"
 LIVES = "assert_lifetimes_are_ordered"
 NEXT_ORDERS = "assert_next_orders_agree_with_the_forecast"
-WAITS = "assert_waits_are_those_of_the_outlook"
+WAITS = "assert_waits_are_those_of_the_expectation_table"
 REVENUE = "assert_revenue_is_conserved_to_every_mart"
 # Who refuses is believed to consent.
 ALLOWED = (
@@ -193,7 +193,7 @@ FAULTS = [
         BACKTEST,
         "cohorts have their money a month late",
         "update cohort_clv set actual_value_amount = 0 "
-        "where cohort_month = '2023-05-01' and is_matured",
+        "where cohort_month = '2023-05-01' and is_completed",
     ),
     Fault(
         BACKTEST,
@@ -370,13 +370,13 @@ FAULTS = [
     ),
     Fault(
         WAITS,
-        "a model's purchase rate is half as high as the outlook knew it",
+        "a model's purchase rate is half as high as the expectation table knew it",
         f"update int_parameters set alpha = 2 * alpha where cutoff_date = {TODAY}",
     ),
     Fault(
         WAITS,
         "one-time buyers have no wait",
-        "delete from int_outlook__waits where frequency = 0",
+        "delete from int_expectations__waits where frequency = 0",
     ),
     Fault(
         "assert_ranges_of_totals_are_ordered",

@@ -49,7 +49,7 @@ WANTED = (
     *("segment_summary", "segment_transitions", "segment_stability", "score_coverage"),
     *("model_registry", "scoring_runs", "score_distribution"),
     # What daily runs look up, and full runs do not wait for.
-    *("int_orders__settled", "int_purchases__settled", "int_first_touches__settled"),
+    *("int_orders__closed", "int_purchases__closed", "int_first_touches__closed"),
 )
 # Tables of state that a run of the same day replaces rows of, and the day of a row.
 REPLACED = {
@@ -937,8 +937,8 @@ class Sequence:
         self.pass_days(1)
         self.daily()
 
-    def step_bad_recipe(self):
-        """A refit by a recipe that cannot be compared is rejected."""
+    def step_bad_spec(self):
+        """A refit by a spec that cannot be compared is rejected."""
         self.pass_days(8, 16)
         before = self.statuses()
         run = self.play("monthly_refit", clv_purchase_model="mbgnbd")
@@ -1087,7 +1087,7 @@ WEIGHTS = {
     "refit": 4,
     "canary": 4,
     "share": 1,
-    "bad_recipe": 2,
+    "bad_spec": 2,
     "bad_data": 2,
     "rollback": 3,
     "promote": 3,

@@ -31,7 +31,7 @@ FAILS_THE_BUILD = "assert_no_alert_is_loud_enough_to_fail_the_build"
 AS_OF, FULL_RUN, BEFORE = "1998-06-30", "1998-06-28", "1998-06-29"
 # The demo, as if it were two days after a full run and nothing were wrong with it.
 HEALTHY = {
-    "int_settled_until": f"select date '{FULL_RUN}' as as_of_date",
+    "int_closed_until": f"select date '{FULL_RUN}' as as_of_date",
     "int_calibration__histograms": (
         "select * replace (actual_purchases as expected_purchases, "
         "buyers::double as probability) from {}"

@@ -99,11 +99,11 @@ def test_the_derivatives_are_those_of_the_value(purchases):
         assert hessian[place] == pytest.approx((up - down) / 2 / step, rel=1e-5)
 
 
-def test_expectations_are_the_published_ones(outlook, fitted, alive):
+def test_expectations_are_the_published_ones(expectations, fitted, alive):
     params = tuple(fitted["params"])
 
     def expected(x, t_x, ahead):
-        found = outlook.active_months(
+        found = expectations.active_months(
             x, np.array([age(6)]), [round(ahead * MONTH)], params, None, 0.1
         )
         return found[0, 0, 0] * alive(params, [x], [t_x], [6])[0]
@@ -116,7 +116,7 @@ def test_expectations_are_the_published_ones(outlook, fitted, alive):
     assert round(total, 1) == 12884.2
     assert round(expected(6, 6, 5), 2) == 3.75
     # P(alive) in the seventh year (table 6)
-    stays = outlook.months_staying([age(6)], 1, params)[0, 1]
+    stays = expectations.months_staying([age(6)], 1, params)[0, 1]
     found = alive(params, [0, 2, 6], [0, 4, 6], [6, 6, 6]) * stays
     assert found.round(2).tolist() == [0.11, 0.59, 0.93]
 
@@ -135,7 +135,7 @@ def test_a_new_donors_counts_are_the_published_ones(fitted):
     assert (curve.curve(days, fit)[[27, 28]] > 0).tolist() == [False, True]
 
 
-def test_counts_and_spend_are_those_of_a_simulation(outlook):
+def test_counts_and_spend_are_those_of_a_simulation(expectations):
     params, n, x, people = PUBLISHED, 20, 6, 400_000
     rng = np.random.default_rng(1)
     chance = rng.beta(params[0] + x, params[1] + n - x, people)
@@ -144,8 +144,10 @@ def test_counts_and_spend_are_those_of_a_simulation(outlook):
     p, q = 6.25, 3.74
     worth = rng.gamma(q + p * (x + 1), size=people)
     ages, horizons = np.array([age(n)]), [30.0, 90.0, 365.0]
-    table = outlook.outlook(x, ages, horizons, "bgbb", params, (p, q), 0.1)[0]
-    life = outlook.lifetime(x, ages, "bgbb", params, (p, q), 0.1, np.asarray)[0, 0]
+    table = expectations.expectation_table(
+        x, ages, horizons, "bgbb", params, (p, q), 0.1
+    )[0]
+    life = expectations.lifetime(x, ages, "bgbb", params, (p, q), 0.1, np.asarray)[0, 0]
     for row, months in zip([*table, life], [1, 3, 12, 600], strict=True):
         count = rng.binomial(np.minimum(stayed, months), chance)
         assert row[0] == pytest.approx(count.mean(), rel=5e-3)
@@ -161,7 +163,7 @@ def test_counts_and_spend_are_those_of_a_simulation(outlook):
         near = np.quantile(np.log(spent), levels)
         assert row[12:][15:46] == pytest.approx(near, abs=2e-2)
     # discounted from the middle of the months
-    each = np.diff(outlook.months_expected(x, ages, 12, params, 0.1)[2][0])
+    each = np.diff(expectations.months_expected(x, ages, 12, params, 0.1)[2][0])
     present = each @ 1.1 ** -((np.arange(12) + 0.5) / 12)
     assert table[2, 1] == pytest.approx(present, rel=1e-12)
 
@@ -250,9 +252,9 @@ def build(tmp_path_factory, members):
     build = Build(tmp_path_factory.mktemp("months"))
     build.variables = {"clv_period": "month", "clv_value": "revenue"}
     build.load(transactions=members.drop(columns="month"))
-    settled = [f"int_{of}__settled" for of in ("orders", "purchases", "first_touches")]
+    closed = [f"int_{of}__closed" for of in ("orders", "purchases", "first_touches")]
     build.build(
-        *("--select", "+customer_next_order", "+model_backtest", *settled),
+        *("--select", "+customer_next_order", "+model_backtest", *closed),
         **build.variables,
         clv_as_of_date=AS_OF,
     )
@@ -419,7 +421,9 @@ def test_p_alive_in_sql_is_that_of_the_likelihood_and_of_lifetimes(
     build, alive, theirs
 ):
     """The compiled table, on members of up to ten years and parameters of all kinds."""
-    path = next((build.folder / "target" / "compiled").rglob("int_outlook__alive.sql"))
+    path = next(
+        (build.folder / "target" / "compiled").rglob("int_expectations__alive.sql")
+    )
     query = re.sub(r'"warehouse"\."\w+"\.', "", path.read_text())
     months = [(x, n) for n in (0, 1, 2, 12, 120) for x in (0, 1, 2, 11, 60, 120)]
     pairs = pd.DataFrame([pair for pair in months if pair[0] <= pair[1]])
@@ -432,7 +436,7 @@ def test_p_alive_in_sql_is_that_of_the_likelihood_and_of_lifetimes(
     parameters["model_version"] = [f"v{number}" for number in range(len(every))]
     parameters["purchase_model"] = "bgbb"
     connection = duckdb.connect()
-    connection.register("int_outlook__pairs", pairs.assign(**keys))
+    connection.register("int_expectations__pairs", pairs.assign(**keys))
     connection.register("int_parameters", parameters)
     found = connection.sql(query).df().merge(pairs, on=["frequency", "age_days"])
     assert len(found) == len(every) * (pairs["n"] - pairs["frequency"] + 1).sum()

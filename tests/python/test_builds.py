@@ -198,7 +198,8 @@ def test_a_plan_says_what_it_detects_and_when_the_shop_is_too_small(holdout):
         "select cast(outcomes.value_90d as double) as value, clv_90d "
         "from clv_intermediate.int_histories__held_out as outcomes "
         "inner join clv_intermediate.int_predictions__scored as predictions "
-        "using (customer_id, cutoff_date) where is_recipe and value_90d is not null"
+        "using (customer_id, cutoff_date) "
+        "where is_current_spec and value_90d is not null"
     )
     rest = 1 - value["value"].corr(value["clv_90d"]) ** 2
     spread = 2 * (norm.ppf(0.975) + norm.ppf(0.8)) ** 2 * value["value"].var()
@@ -333,25 +334,25 @@ def test_strata_have_their_own_purchase_model(mixed):
     found = mixed.read(
         """
         select
-            stratum, model_version, purchase_model, is_production, is_recipe,
+            stratum, model_version, purchase_model, is_production, is_current_spec,
             a is null as is_pareto
         from clv.model_parameters
-        order by stratum, is_production, is_recipe
+        order by stratum, is_production, is_current_spec
         """
     )
     assert found["stratum"].unique().tolist() == ["m1", "m2", "m3"]
-    recipe = found[found["is_recipe"]]
-    assert set(recipe["model_version"]) == {"mixed"}
-    models = recipe[recipe["is_production"]].set_index("stratum")["purchase_model"]
+    spec = found[found["is_current_spec"]]
+    assert set(spec["model_version"]) == {"mixed"}
+    models = spec[spec["is_production"]].set_index("stratum")["purchase_model"]
     assert models.to_dict() == {"m1": "bgnbd", "m2": "paretonbd", "m3": "paretonbd"}
     assert (found["is_pareto"] == (found["purchase_model"] == "paretonbd")).all()
     # the challenger is fitted where it can be compared, not where it is published
-    rivals = found[~found["is_recipe"]]
+    rivals = found[~found["is_current_spec"]]
     assert rivals["model_version"].tolist() == ["mbgnbd"] * 3
     assert not rivals["is_production"].any()
 
 
-def test_marts_hold_the_recipe_only(mixed):
+def test_marts_hold_the_current_spec_only(mixed):
     sources = mixed.read(
         """
         select clv_source, count(*) as customers
@@ -368,7 +369,7 @@ def test_marts_hold_the_recipe_only(mixed):
             (select count(*) from clv_intermediate.int_predictions__scored) as scored,
             (
                 select count(*) from clv_intermediate.int_predictions__scored
-                where not is_recipe
+                where not is_current_spec
             ) as rivals
         """
     ).iloc[0]
@@ -740,7 +741,7 @@ def test_channels_have_their_spend_and_those_who_first_bought(rich, inputs):
 def test_uplift_is_welchs_with_and_without_the_covariate(rich):
     found = rich.read("from clv.campaign_uplift").iloc[0]
     assert found["covariate_date"] == pd.Timestamp("2023-12-31")
-    assert found[["is_matured", "is_adjusted"]].all()
+    assert found[["is_completed", "is_adjusted"]].all()
     assert found["ratio_check"] == "passed"
     assert found["predicted_uplift"] > 0
     outcomes = rich.read("from clv_intermediate.int_campaigns__outcomes")
@@ -828,7 +829,7 @@ def test_nothing_after_a_cutoff_reaches_back(rich, inputs, tmp_path):
             for each in (rich, build)
         )
         assert len(first) > 300
-        # a backtest is named after its recipe, what serves after its version
+        # a backtest is named after its spec, what serves after its version
         for each in (first, second):
             each.drop(columns="model_version", errors="ignore", inplace=True)
         pd.testing.assert_frame_equal(first, second, rtol=1e-9)
@@ -906,7 +907,7 @@ def test_the_backtest_of_cohorts_is_what_a_reader_would_add_up(rolling):
             and actuals.actual_value_amount is not null
         """
     )
-    ages = pd.cut(rows["settled_weeks"], [-1, 12, 51, 999])
+    ages = pd.cut(rows["closed_weeks"], [-1, 12, 51, 999])
     rows["age_class"] = ages.cat.rename_categories(
         ["0 to 12 weeks", "13 to 51 weeks", "52 weeks and more"]
     )
@@ -936,7 +937,7 @@ def test_the_backtest_of_cohorts_is_what_a_reader_would_add_up(rolling):
 
 @pytest.mark.slow
 def test_cohorts_of_cdnow_are_forecast_within_a_tenth(log, tmp_path):
-    """Six cutoffs, half a window of 90 days apart, the last one just matured."""
+    """Six cutoffs, half a window of 90 days apart, the last one just completed."""
     build = Build(tmp_path).load(transactions=log)
     days = [90 + 45 * place for place in range(6)]
     build.build("--select", "+cohort_forecast_backtest", clv_backtest_days=days)
@@ -1046,7 +1047,7 @@ def test_nothing_after_a_cutoff_moves_its_ranges(sample, tmp_path_factory):
         )
         sources = [name for name in full if name.startswith("interval_source")]
         assert (full[sources] == "calibrated").any(axis=None)
-        # a backtest is named after its recipe, what serves after its version
+        # a backtest is named after its spec, what serves after its version
         later = ("actual_", "is_", "model_version")
         later = [name for name in full if name.startswith(later)]
         pd.testing.assert_frame_equal(
@@ -1097,7 +1098,7 @@ def test_the_holdout_of_cdnow_is_as_the_readme_says(holdout):
             sum(expected_purchases) as expected_purchases,
             sum(actual_purchases) as actual_purchases
         from clv.cohort_clv
-        where horizon_days = 273 and is_matured
+        where horizon_days = 273 and is_completed
         """
         )
         .astype(float)
@@ -1287,9 +1288,9 @@ def test_the_variables_are_good_and_are_checked_before_anything_is_built(macros)
 # -- One list, two places
 
 
-def test_the_grid_of_the_outlook_is_the_one_sql_looks_up(outlook):
-    macro = (ROOT / "macros" / "clv" / "outlook_grid.sql").read_text()
-    nodes, first, step = outlook.LEVELS, outlook.FIRST_Z, outlook.STEP_Z
+def test_the_grid_of_the_expectation_table_is_the_one_sql_looks_up(expectations):
+    macro = (ROOT / "macros" / "clv" / "spend_grid.sql").read_text()
+    nodes, first, step = expectations.LEVELS, expectations.FIRST_Z, expectations.STEP_Z
     assert f"'nodes': {nodes}, 'first': {first}, 'step': {step}" in macro
 
 

@@ -32,7 +32,7 @@ def simulate(rng, lift):
             "margin_amount": np.where(is_treated, 1 + lift, 1.0) * margin,
             "covariate": x,
             "covariate_source": "clv",
-            "is_matured": True,
+            "is_completed": True,
             "assigned_date": pd.Timestamp("2024-01-01"),
             "cutoff_date": pd.Timestamp("2023-12-31"),
         }

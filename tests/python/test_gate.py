@@ -32,7 +32,7 @@ def histories(log, cutoff):
 
 
 @pytest.fixture(scope="module")
-def judge(log, purchases_module, outlook_module, tmp_path_factory):
+def judge(log, purchases_module, expectations_module, tmp_path_factory):
     """A function from the data of a fit to the checks that it passes."""
     build = Build(tmp_path_factory.mktemp("gate")).load(transactions=log)
     variables = {"clv_as_of_date": str(AS_OF.date()), "clv_backtest_days": [HORIZON]}
@@ -59,7 +59,7 @@ def judge(log, purchases_module, outlook_module, tmp_path_factory):
         r, alpha, a, b = params
         out = pd.Series(0.0, index=clean.index)
         for x, rows in clean.groupby("x"):
-            out[rows.index] = outlook_module.expected_purchases(
+            out[rows.index] = expectations_module.expected_purchases(
                 x, rows["t"].to_numpy(), [HORIZON], params
             )[:, 0]
         x, t_x, t = clean["x"], clean["t_x"], clean["t"]
@@ -77,18 +77,18 @@ def judge(log, purchases_module, outlook_module, tmp_path_factory):
                     "customer_id": clean.index,
                     "cutoff_date": CUTOFF.date(),
                     "model_version": version,
-                    "is_recipe": is_recipe,
+                    "is_current_spec": is_current_spec,
                     "expected_purchases_90d": numbers.to_numpy(),
                     "expected_value_90d": 38.0 * numbers.to_numpy(),
                 }
             )
-            for version, is_recipe, numbers in [
+            for version, is_current_spec, numbers in [
                 ("old", False, champion),
                 ("bgnbd", True, expected(fit(data))),
             ]
         )
         versions = scored[
-            ["model_version", "is_recipe", "cutoff_date"]
+            ["model_version", "is_current_spec", "cutoff_date"]
         ].drop_duplicates()
         connection.register("scored", scored)
         connection.register("versions", versions)
@@ -118,10 +118,10 @@ def purchases_module():
 
 
 @pytest.fixture(scope="module")
-def outlook_module():
+def expectations_module():
     from conftest import load
 
-    return load("int_outlook")
+    return load("int_expectations")
 
 
 @pytest.mark.parametrize("draw", range(7))

@@ -56,7 +56,7 @@ def tables(weekly, regions=(), fit=BGNBD):
         | {
             "cutoff_date": CUTOFF,
             "weeks_ago": weeks_ago,
-            "is_settled": True,
+            "is_closed": True,
             "value_amount": value,
         }
         for cohort, values in zip(cohorts, weekly.values(), strict=True)
@@ -68,7 +68,7 @@ def tables(weekly, regions=(), fit=BGNBD):
         | {
             "cutoff_date": CUTOFF,
             "weeks_ago": len(values),
-            "is_settled": False,
+            "is_closed": False,
             "value_amount": 1e6,
         }
         for cohort, values in zip(cohorts, weekly.values(), strict=True)
@@ -104,14 +104,14 @@ def decay(weeks, level=1000.0, seed=1):
 
 
 @pytest.mark.parametrize("name", list(FITS))
-def test_the_expectation_is_that_of_the_outlook(forecast, outlook, name):
+def test_the_expectation_is_that_of_the_expectation_table(forecast, expectations, name):
     ages, times = np.array([0.0, 20, 400]), np.array([7.0, 90, 365])
     fit = FITS[name]
     leaving = ("s", "beta") if name == "paretonbd" else ("a", "b")
     params = tuple(fit[key] for key in ("r", "alpha", *leaving))
     for x in (0, 2, 40):
         told = [
-            outlook.outlook(
+            expectations.expectation_table(
                 x, ages, times, name, params, None, 0.1, stage=stage, k=fit["k"]
             )[..., 0]
             for stage in range(fit["k"])
@@ -220,7 +220,7 @@ def test_each_method_forecasts_what_it_says(forecast):
     assert (young["combined"] == young["purchase_model"]).all()
     for method in forecast.METHODS:
         assert (new[method] == new["purchase_model"]).all()
-    assert [each["settled_weeks"].iloc[0] for each in (old, young, new)] == [40, 2, 0]
+    assert [each["closed_weeks"].iloc[0] for each in (old, young, new)] == [40, 2, 0]
     assert (
         sorted(frame.loc[frame["cutoff_date"] == EARLIER, "day"].unique()) == HORIZONS
     )

@@ -494,13 +494,13 @@ def test_strata_inherit_from_their_parent(purchases, simulate):
 STRATA = ("DE|online", "DE|store", "FR|online")
 
 
-def test_a_stratum_has_the_purchase_model_the_recipe_gives_it(purchases, simulate):
+def test_a_stratum_has_the_purchase_model_the_spec_gives_it(purchases, simulate):
     rows = pd.concat(
         compressed(*simulate((0.8, 60, 0.6, 3), 1000, seed=k), stratum=stratum)
         for k, stratum in enumerate(STRATA)
     )
-    recipe = {"default": "bgnbd", "DE": "paretonbd", "DE|store": "mbgnbd"}
-    table = fit_all(purchases, rows, recipe).set_index("stratum")
+    spec = {"default": "bgnbd", "DE": "paretonbd", "DE|store": "mbgnbd"}
+    table = fit_all(purchases, rows, spec).set_index("stratum")
     assert set(table["model_version"]) == {"mixed"}
     assert table["purchase_model"].to_dict() == {
         "DE|online": "paretonbd",
@@ -510,7 +510,7 @@ def test_a_stratum_has_the_purchase_model_the_recipe_gives_it(purchases, simulat
     assert table[["a", "b"]].isna().any(axis=1).tolist() == [True, False, False]
     assert table[["s", "beta"]].isna().any(axis=1).tolist() == [False, True, True]
     # an inherited fit is one of the same model, to the customers of the parent
-    parent = fit_all(purchases, rows, recipe, min_customers=1100).set_index("stratum")
+    parent = fit_all(purchases, rows, spec, min_customers=1100).set_index("stratum")
     assert parent["fitted_stratum"].tolist() == ["DE", "DE", "all"]
     assert parent["purchase_model"].equals(table["purchase_model"])
     alike = fit_all(purchases, rows, {"default": "mbgnbd", "DE": "mbgnbd"})
@@ -536,11 +536,11 @@ def test_challengers_are_fitted_at_backtest_cutoffs_only(purchases, simulate):
     table = fit_all(purchases, rows, "bgnbd", ["paretonbd", "mbgnbd"])
     backtest = table[table["cutoff_date"] < CUTOFF.date()]
     assert backtest["model_version"].tolist() == ["bgnbd", "paretonbd", "mbgnbd"]
-    assert backtest["is_recipe"].tolist() == [True, False, False]
+    assert backtest["is_current_spec"].tolist() == [True, False, False]
     assert backtest["purchase_model"].equals(backtest["model_version"])
     production = table[table["cutoff_date"] == CUTOFF.date()]
     assert production["model_version"].tolist() == ["bgnbd"]
-    assert production["is_recipe"].all()
+    assert production["is_current_spec"].all()
 
 
 def test_lineage(purchases):

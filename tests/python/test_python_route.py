@@ -26,8 +26,8 @@ class dbtObj:
         self.ref = lambda name: read(f"shop.clv_intermediate.{name}")
 """
 MODEL = {
-    **{"name": "int_outlook", "alias": "int_outlook", "database": "shop"},
-    **{"schema": "clv_intermediate", "original_file_path": "int_outlook.py"},
+    **{"name": "int_expectations", "alias": "int_expectations", "database": "shop"},
+    **{"schema": "clv_intermediate", "original_file_path": "int_expectations.py"},
     "config": {"materialized": "table", "labels": {"project": "clv"}},
 }
 
@@ -109,11 +109,13 @@ def adapter_of(monkeypatch):
         )
         context = multiprocessing.get_context("spawn")
         adapter = clv_bigquery.BigQueryAdapter(config, context)
-        comment = SimpleNamespace(query_comment='{"node_id": "model.clv.int_outlook"}')
+        comment = SimpleNamespace(
+            query_comment='{"node_id": "model.clv.int_expectations"}'
+        )
         adapter.connections.query_header = SimpleNamespace(
             comment=comment, add=lambda sql: sql
         )
-        connection = adapter.connections.set_connection_name("int_outlook")
+        connection = adapter.connections.set_connection_name("int_expectations")
         connection._handle, connection.state = client, ConnectionState.OPEN
         return adapter
 
@@ -126,13 +128,13 @@ def test_its_jobs_carry_labels_cap_and_timeout(adapter_of):
     assert adapter.submit_python_job(MODEL, CODE).rows_affected == 1
     [(_, query), (_, load)] = client.jobs
     for job in (query, load):
-        assert job.labels["node_id"] == "model_clv_int_outlook"
+        assert job.labels["node_id"] == "model_clv_int_expectations"
         assert job.labels["dbt_invocation_id"]
     assert query.maximum_bytes_billed == 1000
     assert int(query.job_timeout_ms) == 60_000
     assert client.timeout == 60
     table, frame = client.written
-    assert table == "shop.clv_intermediate.int_outlook"
+    assert table == "shop.clv_intermediate.int_expectations"
     assert frame.to_dict("list") == {"x": [1], "rate": [0.5]}
     assert load.write_disposition == "WRITE_TRUNCATE"
     # Not what a load job says: the table's own labels, and that it is kept.

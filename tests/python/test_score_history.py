@@ -122,7 +122,7 @@ def test_a_history_that_cannot_be_is_answered_with_nulls(built, history):
     assert found[numbers].isna().all(axis=None)
 
 
-def test_a_registered_version_of_another_model_than_the_recipe_is_scored(built):
+def test_a_registered_version_of_another_model_than_the_spec_is_scored(built):
     """Last, for it builds the mart and the function anew."""
     built.build("--select", "customer_lifetime_value", **SETTINGS)
     found = built.read("from clv.score_history(2, 100, 200, 10.0)")

@@ -110,5 +110,5 @@ def test_what_this_project_takes_is_told_by_stage(capsys, tmp_path):
     assert "other" not in found["score"]["stages"]
     assert 0 < found["score"]["work"] < found["score"]["wall"]
     assert found["fit"]["histories"] > found["fit"]["pairs"] > 0
-    assert min(found["fit"]["fit_cpu"], found["fit"]["outlook_cpu"]) > 0
+    assert min(found["fit"]["fit_cpu"], found["fit"]["expectations_cpu"]) > 0
     assert found["lookup"]["clv_p95_ms"] > 0

@@ -241,8 +241,8 @@ def test_a_title_is_computed_from_its_rows(finding, rows, said):
 
 def test_a_backtest_that_the_model_loses_is_said_so():
     rows = [
-        {"horizon_days": 90, "method": "bgnbd", "is_recipe": True, "mae": 12.0},
-        {"horizon_days": 90, "method": "mean", "is_recipe": False, "mae": 10.0},
+        {"horizon_days": 90, "method": "bgnbd", "is_current_spec": True, "mae": 12.0},
+        {"horizon_days": 90, "method": "mean", "is_current_spec": False, "mae": 10.0},
     ]
     said = findings.backtest(rows, DOLLARS)
     assert said.startswith("Over 90 days the model's error is 20% larger than")
@@ -544,7 +544,8 @@ def made_up(unit=DOLLARS):
         "backtest": [
             {"cutoff_date": cutoffs[0], "horizon_days": horizon, "method": method,
              "group_type": "all" if group == "all" else "frequency_class",
-             "group_value": group, "customers": 5000, "is_recipe": method == "bgnbd",
+             "group_value": group, "customers": 5000,
+             "is_current_spec": method == "bgnbd",
              "mae": error if priced else None, "rmse": 2 * error, "bias": 0.1,
              "spearman": 0.4,
              **dict.fromkeys(["coverage_50", "coverage_80", "coverage_90"],

@@ -198,25 +198,25 @@ def test_a_season_is_recovered_and_takes_the_bias_away(seasonal):
 
 
 def test_a_season_is_believed_only_after_two_windows_have_ended(seasonal):
-    recipe = seasonal.loc["bgnbd_season"]
-    assert recipe["is_recipe"].all()
-    assert not seasonal.loc["bgnbd", "is_recipe"].any()
-    # the plain recipe is a challenger at the backtest cutoffs
+    spec = seasonal.loc["bgnbd_season"]
+    assert spec["is_current_spec"].all()
+    assert not seasonal.loc["bgnbd", "is_current_spec"].any()
+    # the plain spec is a challenger at the backtest cutoffs
     assert list(seasonal.loc["bgnbd"].index) == [day.date() for day in CUTOFFS[:-1]]
-    assert (recipe["season"] != "").tolist() == [False, False, True, True, True]
+    assert (spec["season"] != "").tolist() == [False, False, True, True, True]
     same = ["r", "alpha", "a", "b", "log_likelihood"]
     for day in CUTOFFS[:2]:
         plain = seasonal.loc[("bgnbd", day.date()), same]
-        assert recipe.loc[day.date(), same].tolist() == plain.tolist()
+        assert spec.loc[day.date(), same].tolist() == plain.tolist()
 
 
 def test_deleting_the_future_changes_no_season(purchases, seasonal_log, seasonal):
     cutoff = CUTOFFS[3]
     past = fit(purchases, seasonal_log[seasonal_log["day"] <= cutoff], CUTOFFS[:4])
     told = ["r", "alpha", "a", "b", "season", "bias_without_season", "bias_with_season"]
-    recipe = seasonal.loc["bgnbd_season", told]
-    pd.testing.assert_frame_equal(past.loc["bgnbd_season", told], recipe.iloc[:4])
-    assert recipe.loc[cutoff.date(), "season"]
+    spec = seasonal.loc["bgnbd_season", told]
+    pd.testing.assert_frame_equal(past.loc["bgnbd_season", told], spec.iloc[:4])
+    assert spec.loc[cutoff.date(), "season"]
 
 
 def test_without_a_season_the_index_does_no_harm(purchases):
@@ -294,10 +294,10 @@ def test_sql_hands_over_what_the_tables_here_are(build, seasonal):
     _, parameters = build
     found = parameters[AS_OF].rename(index=lambda v: v.date(), level="cutoff_date")
     told = ["r", "alpha", "a", "b", "bias_without_season", "bias_with_season"]
-    recipe = found.loc["bgnbd_season"]
+    spec = found.loc["bgnbd_season"]
     expected = seasonal.loc["bgnbd_season"]
-    pd.testing.assert_frame_equal(recipe[told], expected[told], check_index_type=False)
-    assert recipe["season"].tolist() == expected["season"].tolist()
+    pd.testing.assert_frame_equal(spec[told], expected[told], check_index_type=False)
+    assert spec["season"].tolist() == expected["season"].tolist()
 
 
 @pytest.mark.slow
@@ -305,10 +305,10 @@ def test_in_sql_too_deleting_the_future_changes_nothing(build):
     _, parameters = build
     past, full = parameters.values()
     told = ["alpha", "season", "bias_without_season", "bias_with_season"]
-    recipe = past.loc["bgnbd_season", told]
-    assert len(recipe) == 4
-    assert recipe["season"].iloc[-1]
-    pd.testing.assert_frame_equal(recipe, full.loc["bgnbd_season", told].iloc[:4])
+    spec = past.loc["bgnbd_season", told]
+    assert len(spec) == 4
+    assert spec["season"].iloc[-1]
+    pd.testing.assert_frame_equal(spec, full.loc["bgnbd_season", told].iloc[:4])
 
 
 @pytest.mark.slow
@@ -336,7 +336,7 @@ def test_the_year_ahead_is_as_long_as_it_is_and_as_its_promotion(build):
         """
         select -time_ago as days from clv_intermediate.int_season as season
         inner join clv_intermediate.int_cutoffs using (cutoff_date)
-        where is_production and season.is_recipe and days_ago = -365
+        where is_production and season.is_current_spec and days_ago = -365
         """
     )
     season = warehouse.read("select season from clv_intermediate.int_candidate")[

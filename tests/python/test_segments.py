@@ -46,7 +46,8 @@ create table clv_state.{MEMORY} (
 create table clv_intermediate.int_logs as
 select 'ours' as log_id, true as is_current, date '9999-12-31' as seen_until;
 create table clv_intermediate.int_predictions__expected (
-    customer_id varchar, cutoff_date date, is_recipe boolean, probability_alive double,
+    customer_id varchar, cutoff_date date, is_current_spec boolean,
+    probability_alive double,
     expected_purchases_365d double, clv_365d double
 );
 create table clv_intermediate.int_customers__status (

@@ -110,7 +110,7 @@ judged as (
         min(
             case
                 when arms.campaign_id != '{{ campaign }}' then null
-                when not uplift.is_matured then null
+                when not uplift.is_completed then null
                 when uplift.uplift_lower_95 < 0 then 0.0
                 else uplift.uplift_lower_95
             end

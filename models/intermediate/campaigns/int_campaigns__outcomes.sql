@@ -26,7 +26,7 @@ members as (
         least({{ add_days('assigned.assigned_date', window - 1) }}, as_of.as_of_date)
             as outcome_until,
         {{ add_days('assigned.assigned_date', window - 1) }} <= as_of.as_of_date
-            as is_matured,
+            as is_completed,
         min(assigned.assigned_date) over (partition by assigned.campaign_id)
             as campaign_start
     from {{ ref('int_campaigns__members') }} as assigned
@@ -65,7 +65,7 @@ scores as (
     inner join scored_on
         on predictions.cutoff_date = scored_on.cutoff_date
     where
-        predictions.is_recipe
+        predictions.is_current_spec
         and {{ before_as_of('predictions.cutoff_date') }}
 
 ),
@@ -121,7 +121,7 @@ select
     {%- endif %}
     case when scored_on.cutoff_date is not null then 'clv' else 'past_margin' end
         as covariate_source,
-    members.is_matured,
+    members.is_completed,
     members.assigned_date,
     scored_on.cutoff_date
 from members

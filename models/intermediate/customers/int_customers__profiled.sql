@@ -60,11 +60,11 @@ ranked as (
 
 ),
 
--- First transactions before the settled day are stored, not read again.
+-- First transactions before the closed day are stored, not read again.
 touches as (
 
     select *
-    from {{ ref('int_first_touches__settled') }}
+    from {{ ref('int_first_touches__closed') }}
 
     union all
 
@@ -75,13 +75,13 @@ touches as (
         min(transactions.country) as country,
         max(case when transactions.is_refund then 0 else 1 end) = 1 as has_sale
     from {{ ref('int_transactions__resolved') }} as transactions
-    inner join {{ ref('int_settled_until') }} as settled
-        on transactions.transaction_date >= settled.settled_until
+    inner join {{ ref('int_closed_until') }} as closed
+        on transactions.transaction_date >= closed.closed_until
     where
         transactions.is_counted
-        and {{ at_settled('transactions.transaction_date', '>=') }}
+        and {{ at_closed('transactions.transaction_date', '>=') }}
     {%- if is_daily() %}
-        and {{ since('transactions.transaction_date', daily_window().settled_from) }}
+        and {{ since('transactions.transaction_date', daily_window().closed_from) }}
     {%- endif %}
     group by 1, 2
 

@@ -1,6 +1,6 @@
 -- grain: one row per cutoff, horizon, method, stratum, frequency class, RFM segment, and 1 % wide bin
 -- of the predicted and the actual: the sums that every metric of model_backtest is computed from
--- The predicted quantity is value, or purchases with var clv_value none. Methods: the recipe is the served
+-- The predicted quantity is value, or purchases with var clv_value none. Methods: the spec is the served
 -- forecast, purchase_model the same without corrections, overlay the overlay for every customer,
 -- overlay_gated the overlay where the gate would have published it at that cutoff.
 -- Ranks are taken from the bins, which bounds the rows: no worker sorts customers.
@@ -14,8 +14,8 @@
 {%- set is_valued = var('clv_value') != 'none' %}
 {%- set measure = 'value' if is_valued else 'purchases' %}
 {%- set pinball_levels = {'p10': 0.1, 'p50': 0.5, 'p90': 0.9} %}
--- The recipe and its challengers; the champion is compared by the gate.
-with recipes as (
+-- The spec and its challengers; the champion is compared by the gate.
+with specs as (
 
     select distinct
         model_version,
@@ -28,10 +28,10 @@ predictions as (
 
     select scored.*
     from {{ ref('int_predictions__scored') }} as scored
-    inner join recipes
+    inner join specs
         on
-            scored.cutoff_date = recipes.cutoff_date
-            and scored.model_version = recipes.model_version
+            scored.cutoff_date = specs.cutoff_date
+            and scored.model_version = specs.model_version
     where {{ before_as_of('scored.cutoff_date') }}
 
 ),
@@ -56,12 +56,12 @@ horizons as (
 
 ),
 
-matured as (
+completed as (
 
     select
         outcomes.customer_id,
         predictions.model_version,
-        predictions.is_recipe,
+        predictions.is_current_spec,
         predictions.stratum,
         predictions.frequency_class,
         horizons.horizon_days,
@@ -93,7 +93,7 @@ matured as (
 joined as (
 
     select
-        matured.*,
+        completed.*,
         {%- for method in naive_methods %}
         naive.{{ method }},
         {%- endfor %}
@@ -101,32 +101,32 @@ joined as (
         {%- for method, value in overlay_methods.items() %}
         {{ value }} as {{ method }},
         {%- endfor %}
-        matured.actual - recipe.expected as model_error
-    from matured
-    inner join matured as recipe
+        completed.actual - spec.expected as model_error
+    from completed
+    inner join completed as spec
         on
-            matured.customer_id = recipe.customer_id
-            and matured.cutoff_date = recipe.cutoff_date
-            and matured.horizon_days = recipe.horizon_days
-            and recipe.is_recipe
+            completed.customer_id = spec.customer_id
+            and completed.cutoff_date = spec.cutoff_date
+            and completed.horizon_days = spec.horizon_days
+            and spec.is_current_spec
     inner join naive
         on
-            matured.customer_id = naive.customer_id
-            and matured.cutoff_date = naive.cutoff_date
-            and matured.horizon_days = naive.horizon_days
+            completed.customer_id = naive.customer_id
+            and completed.cutoff_date = naive.cutoff_date
+            and completed.horizon_days = naive.horizon_days
     inner join {{ ref('int_customers__rfm_scored') }} as rfm
         on
-            matured.customer_id = rfm.customer_id
-            and matured.cutoff_date = rfm.cutoff_date
+            completed.customer_id = rfm.customer_id
+            and completed.cutoff_date = rfm.cutoff_date
     {%- if overlay_methods %}
     left join {{ ref('int_overlay__gated') }} as overlay
         on
-            matured.customer_id = overlay.customer_id
-            and matured.cutoff_date = overlay.cutoff_date
-            and matured.horizon_days = {{ var('clv_gate_horizon_days') }}
+            completed.customer_id = overlay.customer_id
+            and completed.cutoff_date = overlay.cutoff_date
+            and completed.horizon_days = {{ var('clv_gate_horizon_days') }}
     {%- endif %}
     where
-        matured.actual is not null
+        completed.actual is not null
         and {{ before_as_of('rfm.cutoff_date') }}
 
 ),
@@ -141,7 +141,7 @@ methods as (
 
 ),
 
--- One row per model version; for the recipe also one per other method.
+-- One row per model version; for the spec also one per other method.
 compared as (
 
     select
@@ -149,7 +149,7 @@ compared as (
             when methods.method = 'model' then joined.model_version
             else methods.method
         end as method,
-        joined.is_recipe and methods.method = 'model' as is_recipe,
+        joined.is_current_spec and methods.method = 'model' as is_current_spec,
         case methods.method
             when 'model' then joined.expected
             {%- for method in other_methods %}
@@ -172,7 +172,7 @@ compared as (
         joined.model_error
     from joined
     cross join methods
-    where methods.method = 'model' or joined.is_recipe
+    where methods.method = 'model' or joined.is_current_spec
 
 ),
 
@@ -200,7 +200,7 @@ select
     cutoff_date,
     horizon_days,
     method,
-    is_recipe,
+    is_current_spec,
     stratum,
     frequency_class,
     rfm_segment,

@@ -1,4 +1,4 @@
--- grain: one row per customer, backtest cutoff and matured horizon: naive forecasts from averages
+-- grain: one row per customer, backtest cutoff and completed horizon: naive forecasts from averages
 -- Averages use only data up to the cutoff: actuals of the last horizon before it, by the RFM cell that
 -- customers had when that horizon began. They need 100 such customers overall and 20 in a cell.
 -- Value is that of repeat purchases, or with var clv_value none their number. Null where the log before
@@ -74,7 +74,7 @@ averages as (
 ),
 
 -- The customer as they are at the cutoff, and as they were one horizon before.
-matured as (
+completed as (
 
     {% for horizon in horizons -%}
     select
@@ -113,7 +113,7 @@ means as (
         cutoff_date,
         horizon_days,
         avg(value_last) as mean_value
-    from matured
+    from completed
     where cell_before is not null
     group by 1, 2
     having count(*) >= 100
@@ -127,7 +127,7 @@ cell_means as (
         horizon_days,
         cell_before as cell,
         avg(value_last) as mean_value
-    from matured
+    from completed
     where cell_before is not null
     group by 1, 2, 3
     having count(*) >= 20
@@ -135,22 +135,22 @@ cell_means as (
 )
 
 select
-    matured.customer_id,
-    matured.horizon_days,
-    matured.value_last as last_horizon,
+    completed.customer_id,
+    completed.horizon_days,
+    completed.value_last as last_horizon,
     means.mean_value as mean,
     case
         when means.mean_value is not null
             then coalesce(cell_means.mean_value, means.mean_value)
     end as rfm_cell_mean,
-    matured.cutoff_date
-from matured
+    completed.cutoff_date
+from completed
 left join means
     on
-        matured.cutoff_date = means.cutoff_date
-        and matured.horizon_days = means.horizon_days
+        completed.cutoff_date = means.cutoff_date
+        and completed.horizon_days = means.horizon_days
 left join cell_means
     on
-        matured.cutoff_date = cell_means.cutoff_date
-        and matured.horizon_days = cell_means.horizon_days
-        and matured.cell = cell_means.cell
+        completed.cutoff_date = cell_means.cutoff_date
+        and completed.horizon_days = cell_means.horizon_days
+        and completed.cell = cell_means.cell

@@ -1,9 +1,9 @@
--- grain: one row per cutoff, matured horizon and predicted probability, in steps of 0.0001
+-- grain: one row per cutoff, completed horizon and predicted probability, in steps of 0.0001
 with predictions as (
 
     select *
     from {{ ref('int_predictions__expected') }}
-    where is_recipe and {{ before_as_of('cutoff_date') }}
+    where is_current_spec and {{ before_as_of('cutoff_date') }}
 
 ),
 

@@ -1,7 +1,7 @@
--- grain: one row per check of this run's recipe against the champion, on outcomes after the gate's cutoff
--- The gate evaluates the recipe as fitted at the gate's cutoff, not the newest parameters. The champion
--- is represented by its own parameters if they are that old, else by its recipe fitted at that cutoff:
--- this run's recipe if it is the same, else the challenger with the champion's purchase model.
+-- grain: one row per check of this run's spec against the champion, on outcomes after the gate's cutoff
+-- The gate evaluates the spec as fitted at the gate's cutoff, not the newest parameters. The champion
+-- is represented by its own parameters if they are that old, else by its spec fitted at that cutoff:
+-- this run's spec if it is the same, else the challenger with the champion's purchase model.
 {%- set expected = 'expected_purchases_' ~ var('clv_gate_horizon_days') ~ 'd' %}
 {%- set actual = 'purchases_' ~ var('clv_gate_horizon_days') ~ 'd' %}
 {%- set is_valued = var('clv_value') != 'none' %}
@@ -23,7 +23,7 @@ champion as (
             versions.purchase_model,
             case when versions.season is null then '' else '_season' end
         ) as challenger,
-        versions.recipe
+        versions.spec
     from {{ source('clv_state', 'registry_parameters') }} as versions
     inner join {{ ref('int_registry__statuses') }} as statuses
         on versions.model_version = statuses.model_version
@@ -38,7 +38,7 @@ contenders as (
         case
             when parameters.model_version = champion.model_version then 1
             when
-                parameters.is_recipe and champion.recipe = '{{ model_recipe() }}'
+                parameters.is_current_spec and champion.spec = '{{ model_spec() }}'
                 then 2
             when parameters.model_version = champion.challenger then 3
         end as rank_as_champion
@@ -64,7 +64,7 @@ predictions as (
         scored.customer_id,
         scored.cutoff_date,
         scored.model_version,
-        scored.is_recipe,
+        scored.is_current_spec,
         -- Deviance and ratio need an expectation above zero.
         greatest(scored.{{ expected }}, 1e-12) as expected_purchases,
         scored.expected_value_{{ var('clv_gate_horizon_days') }}d as expected_value
@@ -96,7 +96,7 @@ paired as (
         on ours.customer_id = theirs.customer_id
     inner join champion_version
         on theirs.model_version = champion_version.model_version
-    where ours.is_recipe
+    where ours.is_current_spec
 
 ),
 

@@ -1,10 +1,10 @@
 -- grain: one row per stratum of the model version that this run fitted for the as-of date
--- A version is named after its date, definition and recipe. The same data give the same version; the
+-- A version is named after its date, definition and spec. The same data give the same version; the
 -- same date with other data (late lines, for example) or another log gives its next revision.
 {%- set parameters = model_parameter_names() %}
 {%- set commit = env_var('CLV_GIT_COMMIT', env_var('GITHUB_SHA', '')) %}
 {%- set base = "concat(cast(cutoffs.as_of_date as " ~ type_text() ~ "), '-', substr("
-    ~ dbt.hash("'" ~ model_definition() ~ model_recipe() ~ "'") ~ ", 1, 8))" %}
+    ~ dbt.hash("'" ~ model_definition() ~ model_spec() ~ "'") ~ ", 1, 8))" %}
 with fitted as (
 
     select
@@ -120,7 +120,7 @@ select
     ) as model_version,
     revised.revision,
     '{{ model_definition() }}' as definition,
-    '{{ model_recipe() }}' as recipe,
+    '{{ model_spec() }}' as spec,
     nullif('{{ commit }}', '') as git_commit,
     fitted.*
 from fitted

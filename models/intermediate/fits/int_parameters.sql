@@ -81,7 +81,7 @@ production as (
 select
     registered.model_version,
     registered.stratum,
-    false as is_recipe,
+    false as is_current_spec,
     false as is_challenger,
     registered.purchase_model,
     registered.k,
@@ -105,7 +105,7 @@ union all
 select
     registered.model_version,
     registered.stratum,
-    false as is_recipe,
+    false as is_current_spec,
     false as is_challenger,
     registered.purchase_model,
     registered.k,
@@ -124,7 +124,7 @@ union all
 select
     candidate.model_version,
     candidate.stratum,
-    true as is_recipe,
+    true as is_current_spec,
     false as is_challenger,
     candidate.purchase_model,
     candidate.k,
@@ -142,8 +142,8 @@ union all
 select
     timing.model_version,
     timing.stratum,
-    timing.is_recipe,
-    not timing.is_recipe as is_challenger,
+    timing.is_current_spec,
+    not timing.is_current_spec as is_challenger,
     timing.purchase_model,
     timing.k,
     {%- for name in parameters %}

@@ -6,7 +6,7 @@ with seasons as (
     select
         model_version,
         cutoff_date,
-        is_recipe,
+        is_current_spec,
         split(max(season), ',') as season_indexes
     from {{ ref('int_parameters') }}
     where season is not null
@@ -19,7 +19,7 @@ indexed as (
     select
         seasons.model_version,
         seasons.cutoff_date,
-        seasons.is_recipe,
+        seasons.is_current_spec,
         days.calendar_date,
         days.days_ago,
         cast(
@@ -59,7 +59,7 @@ centred as (
 select
     model_version,
     cutoff_date,
-    is_recipe,
+    is_current_spec,
     calendar_date,
     days_ago,
     season_index,

@@ -27,7 +27,7 @@ predictions as (
     from {{ ref('int_predictions__expected') }} as expected
     inner join cutoffs
         on expected.cutoff_date = cutoffs.cutoff_date
-    where expected.is_recipe and not cutoffs.is_production
+    where expected.is_current_spec and not cutoffs.is_production
 
     union all
 

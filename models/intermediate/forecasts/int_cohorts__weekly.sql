@@ -71,7 +71,7 @@ select
     cohorts.country,
     numbers.number as weeks_ago,
     -- Without the month of first purchases, whose spike does not predict later weeks.
-    cohorts.days_since >= 7 * numbers.number + 6 as is_settled,
+    cohorts.days_since >= 7 * numbers.number + 6 as is_closed,
     {%- if var('clv_value') == 'none' %}
     cast(null as {{ type_money() }}) as value_amount,
     {%- else %}

@@ -1,4 +1,4 @@
--- grain: one row per customer and backtest cutoff: what they bought after it, per matured horizon
+-- grain: one row per customer and backtest cutoff: what they bought after it, per completed horizon
 -- Refunds count up to the end of the horizon: the value as a finance team knew it that day.
 with observed as (
 

@@ -1,4 +1,4 @@
--- grain: one row per customer and backtest cutoff: days to their next purchase, within the longest matured horizon
+-- grain: one row per customer and backtest cutoff: days to their next purchase, within the longest completed horizon
 -- As known at the end of the horizon; a purchase refunded in full by then did not happen.
 with cutoffs as (
 

@@ -1,6 +1,6 @@
 -- grain: one row per customer and cutoff: what they had bought by then
 with {% if is_daily() -%}
--- Days that the last full run summed (int_purchases__settled) are not read again.
+-- Days that the last full run summed (int_purchases__closed) are not read again.
 summed as (
 
     select

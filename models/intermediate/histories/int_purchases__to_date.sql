@@ -1,11 +1,11 @@
 -- grain: one row per customer with purchase days up to the as-of date: the sums of those days
--- The sums of settled days are reused, not recomputed; the value cap is that of the last full run.
+-- The sums of closed days are reused, not recomputed; the value cap is that of the last full run.
 with caps as (
 
     select max(value_caps.value_cap) as value_cap
     from {{ ref('int_value_caps') }} as value_caps
-    inner join {{ ref('int_settled_until') }} as settled
-        on value_caps.cutoff_date = settled.as_of_date
+    inner join {{ ref('int_closed_until') }} as closed
+        on value_caps.cutoff_date = closed.as_of_date
 
 ),
 
@@ -17,14 +17,14 @@ recent as (
         sum(purchase_days.margin_amount) as margin_amount,
         {{ purchase_sums('purchase_days', 'caps.value_cap') | indent(4) }}
     from {{ ref('int_purchase_days') }} as purchase_days
-    inner join {{ ref('int_settled_until') }} as settled
-        on purchase_days.purchase_date >= settled.settled_until
+    inner join {{ ref('int_closed_until') }} as closed
+        on purchase_days.purchase_date >= closed.closed_until
     cross join caps
     where
         purchase_days.known_until is null
-        and {{ at_settled('purchase_days.purchase_date', '>=') }}
+        and {{ at_closed('purchase_days.purchase_date', '>=') }}
     {%- if is_daily() %}
-        and {{ since('purchase_days.purchase_date', daily_window().settled_from) }}
+        and {{ since('purchase_days.purchase_date', daily_window().closed_from) }}
     {%- endif %}
     group by 1
 
@@ -33,7 +33,7 @@ recent as (
 united as (
 
     select *
-    from {{ ref('int_purchases__settled') }}
+    from {{ ref('int_purchases__closed') }}
 
     union all
 

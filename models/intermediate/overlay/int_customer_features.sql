@@ -351,7 +351,7 @@ expected as (
         *,
         expected_value_{{ horizon }}d as baseline_value
     from {{ ref('int_predictions__expected') }}
-    where is_recipe
+    where is_current_spec
 
 ),
 

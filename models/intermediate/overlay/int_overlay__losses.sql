@@ -1,4 +1,4 @@
--- grain: one row per backtest cutoff, candidate, matured horizon and cohort group, and for everyone
+-- grain: one row per backtest cutoff, candidate, completed horizon and cohort group, and for everyone
 -- Paired differences of losses, overlay less baseline, on outcomes after the cutoff.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set fitted = var('clv_gate_horizon_days') %}
@@ -11,7 +11,7 @@ with expected as (
         {%- endfor %}
         cutoff_date
     from {{ ref('int_predictions__expected') }}
-    where is_recipe
+    where is_current_spec
 
 ),
 

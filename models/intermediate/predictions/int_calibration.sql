@@ -15,7 +15,7 @@ strata as (
     select distinct
         stratum,
         cutoff_date
-    from {{ ref('int_outlook__pairs') }}
+    from {{ ref('int_expectations__pairs') }}
 
 ),
 

@@ -10,11 +10,11 @@ with cutoffs as (
 
 ),
 
-recipe as (
+spec as (
 
     select *
     from {{ ref('int_predictions__alive') }}
-    where is_recipe and {{ before_as_of('cutoff_date') }}
+    where is_current_spec and {{ before_as_of('cutoff_date') }}
 
 ),
 
@@ -33,7 +33,7 @@ totals as (
         ) as total_{{ days }}d,
         {%- endfor %}
         {{ sampled_customers }} / cast(count(*) as {{ type_double() }}) as sampled_share
-    from recipe
+    from spec
     group by 1
 
 ),
@@ -47,36 +47,36 @@ horizons as (
 paired as (
 
     select
-        recipe.customer_id,
-        recipe.cutoff_date as window_date,
+        spec.customer_id,
+        spec.cutoff_date as window_date,
         horizons.horizon_days,
-        recipe.probability_alive,
-        recipe.expected_value as mean_value,
+        spec.probability_alive,
+        spec.expected_value as mean_value,
         greatest(
-            recipe.probability_alive
-            * {{ of_horizon('recipe.purchases_if_alive') | indent(12) }}, 1e-12
+            spec.probability_alive
+            * {{ of_horizon('spec.purchases_if_alive') | indent(12) }}, 1e-12
         ) as expected_purchases,
         {%- for days in forgetting_days() %}
-        totals.total_{{ days }}d * recipe.forgetting_{{ days }}d
+        totals.total_{{ days }}d * spec.forgetting_{{ days }}d
             as forgetting_{{ days }}d,
         {%- endfor %}
         {%- for own in ['purchases', 'value'] %}
-        {{ of_horizon('recipe.own_' ~ own) | indent(8) }} as own_{{ own }},
+        {{ of_horizon('spec.own_' ~ own) | indent(8) }} as own_{{ own }},
         cast(
             {{ of_horizon('outcomes.' ~ own) | indent(12) }} as {{ type_double() }}
         ) as {{ own }},
         {%- endfor %}
-        recipe.cutoff_date
-    from recipe
+        spec.cutoff_date
+    from spec
     inner join totals
         on
-            recipe.cutoff_date = totals.cutoff_date
-            and {{ hash_bucket('recipe.customer_id', 100000) }}
+            spec.cutoff_date = totals.cutoff_date
+            and {{ hash_bucket('spec.customer_id', 100000) }}
             < 100000 * totals.sampled_share
     inner join {{ ref('int_histories__held_out') }} as outcomes
         on
-            recipe.customer_id = outcomes.customer_id
-            and recipe.cutoff_date = outcomes.cutoff_date
+            spec.customer_id = outcomes.customer_id
+            and spec.cutoff_date = outcomes.cutoff_date
     cross join horizons
 
 )

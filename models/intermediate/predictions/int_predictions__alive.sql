@@ -1,7 +1,7 @@
 -- grain: one row per customer, cutoff and model version: P(alive) and the purchase rate given alive
 -- Given alive, future purchases depend on frequency and age only; recency enters through P(alive) alone,
 -- which has a closed form (models/docs/concepts.md). The inputs of the corrections are further columns.
--- depends_on: {{ ref('int_outlook__alive') }}
+-- depends_on: {{ ref('int_expectations__alive') }}
 {%- set horizons = shaped('clv_horizons') %}
 {%- set longest = horizons | max %}
 {%- set models = scored_models() %}
@@ -28,10 +28,10 @@ own as (
 
 ),
 
-outlook as (
+tabulated as (
 
     select *
-    from {{ ref('int_outlook__wide') }}
+    from {{ ref('int_expectations__wide') }}
 
 ),
 
@@ -51,7 +51,7 @@ season as (
 by_month as (
 
     select *
-    from {{ ref('int_outlook__alive') }}
+    from {{ ref('int_expectations__alive') }}
 
 ),
 {%- endif %}
@@ -151,7 +151,7 @@ alive as (
     select
         customer_id,
         model_version,
-        is_recipe,
+        is_current_spec,
         is_challenger,
         purchase_model,
         stratum,

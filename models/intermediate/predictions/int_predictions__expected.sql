@@ -252,7 +252,7 @@ scaled as (
 select
     customer_id,
     model_version,
-    is_recipe,
+    is_current_spec,
     purchase_model,
     stratum,
     frequency,

@@ -36,10 +36,10 @@ alive as (
 
 ),
 
-outlook as (
+tabulated as (
 
     select *
-    from {{ ref('int_outlook__lifetime') }}
+    from {{ ref('int_expectations__lifetime') }}
 
 ),
 
@@ -156,22 +156,22 @@ located as (
         {%- endfor %}
         -- Given a purchase, the table's mean spend is purchases * value of one / chance.
         likely.clv_{{ span }} * likely.spend_scale
-        * outlook.probability_purchase_{{ span }} / nullif(
+        * tabulated.probability_purchase_{{ span }} / nullif(
             likely.probability_purchase_{{ span }}
-            * outlook.expected_purchases_{{ span }} * likely.expected_value, 0
+            * tabulated.expected_purchases_{{ span }} * likely.expected_value, 0
         ) as spend_scale_{{ span }},
-        outlook.ln_spend_quantiles_{{ span }},
+        tabulated.ln_spend_quantiles_{{ span }},
         {%- endfor %}
         likely.*
     from likely
-    inner join outlook
+    inner join tabulated
         on
-            likely.model_version = outlook.model_version
-            and likely.stratum = outlook.stratum
-            and likely.cutoff_date = outlook.cutoff_date
-            and likely.frequency = outlook.frequency
-            and likely.age_days = outlook.age_days
-            and likely.stage_quarters = outlook.stage_quarters
+            likely.model_version = tabulated.model_version
+            and likely.stratum = tabulated.stratum
+            and likely.cutoff_date = tabulated.cutoff_date
+            and likely.frequency = tabulated.frequency
+            and likely.age_days = tabulated.age_days
+            and likely.stage_quarters = tabulated.stage_quarters
     left join calibration
         on
             likely.stratum = calibration.stratum

@@ -1,13 +1,13 @@
--- grain: one row per customer of the sample, backtest cutoff and matured horizon
+-- grain: one row per customer of the sample, backtest cutoff and completed horizon
 -- Probability integral transform: P(spend <= actual spend) under the predicted distribution, uniform if
 -- the model is right. Without a purchase it is randomised by a hash between 0 and P(no purchase). The
 -- grid of spend is searched by bisection.
-{%- set grid, sampled_customers = outlook_grid(), 200000 %}
+{%- set grid, sampled_customers = spend_grid(), 200000 %}
 with expected as (
 
     select *
     from {{ ref('int_predictions__expected') }}
-    where is_recipe and {{ before_as_of('cutoff_date') }}
+    where is_current_spec and {{ before_as_of('cutoff_date') }}
 
 ),
 
@@ -18,10 +18,10 @@ outcomes as (
 
 ),
 
-outlook as (
+tabulated as (
 
     select *
-    from {{ ref('int_outlook__wide') }}
+    from {{ ref('int_expectations__wide') }}
 
 ),
 
@@ -47,7 +47,7 @@ sampled as (
 
 ),
 
-matured as (
+completed as (
 
     {% for horizon in shaped('clv_horizons') -%}
     select
@@ -81,20 +81,20 @@ searched_0 as (
 
     {% for horizon in shaped('clv_horizons') -%}
     select
-        matured.*,
-        ln(matured.spend / matured.spend_scale) as ln_spend,
-        outlook.ln_spend_quantiles_{{ horizon }}d as ln_spend_quantiles,
+        completed.*,
+        ln(completed.spend / completed.spend_scale) as ln_spend,
+        tabulated.ln_spend_quantiles_{{ horizon }}d as ln_spend_quantiles,
         0 as node_0
-    from matured
-    inner join outlook
+    from completed
+    inner join tabulated
         on
-            matured.model_version = outlook.model_version
-            and matured.stratum = outlook.stratum
-            and matured.cutoff_date = outlook.cutoff_date
-            and matured.frequency = outlook.frequency
-            and matured.age_days = outlook.age_days
-            and matured.stage_quarters = outlook.stage_quarters
-    where matured.spend > 0 and matured.horizon_days = {{ horizon }}
+            completed.model_version = tabulated.model_version
+            and completed.stratum = tabulated.stratum
+            and completed.cutoff_date = tabulated.cutoff_date
+            and completed.frequency = tabulated.frequency
+            and completed.age_days = tabulated.age_days
+            and completed.stage_quarters = tabulated.stage_quarters
+    where completed.spend > 0 and completed.horizon_days = {{ horizon }}
     {{- '\n\n    union all\n\n    ' if not loop.last }}
     {%- endfor %}
 
@@ -156,5 +156,5 @@ select
         else ({{ hash_bucket("concat(customer_id, '/pit')", 1000000) }} + 0.5) / 1000000
     end as pit,
     cutoff_date
-from matured
+from completed
 where spend <= 0

@@ -9,10 +9,10 @@ with expected as (
 
 ),
 
-outlook as (
+tabulated as (
 
     select *
-    from {{ ref('int_outlook__wide') }}
+    from {{ ref('int_expectations__wide') }}
 
 ),
 
@@ -50,20 +50,20 @@ located as (
         coalesce(calibration.interval_source_{{ horizon }}d, 'model')
             as interval_source_{{ horizon }}d,
         -- Quantiles of value: those of spend, discounted as the expectation is.
-        outlook.discounted_purchases_{{ horizon }}d
-        / outlook.expected_purchases_{{ horizon }}d as discount_{{ horizon }}d,
-        outlook.ln_spend_quantiles_{{ horizon }}d,
+        tabulated.discounted_purchases_{{ horizon }}d
+        / tabulated.expected_purchases_{{ horizon }}d as discount_{{ horizon }}d,
+        tabulated.ln_spend_quantiles_{{ horizon }}d,
         {%- endfor %}
         expected.*
     from expected
-    inner join outlook
+    inner join tabulated
         on
-            expected.model_version = outlook.model_version
-            and expected.stratum = outlook.stratum
-            and expected.cutoff_date = outlook.cutoff_date
-            and expected.frequency = outlook.frequency
-            and expected.age_days = outlook.age_days
-            and expected.stage_quarters = outlook.stage_quarters
+            expected.model_version = tabulated.model_version
+            and expected.stratum = tabulated.stratum
+            and expected.cutoff_date = tabulated.cutoff_date
+            and expected.frequency = tabulated.frequency
+            and expected.age_days = tabulated.age_days
+            and expected.stage_quarters = tabulated.stage_quarters
     left join calibration
         on
             expected.stratum = calibration.stratum
@@ -91,7 +91,7 @@ bracketed as (
 select
     customer_id,
     model_version,
-    is_recipe,
+    is_current_spec,
     purchase_model,
     stratum,
     frequency_class,

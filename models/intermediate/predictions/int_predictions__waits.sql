@@ -1,6 +1,6 @@
 -- grain: one row per customer, cutoff and model version: days to the next purchase, and the own rhythm
 -- The distribution of the served forecast. Its -ln P(no purchase yet) is known at the horizons; between two,
--- and before the first, it rises like the purchase model's (int_outlook__waits), so that it passes through
+-- and before the first, it rises like the purchase model's (int_expectations__waits), so that it passes through
 -- P(purchase) of every horizon exactly. A quantile beyond the longest horizon is null. Of a monthly log it is
 -- the 15th of the month in which the quantile lies, as every purchase is.
 {%- set horizons = shaped('clv_horizons') %}
@@ -13,10 +13,10 @@ with expected as (
 
 ),
 
-outlook as (
+tabulated as (
 
     select *
-    from {{ ref('int_outlook__waits') }}
+    from {{ ref('int_expectations__waits') }}
 
 ),
 
@@ -25,7 +25,7 @@ joined as (
     select
         expected.customer_id,
         expected.model_version,
-        expected.is_recipe,
+        expected.is_current_spec,
         expected.frequency,
         expected.frequency_class,
         expected.typical_gap_days,
@@ -36,17 +36,17 @@ joined as (
             as served_{{ horizon }}d,
         {%- endfor %}
         greatest(expected.probability_alive, 1e-9) as alive,
-        outlook.hazards,
+        tabulated.hazards,
         expected.cutoff_date
     from expected
-    inner join outlook
+    inner join tabulated
         on
-            expected.model_version = outlook.model_version
-            and expected.stratum = outlook.stratum
-            and expected.cutoff_date = outlook.cutoff_date
-            and expected.frequency = outlook.frequency
-            and expected.age_days = outlook.age_days
-            and expected.stage_quarters = outlook.stage_quarters
+            expected.model_version = tabulated.model_version
+            and expected.stratum = tabulated.stratum
+            and expected.cutoff_date = tabulated.cutoff_date
+            and expected.frequency = tabulated.frequency
+            and expected.age_days = tabulated.age_days
+            and expected.stage_quarters = tabulated.stage_quarters
 
 ),
 
@@ -146,7 +146,7 @@ reached as (
 select
     customer_id,
     model_version,
-    is_recipe,
+    is_current_spec,
     frequency_class,
     {%- for level in levels %}
     {%- set days = 'wait_days_' ~ level %}

@@ -60,7 +60,7 @@ predictions as (
     inner join cutoffs
         on scored.cutoff_date = cutoffs.cutoff_date
     where
-        scored.is_recipe
+        scored.is_current_spec
         and not cutoffs.is_production
         and {{ before_as_of('scored.cutoff_date') }}
     {%- endif %}

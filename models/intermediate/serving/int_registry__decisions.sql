@@ -1,7 +1,7 @@
 -- grain: one row per change of a model version's status that this run decides, in order
 -- The first case that applies decides which versions serve after the run; any other champion or canary
 -- is retired. Post-hooks write the changes to the registry; a second run on the same data adds none.
--- depends_on: {{ ref('int_backtest__recipe') }}
+-- depends_on: {{ ref('int_backtest__spec') }}
 {{ config(
     post_hook=[
         "{{ register_candidate() }}" if not is_daily() else "select 1",

@@ -64,13 +64,13 @@ judged as (
         bought.*,
         bought.order_id is not null and (
             bought.bought_of_order is not null
-            or coalesce(bought.moved_date >= settled.first_purchase_date, false)
+            or coalesce(bought.moved_date >= closed.first_purchase_date, false)
         ) as is_known
     from bought
-    left join {{ ref('int_orders__settled') }} as settled
+    left join {{ ref('int_orders__closed') }} as closed
         on
-            bought.customer_id = settled.customer_id
-            and bought.order_id = settled.order_id
+            bought.customer_id = closed.customer_id
+            and bought.order_id = closed.order_id
     {%- else %}
     select
         *,

@@ -12,7 +12,7 @@ select
     predicted.clv / predicted.customers as clv_per_customer,
     predicted.actual_purchases,
     predicted.actual_value_amount,
-    predicted.actual_purchases is not null as is_matured,
+    predicted.actual_purchases is not null as is_completed,
     errors.interval_source
 from {{ ref('int_cohorts__predicted') }} as predicted
 inner join {{ ref('int_shared_errors') }} as errors

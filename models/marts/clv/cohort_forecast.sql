@@ -43,7 +43,7 @@ cumulated as (
         on forecasts.cutoff_date = cutoffs.cutoff_date
     left join serving
         on
-            {{ forecast_age_class('forecasts.settled_weeks') | indent(12) }}
+            {{ forecast_age_class('forecasts.closed_weeks') | indent(12) }}
             = serving.age_class
 
 ),

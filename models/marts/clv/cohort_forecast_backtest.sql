@@ -1,5 +1,5 @@
 -- grain: one row per cutoff, horizon, level, class of cohorts and method
--- Forecasts of each method of cohort_forecast at matured cutoffs, with the actuals. The method with the
+-- Forecasts of each method of cohort_forecast at completed cutoffs, with the actuals. The method with the
 -- lowest error of single cohorts serves those of its class. A single window does not decide, because it
 -- holds one Christmas or none.
 {%- set methods = forecast_methods() %}
@@ -39,7 +39,7 @@ cohorts as (
         forecasts.cohort_month,
         forecasts.country,
         forecasts.region,
-        {{ forecast_age_class('forecasts.settled_weeks') | indent(8) }} as age_class,
+        {{ forecast_age_class('forecasts.closed_weeks') | indent(8) }} as age_class,
         {%- for method in methods %}
         forecasts.{{ method }},
         {%- endfor %}

@@ -31,7 +31,7 @@ select
     errors.interval_source,
     cast(predicted.actual_purchases as {{ type_integer() }}) as actual_purchases,
     {{ as_money('predicted.actual_value_amount') }} as actual_value_amount,
-    predicted.actual_purchases is not null as is_matured
+    predicted.actual_purchases is not null as is_completed
 from predicted
 inner join {{ ref('int_cutoffs') }} as cutoffs
     on predicted.cutoff_date = cutoffs.cutoff_date

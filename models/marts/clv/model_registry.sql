@@ -20,7 +20,7 @@ select
     end as champion_until,
     latest.is_pinned,
     versions.definition,
-    versions.recipe,
+    versions.spec,
     versions.git_commit,
     versions.purchase_model,
     coalesce(versions.k, 1) as k,

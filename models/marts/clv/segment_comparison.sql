@@ -1,4 +1,4 @@
--- grain: one row per scheme, backtest cutoff, matured horizon and segment
+-- grain: one row per scheme, backtest cutoff, completed horizon and segment
 {%- set measure = 'purchases' if var('clv_value') == 'none' else 'value' %}
 with ruled as (
 

@@ -30,7 +30,7 @@ arms as (
         covar_samp(cast(margin_amount as {{ type_double() }}), covariate) as covariance,
         sum(cost_amount) as cost_amount,
         sum(case when is_in_two_arms then 1 else 0 end) as in_two_arms,
-        min(case when is_matured then 1 else 0 end) = 1 as is_matured,
+        min(case when is_completed then 1 else 0 end) = 1 as is_completed,
         min(covariate_source) as covariate_source,
         min(assigned_date) as first_assigned_date,
         max(assigned_date) as last_assigned_date,
@@ -59,7 +59,7 @@ compared as (
         control.covariate_variance as control_covariate_variance,
         control.covariance as control_covariance,
         treated.in_two_arms + coalesce(control.in_two_arms, 0) as in_two_arms,
-        treated.is_matured and control.is_matured as is_matured,
+        treated.is_completed and control.is_completed as is_completed,
         treated.covariate_source,
         treated.cutoff_date,
         treated.cost_amount,
@@ -214,7 +214,7 @@ select
         when is_frozen then 'frozen'
         when is_over_budget then 'over_budget'
         when ratio_check = 'failed' then 'void'
-        when not is_matured then 'waiting'
+        when not is_completed then 'waiting'
         when cost_per_customer is null or uplift + reach is null then 'unknown'
         when uplift + reach < cost_per_customer then 'loses'
         when uplift - reach > cost_per_customer then 'pays'
@@ -248,7 +248,7 @@ select
     predicted_uplift / nullif(planned_cost_per_customer, 0) - 1 as predicted_roi,
     is_over_budget,
     is_frozen,
-    is_matured,
+    is_completed,
     first_assigned_date,
     last_assigned_date,
     cutoff_date as covariate_date

@@ -448,5 +448,5 @@ select
     end as as_of_date
 from united
 cross join {{ ref('int_as_of') }} as as_of
-cross join {{ ref('int_settled_until') }} as full_run
+cross join {{ ref('int_closed_until') }} as full_run
 where united.measured is not null

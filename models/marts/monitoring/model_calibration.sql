@@ -1,4 +1,4 @@
--- grain: one row per cutoff, matured horizon and decile of the predicted probability, and for all
+-- grain: one row per cutoff, completed horizon and decile of the predicted probability, and for all
 {%- set sums = [
     'customers', 'buyers', 'probability', 'squared_error', 'expected_purchases',
     'actual_purchases', 'expected_value', 'actual_value',

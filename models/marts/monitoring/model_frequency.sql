@@ -1,6 +1,6 @@
 -- grain: one row per cutoff of a fit and number of repeat purchase days, 7 or more together
 -- Actual frequencies of the customers known at the cutoff, and those that the parameters expect of
--- customers of the same age, in season-warped time if the recipe has a season.
+-- customers of the same age, in season-warped time if the spec has a season.
 {%- set most = 7 %}
 with customers as (
 
@@ -40,7 +40,7 @@ ages as (
         on
             customers.cutoff_date = season.cutoff_date
             and customers.first_purchase_date = season.calendar_date
-            and season.is_recipe
+            and season.is_current_spec
     group by 1, 2, 3
 
 ),

@@ -4,7 +4,7 @@ select
     timing.stratum,
     timing.cutoff_date,
     cutoffs.is_production,
-    timing.is_recipe,
+    timing.is_current_spec,
     timing.purchase_model,
     timing.fitted_stratum,
     timing.method,

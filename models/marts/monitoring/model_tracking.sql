@@ -69,7 +69,7 @@ cohorts as (
 
 ),
 
--- Season-warped time, if the recipe has a season.
+-- Season-warped time, if the spec has a season.
 season as (
 
     select
@@ -77,7 +77,7 @@ season as (
         calendar_date,
         time_ago
     from {{ ref('int_season') }}
-    where is_recipe
+    where is_current_spec
 
 ),
 

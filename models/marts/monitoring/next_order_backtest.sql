@@ -32,7 +32,7 @@ with compared as (
         on
             waits.customer_id = outcomes.customer_id
             and waits.cutoff_date = outcomes.cutoff_date
-    where waits.is_recipe and {{ before_as_of('waits.cutoff_date') }}
+    where waits.is_current_spec and {{ before_as_of('waits.cutoff_date') }}
 
 ),
 

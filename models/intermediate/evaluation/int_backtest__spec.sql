@@ -1,4 +1,4 @@
--- grain: one row per project: backtest errors of this run's recipe over the gate's horizon
+-- grain: one row per project: backtest errors of this run's spec over the gate's horizon
 -- Separate from int_backtest__binned, which needs the ranges: the registry reads these errors before
 -- the served scores are built.
 {%- set horizon = var('clv_gate_horizon_days') %}
@@ -13,7 +13,7 @@ with errors as (
         on
             predictions.customer_id = outcomes.customer_id
             and predictions.cutoff_date = outcomes.cutoff_date
-    where predictions.is_recipe and outcomes.value_{{ horizon }}d is not null
+    where predictions.is_current_spec and outcomes.value_{{ horizon }}d is not null
 
 )
 

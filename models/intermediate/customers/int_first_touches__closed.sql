@@ -1,4 +1,4 @@
--- grain: one row per customer with a transaction before the settled day: their first
+-- grain: one row per customer with a transaction before the closed day: their first
 -- The alphabetically first value of the day: the same on every run and both warehouses.
 with touches as (
 
@@ -9,11 +9,11 @@ with touches as (
         min(transactions.country) as country,
         max(case when transactions.is_refund then 0 else 1 end) as sales
     from {{ ref('int_transactions__resolved') }} as transactions
-    inner join {{ ref('int_settled_until') }} as settled
-        on transactions.transaction_date < settled.settled_until
+    inner join {{ ref('int_closed_until') }} as closed
+        on transactions.transaction_date < closed.closed_until
     where
         transactions.is_counted
-        and {{ at_settled('transactions.transaction_date', '<') }}
+        and {{ at_closed('transactions.transaction_date', '<') }}
     group by 1, 2
 
 )

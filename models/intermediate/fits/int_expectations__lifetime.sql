@@ -1,10 +1,10 @@
 -- grain: one row per model version, stratum, frequency, age and stage at the as-of date: beyond the horizons
--- The next 1,095 days, and the rest of the life: the longest horizon that int_outlook has.
-{%- set grid = outlook_grid() %}
+-- The next 1,095 days, and the rest of the life: the longest horizon that int_expectations has.
+{%- set grid = spend_grid() %}
 {%- set keys = [
     'model_version', 'stratum', 'cutoff_date', 'frequency', 'age_days', 'stage_quarters'
 ] %}
-with outlook as (
+with tabulated as (
 
     select
         {{ keys | join(',\n        ') }},
@@ -18,7 +18,7 @@ with outlook as (
             coalesce(ln_spend_q{{ '%02d' % node }}, 0.0){{ ',' if not loop.last }}
             {%- endfor %}
         ] as ln_spend_quantiles
-    from {{ ref('int_outlook') }}
+    from {{ ref('int_expectations') }}
     where horizon_days >= 1095
 
 ),
@@ -26,17 +26,17 @@ with outlook as (
 ends as (
 
     select max(horizon_days) as lifetime_days
-    from outlook
+    from tabulated
 
 ),
 
 -- Cutoffs before the as-of date are not looked at from so far.
 lives as (
 
-    select outlook.*
-    from outlook
+    select tabulated.*
+    from tabulated
     inner join ends
-        on outlook.horizon_days = ends.lifetime_days
+        on tabulated.horizon_days = ends.lifetime_days
 
 )
 
@@ -54,7 +54,7 @@ select
     {%- endfor %}
     lives.cutoff_date
 from lives
-inner join outlook as further
+inner join tabulated as further
     on
         {%- for key in keys %}
         {{ 'and ' if not loop.first }}lives.{{ key }} = further.{{ key }}

@@ -1,8 +1,8 @@
 {#
-    Where int_outlook tabulates the quantiles of scaled spend: `nodes` levels v with ln(v / (1 - v))
-    running from `first` in steps of `step`. The constants of python_models/int_outlook.py.
+    Where int_expectations tabulates the quantiles of scaled spend: `nodes` levels v with ln(v / (1 - v))
+    running from `first` in steps of `step`. The constants of python_models/int_expectations.py.
 #}
-{% macro outlook_grid() %}
+{% macro spend_grid() %}
     {%- do return({'nodes': 61, 'first': -6.0, 'step': 0.2}) -%}
 {% endmacro %}
 
@@ -14,14 +14,14 @@
 {% macro grid_position(probability, above) -%}
     (
         ln(nullif(greatest(({{ probability }} - {{ above }}) / {{ above }}, 0), 0))
-        - ({{ outlook_grid().first }})
-    ) / {{ outlook_grid().step }}
+        - ({{ spend_grid().first }})
+    ) / {{ spend_grid().step }}
 {%- endmacro %}
 
 {# The node to the left of it; the end segments are extended beyond the grid. #}
 {% macro grid_node(position) -%}
     cast(
-        floor(least(greatest({{ position }}, 0), {{ outlook_grid().nodes - 2 }}))
+        floor(least(greatest({{ position }}, 0), {{ spend_grid().nodes - 2 }}))
         as {{ type_integer() }}
     )
 {%- endmacro %}

@@ -1,5 +1,5 @@
 -- grain: one row per model version, stratum, cutoff, frequency, age and stage: every horizon, given alive
-{%- set grid = outlook_grid() %}
+{%- set grid = spend_grid() %}
 {%- set horizons = shaped('clv_horizons') %}
 {%- set shortest = 'in_' ~ horizons[0] ~ '_days' %}
 {#- Probability mass of a node: half way to its neighbours; end nodes include the tails. #}
@@ -7,7 +7,7 @@
 {%- for node in range(grid.nodes - 1) %}
 {%- do bounds.append(1 / (1 + 2.718281828459045 ** -(grid.first + grid.step * (node + 0.5)))) %}
 {%- endfor %}
-with outlook as (
+with tabulated as (
 
     select
         model_version,
@@ -32,7 +32,7 @@ with outlook as (
         {{ '+ ' if node }}{{ '%.8f' % (right - left) }}
         * exp(2 * ln_spend_q{{ '%02d' % node }})
         {%- endfor %} as squared_spend
-    from {{ ref('int_outlook') }}
+    from {{ ref('int_expectations') }}
 
 )
 
@@ -50,9 +50,9 @@ select
     in_{{ horizon }}_days.squared_spend as squared_spend_{{ horizon }}d,
     {%- endfor %}
     {{ shortest }}.cutoff_date
-from outlook as {{ shortest }}
+from tabulated as {{ shortest }}
 {% for horizon in horizons[1:] %}
-inner join outlook as in_{{ horizon }}_days
+inner join tabulated as in_{{ horizon }}_days
     on
         {{ shortest }}.model_version = in_{{ horizon }}_days.model_version
         and {{ shortest }}.stratum = in_{{ horizon }}_days.stratum

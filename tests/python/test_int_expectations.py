@@ -1,4 +1,4 @@
-"""The outlook given alive: published numbers, lifetimes, bisection, simulation."""
+"""Expectations given alive: published numbers, lifetimes, bisection, simulation."""
 
 import datetime as dt
 import functools
@@ -76,8 +76,10 @@ def pareto_counts(x, age, horizon, params):
         (104, 5, 35, 39, 6.65664982, 0.82998081),
     ],
 )
-def test_expected_purchases_as_published(outlook, t, x, t_x, age, expected, p_alive):
-    given_alive = outlook.expected_purchases(x, [age], [t], PAPER)[0, 0]
+def test_expected_purchases_as_published(
+    expectations, t, x, t_x, age, expected, p_alive
+):
+    given_alive = expectations.expected_purchases(x, [age], [t], PAPER)[0, 0]
     assert alive(x, t_x, age, PAPER) == pytest.approx(p_alive, abs=6e-9)
     assert alive(x, t_x, age, PAPER) * given_alive == pytest.approx(expected, abs=6e-9)
 
@@ -107,38 +109,40 @@ def test_expected_purchases_as_published(outlook, t, x, t_x, age, expected, p_al
         ),
     ],
 )
-def test_expected_purchases_of_other_models(outlook, purchase_model, params, cases):
+def test_expected_purchases_of_other_models(
+    expectations, purchase_model, params, cases
+):
     for t, x, age, expected, p_alive in cases:
-        table = outlook.outlook(
+        table = expectations.expectation_table(
             x, np.array([age]), np.array([float(t)]), purchase_model, params, None, 0.1
         )
         # P(alive) is published to eight digits
         assert p_alive * table[0, 0, 0] == pytest.approx(expected, rel=1e-7)
 
 
-def test_expected_purchases_of_a_new_customer(outlook):
+def test_expected_purchases_of_a_new_customer(expectations):
     weeks = [0.1429, 1, 3, 31.8571, 32, 39, 52, 78]
     expected = [0.00782835, 0.05326789, 0.15086523, 1.04199606, 1.04524333]
     expected += [1.19672319, 1.44605060, 1.86051906]
-    got = outlook.expected_purchases(0, [0], weeks, PAPER)[0]
+    got = expectations.expected_purchases(0, [0], weeks, PAPER)[0]
     assert got == pytest.approx(expected, rel=1e-6)
 
 
-def test_more_purchases_can_mean_fewer_to_come(outlook):
+def test_more_purchases_can_mean_fewer_to_come(expectations):
     # the frequency paradox, BTYD at its own fit
     params = (0.24259815, 4.4136842, 0.79298987, 2.4261667)
     cases = {10: 0.34746027, 15: 0.042833957, 20: 0.004158986, 25: 0.00035837046}
     for x, expected in cases.items():
-        given_alive = outlook.expected_purchases(x, [39], [52], params)[0, 0]
+        given_alive = expectations.expected_purchases(x, [39], [52], params)[0, 0]
         got = alive(x, 20, 39, params) * given_alive
         assert got == pytest.approx(expected, rel=1e-7)
 
 
-def test_count_distribution_as_published(outlook):
+def test_count_distribution_as_published(expectations):
     def masses(weeks):
         top = 60
-        at_least = outlook.arrivals(0, [0], weeks, 400, *PAPER[:2])[0, ::-1]
-        at_least = at_least.cumsum()[::-1][1:top] * outlook.survival(
+        at_least = expectations.arrivals(0, [0], weeks, 400, *PAPER[:2])[0, ::-1]
+        at_least = at_least.cumsum()[::-1][1:top] * expectations.survival(
             0, top - 1, *PAPER[2:]
         )
         return -np.diff(np.concatenate([[1.0], at_least]))
@@ -150,10 +154,10 @@ def test_count_distribution_as_published(outlook):
     tail = [0.00199952145, 0.00151702363, 0.00116331501, 0.00090031479, 0.00070236377]
     tail += [0.00055179024, 0.00043619128, 0.00034671714, 0.00027696126, 0.00022222605]
     assert masses(30)[11:21] == pytest.approx(tail, rel=1e-7)
-    columns = outlook.outlook(
+    columns = expectations.expectation_table(
         0, np.zeros(1), np.array([39.0]), "bgnbd", PAPER, None, 0.1
     )[0, 0]
-    at_least = columns[2 : 2 + outlook.TOP_COUNT]
+    at_least = columns[2 : 2 + expectations.TOP_COUNT]
     assert 1 - at_least[0] == pytest.approx(expected[0], abs=6e-9)
     assert -np.diff(at_least)[:7] == pytest.approx(expected[1:], abs=6e-9)
 
@@ -169,10 +173,10 @@ def test_count_distribution_as_published(outlook):
         ((0.3, 20, 0.4, 0.6), (0.23663929, None, None)),
     ],
 )
-def test_finite_where_the_closed_form_is_not(outlook, params, expected):
+def test_finite_where_the_closed_form_is_not(expectations, params, expected):
     cases = [(0, 0, 365, 365), (3, 200, 365, 180), (20, 300, 365, 90)]
     for (x, t_x, age, t), value in zip(cases, expected, strict=True):
-        given_alive = outlook.expected_purchases(x, [age], [t], params)[0, 0]
+        given_alive = expectations.expected_purchases(x, [age], [t], params)[0, 0]
         if value:
             got = alive(x, t_x, age, params) * given_alive
             assert got == pytest.approx(value, abs=6e-9)
@@ -193,10 +197,10 @@ def test_finite_where_the_closed_form_is_not(outlook, params, expected):
         (20, 100, 0.5, 5),
     ],
 )
-def test_expectation_is_the_sum_of_its_counts(outlook, params):
+def test_expectation_is_the_sum_of_its_counts(expectations, params):
     for x in (0, 1, 7, 60, 300):
         ages = np.array([x, 2.0 * x + 10, 730])
-        got = outlook.expected_purchases(x, ages, [7, 90, 365, 730], params)
+        got = expectations.expected_purchases(x, ages, [7, 90, 365, 730], params)
         for i, age in enumerate(ages):
             for j, t in enumerate([7, 90, 365, 730]):
                 exact = counts(x, age, t, params).sum()
@@ -204,7 +208,7 @@ def test_expectation_is_the_sum_of_its_counts(outlook, params):
 
 
 @pytest.mark.parametrize("params", [CDNOW, (0.8, 60, 0.6, 3), GROCERY])
-def test_expectation_equals_lifetimes(purchases, outlook, params):
+def test_expectation_equals_lifetimes(purchases, expectations, params):
     with purchases.contained():
         from lifetimes import BetaGeoFitter
     fitter = BetaGeoFitter()
@@ -214,22 +218,24 @@ def test_expectation_equals_lifetimes(purchases, outlook, params):
         for t in (30, 90, 365, 730):
             predict = fitter.conditional_expected_number_of_purchases_up_to_time
             theirs = float(np.squeeze(predict(t, x, t_x, age)))
-            ours = outlook.expected_purchases(x, [age], [t], params)[0, 0]
+            ours = expectations.expected_purchases(x, [age], [t], params)[0, 0]
             assert alive(x, t_x, age, params) * ours == pytest.approx(theirs, rel=1e-6)
 
 
 @pytest.mark.parametrize("params", [*PARETO, (0.5, 40, 1, 30), (0.5, 40, 1e-4, 30)])
-def test_expectation_and_counts_of_pareto_nbd(outlook, params):
+def test_expectation_and_counts_of_pareto_nbd(expectations, params):
     horizons = np.array([7.0, 90, 365, 730])
     for x in (0, 1, 7, 60, 300):
         ages = np.array([x, 2.0 * x + 10, 730])
-        table = outlook.outlook(x, ages, horizons, "paretonbd", params, None, 0.1)
+        table = expectations.expectation_table(
+            x, ages, horizons, "paretonbd", params, None, 0.1
+        )
         for i, age in enumerate(ages):
             for j, horizon in enumerate(horizons):
                 exact = counts(x, age, horizon, params, "paretonbd")
                 assert table[i, j, 0] == pytest.approx(exact.sum(), rel=1e-10)
-                at_least = table[i, j, 2 : 2 + outlook.TOP_COUNT]
-                exact = np.append(exact, np.zeros(10))[: outlook.TOP_COUNT]
+                at_least = table[i, j, 2 : 2 + expectations.TOP_COUNT]
+                exact = np.append(exact, np.zeros(10))[: expectations.TOP_COUNT]
                 assert at_least == pytest.approx(exact, rel=2e-4, abs=1e-8)
 
 
@@ -241,7 +247,7 @@ def test_expectation_and_counts_of_pareto_nbd(outlook, params):
     ],
 )
 def test_expectation_of_other_models_equals_lifetimes(
-    purchases, outlook, purchase_model, fitter, every
+    purchases, expectations, purchase_model, fitter, every
 ):
     with purchases.contained():
         import lifetimes
@@ -252,7 +258,7 @@ def test_expectation_of_other_models_equals_lifetimes(
         theirs.params_ = pd.Series(params, names)
         for x in (0, 1, 3, 20, 120):
             t_x, age = x * 1.2, x * 1.5 + 5
-            ours = outlook.outlook(
+            ours = expectations.expectation_table(
                 x, np.array([age]), horizons, purchase_model, params, None, 0.1
             )
             predict = theirs.conditional_expected_number_of_purchases_up_to_time
@@ -269,18 +275,20 @@ def test_expectation_of_other_models_equals_lifetimes(
         *((params, True) for params in PARETO),
     ],
 )
-def test_discounting_equals_short_steps(outlook, params, at_any_time):
+def test_discounting_equals_short_steps(expectations, params, at_any_time):
     horizons = np.array([30.0, 90, 180, 365])
     for x, age in [(0, 0), (0, 400), (3, 90), (40, 60), (150, 700)]:
 
         def discounted(rate, x=x, age=age):
-            return outlook.discounted_purchases(
+            return expectations.discounted_purchases(
                 x, [age], horizons, params, rate, at_any_time=at_any_time
             )
 
         got, plain = discounted(0.1)
         edges = np.linspace(0, 365, 365 * 8 + 1)
-        expected = outlook.expected_purchases(x, [age], edges, params, at_any_time)[0]
+        expected = expectations.expected_purchases(
+            x, [age], edges, params, at_any_time
+        )[0]
         middle = (edges[1:] + edges[:-1]) / 2
         steps = np.cumsum(np.diff(expected) * 1.1 ** (-middle / 365))
         ends = (horizons * 8).astype(int) - 1
@@ -291,18 +299,18 @@ def test_discounting_equals_short_steps(outlook, params, at_any_time):
         assert free == pytest.approx(plain, rel=1e-12)
 
 
-def test_one_pass_serves_many_horizons(outlook):
+def test_one_pass_serves_many_horizons(expectations):
     many = np.array([30.0, 90, 180, 365])
 
     def table(horizons):
-        return outlook.outlook(
+        return expectations.expectation_table(
             4, np.array([50.0, 300]), horizons, "bgnbd", CDNOW, (6.25, 3.74), 0.1
         )
 
     together = table(many)
     for i, horizon in enumerate(many):
         alone = table(np.array([horizon]))
-        end = 2 + outlook.TOP_COUNT
+        end = 2 + expectations.TOP_COUNT
         same = together[:, i : i + 1, :end]
         assert alone[..., :end] == pytest.approx(same, rel=1e-6)
         spend = together[:, i : i + 1, end:]
@@ -349,14 +357,16 @@ CASES = [
     ("purchase_model", "params", "p", "q", "x", "age", "horizon"), CASES
 )
 def test_spend_quantiles_equal_bisection(
-    outlook, purchase_model, params, p, q, x, age, horizon
+    expectations, purchase_model, params, p, q, x, age, horizon
 ):
     # ages beside it widen the grids, as in production
     ages = np.array([age, 730.0])
     horizons = np.array([30.0, 90, 180, 365])
-    table = outlook.outlook(x, ages, horizons, purchase_model, params, (p, q), 0.1)
-    nodes = table[0, list(horizons).index(horizon), 2 + outlook.TOP_COUNT :]
-    z = outlook.FIRST_Z + outlook.STEP_Z * np.arange(outlook.LEVELS)
+    table = expectations.expectation_table(
+        x, ages, horizons, purchase_model, params, (p, q), 0.1
+    )
+    nodes = table[0, list(horizons).index(horizon), 2 + expectations.TOP_COUNT :]
+    z = expectations.FIRST_Z + expectations.STEP_Z * np.arange(expectations.LEVELS)
     some = slice(0, None, 6)
     history = (x, age, horizon, params, p, q, purchase_model)
     exact = exact_quantiles(z[some], *history)
@@ -370,7 +380,7 @@ def test_spend_quantiles_equal_bisection(
     assert np.interp(asked, z, nodes) == pytest.approx(exact, abs=4e-3)
 
 
-def test_against_simulated_futures(outlook):
+def test_against_simulated_futures(expectations):
     """Counts and spend of 42 histories against 10^6 futures each."""
     rng = np.random.default_rng(20240630)
     futures = 1_000_000
@@ -384,12 +394,12 @@ def test_against_simulated_futures(outlook):
     ]
     histories = [(0, 0, 365), (0, 600, 90), (1, 40, 180), (3, 200, 30), (10, 90, 365),
                  (25, 365, 90), (80, 300, 180)]  # fmt: skip
-    end = 2 + outlook.TOP_COUNT
-    z = outlook.FIRST_Z + outlook.STEP_Z * np.arange(outlook.LEVELS)
+    end = 2 + expectations.TOP_COUNT
+    z = expectations.FIRST_Z + expectations.STEP_Z * np.arange(expectations.LEVELS)
     for purchase_model, params, p, q in regimes:
         r, alpha, a, b = params
         for x, age, horizon in histories:
-            row = outlook.outlook(
+            row = expectations.expectation_table(
                 x, np.array([age, 730.0]), np.array([30.0, horizon + 0.001]),
                 purchase_model, params, (p, q), 0.1,
             )[0, 1]  # fmt: skip
@@ -404,7 +414,7 @@ def test_against_simulated_futures(outlook):
                 n = np.minimum(rng.poisson(rate * horizon), rng.geometric(chance))
             error = n.std() / np.sqrt(futures)
             assert abs(row[0] - n.mean()) < 4.5 * error + 1e-5 * n.mean()
-            for k in range(1, outlook.TOP_COUNT + 1):
+            for k in range(1, expectations.TOP_COUNT + 1):
                 chance = row[1 + k]
                 error = np.sqrt(chance * (1 - chance) / futures)
                 assert abs(chance - (n >= k).mean()) < 4.5 * error + 1e-5
@@ -438,13 +448,13 @@ def stages(x, t_x, age, params, k):
 
 @pytest.mark.parametrize(("purchase_model", "params", "k"), REGULAR)
 def test_every_stage_has_its_expectation_counts_and_spend(
-    outlook, purchase_model, params, k
+    expectations, purchase_model, params, k
 ):
     horizons, some = np.array([7.0, 90, 365]), slice(0, None, 10)
-    z = outlook.FIRST_Z + outlook.STEP_Z * np.arange(outlook.LEVELS)
+    z = expectations.FIRST_Z + expectations.STEP_Z * np.arange(expectations.LEVELS)
     for x, stage in [(0, 0), (0, k - 1), (1, 1), (12, k - 1), (90, 0)]:
         ages = np.array([x + 1.0, 400])
-        table = outlook.outlook(
+        table = expectations.expectation_table(
             x, ages, horizons, purchase_model, params, (3, 4), 0.1, stage=stage, k=k
         )
         for (i, age), (j, horizon) in itertools.product(
@@ -453,19 +463,19 @@ def test_every_stage_has_its_expectation_counts_and_spend(
             case = (purchase_model, stage, k)
             exact = counts(x, age, horizon, params, *case)
             assert table[i, j, 0] == pytest.approx(exact.sum(), rel=1e-9, abs=1e-13)
-            at_least = table[i, j, 2 : 2 + outlook.TOP_COUNT]
-            exact = np.append(exact, np.zeros(10))[: outlook.TOP_COUNT]
+            at_least = table[i, j, 2 : 2 + expectations.TOP_COUNT]
+            exact = np.append(exact, np.zeros(10))[: expectations.TOP_COUNT]
             assert at_least == pytest.approx(exact, rel=1e-9, abs=1e-12)
-            spend = table[i, j, 2 + outlook.TOP_COUNT :]
+            spend = table[i, j, 2 + expectations.TOP_COUNT :]
             exact = exact_quantiles(z[some], x, age, horizon, params, 3, 4, *case)
             assert spend[some] == pytest.approx(exact, abs=1e-3)
 
 
-def test_ranges_are_read_at_the_nearest_quarter_of_the_mean_stage(outlook):
+def test_ranges_are_read_at_the_nearest_quarter_of_the_mean_stage(expectations):
     """Against the mixture of stages: the error that the module's docstring states."""
     rng = np.random.default_rng(3)
     z, p, q = np.linspace(-3, 3, 7), 3, 4
-    grid = outlook.FIRST_Z + outlook.STEP_Z * np.arange(outlook.LEVELS)
+    grid = expectations.FIRST_Z + expectations.STEP_Z * np.arange(expectations.LEVELS)
     errors = []
     for purchase_model, params, k in REGULAR:
         for _ in range(12):
@@ -483,7 +493,7 @@ def test_ranges_are_read_at_the_nearest_quarter_of_the_mean_stage(outlook):
             history = (x, age, horizon, params, p, q)
             exact = exact_quantiles(z, *history, cdf=mixed)
             pairs = pd.DataFrame({"frequency": [x], "age_days": [age]})
-            table = outlook.outlooks(
+            table = expectations.expectation_tables(
                 pairs.assign(stratum="all", cutoff_date=CUTOFF),
                 parameter_row(purchase_model, params, k, p, q),
                 pd.DataFrame(columns=["model_version", "cutoff_date"]),
@@ -492,7 +502,7 @@ def test_ranges_are_read_at_the_nearest_quarter_of_the_mean_stage(outlook):
             )
             mean = stages(x, t_x, age, params, k) @ np.arange(k)
             row = table.set_index("stage_quarters").loc[int(np.floor(4 * mean + 0.5))]
-            read = np.interp(z, grid, row[outlook.SPEND].astype(float))
+            read = np.interp(z, grid, row[expectations.SPEND].astype(float))
             errors.append(np.abs(read - exact))
     assert np.median(errors) < 1e-2
     assert np.quantile(errors, 0.95) < 5e-2
@@ -506,17 +516,17 @@ def parameter_row(purchase_model, params, k, p, q):
     return pd.DataFrame([row]).assign(s=np.nan, beta=np.nan)
 
 
-def test_a_model_with_stages_has_rows_for_every_quarter_of_one(outlook):
+def test_a_model_with_stages_has_rows_for_every_quarter_of_one(expectations):
     purchase_model, params, k = REGULAR[1]
     pairs = pd.DataFrame({"frequency": [4, 4, 0], "age_days": [300, 60, 90]})
-    table = outlook.outlooks(
+    table = expectations.expectation_tables(
         pairs.assign(stratum="all", cutoff_date=CUTOFF),
         parameter_row(purchase_model, params, k, 3, 4),
         pd.DataFrame(columns=["model_version", "cutoff_date"]),
         [30, 365],
         0.1,
     )
-    keys = [*outlook.KEYS, "horizon_days"]
+    keys = [*expectations.KEYS, "horizon_days"]
     pd.testing.assert_frame_equal(table, table.sort_values(keys, ignore_index=True))
     assert len(table) == 3 * 9 * 2
     assert not table.duplicated(keys).any()
@@ -526,18 +536,20 @@ def test_a_model_with_stages_has_rows_for_every_quarter_of_one(outlook):
         exact = counts(4, 60, 365, params, purchase_model, stage, k)
         assert mine.loc[4 * stage, "expected_purchases"] == pytest.approx(exact.sum())
         assert mine.loc[4 * stage, "probability_purchase"] == pytest.approx(exact[0])
-    between = 0.75 * mine.loc[4, outlook.SPEND] + 0.25 * mine.loc[8, outlook.SPEND]
-    assert mine.loc[5, outlook.SPEND].tolist() == pytest.approx(between.tolist())
+    between = (
+        0.75 * mine.loc[4, expectations.SPEND] + 0.25 * mine.loc[8, expectations.SPEND]
+    )
+    assert mine.loc[5, expectations.SPEND].tolist() == pytest.approx(between.tolist())
 
 
-def test_a_shop_where_all_buy_all_the_time_has_an_outlook(outlook):
+def test_a_shop_where_all_buy_all_the_time_has_an_expectation_table(expectations):
     """Purchases beyond any count that is tabulated."""
-    table = outlook.outlook(
+    table = expectations.expectation_table(
         0, np.array([0.0, 5]), np.array([30.0, 365]), "bgnbd", (0.8, 1e-3, 0.6, 3),
         (3, 4), 0.1,
     )  # fmt: skip
     assert np.isfinite(table).all()
-    at_least = table[..., 2 : 2 + outlook.TOP_COUNT]
+    at_least = table[..., 2 : 2 + expectations.TOP_COUNT]
     assert ((at_least >= 0) & (at_least <= 1)).all()
     exact = counts(0, 5, 30, (0.8, 1e-3, 0.6, 3))[:10]
     assert at_least[1, 0, : len(exact)] == pytest.approx(exact, rel=1e-9)
@@ -548,15 +560,17 @@ def test_a_shop_where_all_buy_all_the_time_has_an_outlook(outlook):
 # --- the rest of the life -----------------------------------------------------------
 
 
-def life(outlook, x, age, purchase_model, params, rate=0.1, days=None, **options):
+def life(expectations, x, age, purchase_model, params, rate=0.1, days=None, **options):
     """Discounted purchases of the rest of the life, given alive."""
-    params, process = outlook.purchase_process(purchase_model, params, **options)
-    days = days or outlook.LIFETIME_DAYS
-    found = outlook.lifetime_purchases(x, [age], params, rate, days=days, **process)
+    params, process = expectations.purchase_process(purchase_model, params, **options)
+    days = days or expectations.LIFETIME_DAYS
+    found = expectations.lifetime_purchases(
+        x, [age], params, rate, days=days, **process
+    )
     return found[0][0]
 
 
-def test_the_life_of_pareto_nbd_is_the_published_dert(outlook):
+def test_the_life_of_pareto_nbd_is_the_published_dert(expectations):
     """BTYD 2.4.3 at the parameters of Fader, Hardie & Lee (2005), RFM and CLV; weeks.
 
     0.0027 a week, continuous, are 15 % a year. x, T, P(alive), DERT.
@@ -569,10 +583,10 @@ def test_the_life_of_pareto_nbd_is_the_published_dert(outlook):
         (1, 38.86, 0.16800233, 0.762360),
         (7, 38.86, 0.74950141, 16.541141),
     ]:
-        found = life(outlook, x, age, "paretonbd", params, rate, days=1e5)
+        found = life(expectations, x, age, "paretonbd", params, rate, days=1e5)
         assert p_alive * found == pytest.approx(published, abs=6e-7)
         # a life of 50 years, in weeks, is long enough
-        cut = life(outlook, x, age, "paretonbd", params, rate, days=52.18 * 50)
+        cut = life(expectations, x, age, "paretonbd", params, rate, days=52.18 * 50)
         assert cut == pytest.approx(found, rel=1e-3)
 
 
@@ -587,11 +601,11 @@ def test_the_life_of_pareto_nbd_is_the_published_dert(outlook):
         ("mbgcnbd", (1.33, 40, 0.425, 0.79), 2),
     ],
 )
-def test_a_life_is_the_integral_of_its_counts(outlook, purchase_model, params, k):
+def test_a_life_is_the_integral_of_its_counts(expectations, purchase_model, params, k):
     """By parts on short pieces, over expectations summed term by term."""
     delta = np.log(1.1) / 365
     nodes, weights = np.polynomial.legendre.leggauss(6)
-    edges = np.concatenate([[0], np.geomspace(3, outlook.LIFETIME_DAYS, 16)])
+    edges = np.concatenate([[0], np.geomspace(3, expectations.LIFETIME_DAYS, 16)])
     half = np.diff(edges)[:, None] / 2
     days = ((edges[1:] + edges[:-1])[:, None] / 2 + half * nodes).ravel()
     for x, age, stage in [(0, 200, 0), (3, 300, k - 1)]:
@@ -602,27 +616,27 @@ def test_a_life_is_the_integral_of_its_counts(outlook, purchase_model, params, k
         inside = [delta * np.exp(-delta * day) * expected(day) for day in days]
         exact = (half * weights).ravel() @ inside
         exact += np.exp(-delta * edges[-1]) * expected(edges[-1])
-        found = life(outlook, x, age, purchase_model, params, stage=stage, k=k)
+        found = life(expectations, x, age, purchase_model, params, stage=stage, k=k)
         assert found == pytest.approx(exact, rel=1e-6)
 
 
-def test_a_life_of_one_stage_is_that_of_the_model_without_stages(outlook):
+def test_a_life_of_one_stage_is_that_of_the_model_without_stages(expectations):
     for staged, plain in [("bgcnbd", "bgnbd"), ("mbgcnbd", "mbgnbd")]:
-        one = life(outlook, 3, 200, staged, CDNOW, stage=0, k=1)
-        assert one == pytest.approx(life(outlook, 3, 200, plain, CDNOW), rel=1e-12)
+        one = life(expectations, 3, 200, staged, CDNOW, stage=0, k=1)
+        assert one == pytest.approx(life(expectations, 3, 200, plain, CDNOW), rel=1e-12)
     gentle = (*CDNOW[:3], CDNOW[3] + 1)
-    one = life(outlook, 3, 200, "mbgnbd", CDNOW)
-    assert one == pytest.approx(life(outlook, 3, 200, "bgnbd", gentle), rel=1e-12)
+    one = life(expectations, 3, 200, "mbgnbd", CDNOW)
+    assert one == pytest.approx(life(expectations, 3, 200, "bgnbd", gentle), rel=1e-12)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1])
-def test_a_life_ends_where_hardly_anybody_leaves(outlook, rate):
+def test_a_life_ends_where_hardly_anybody_leaves(expectations, rate):
     """What a customer buys who never leaves, over 50 years, is the most."""
-    years = outlook.LIFETIME_YEARS
+    years = expectations.LIFETIME_YEARS
     delta = np.log1p(rate)
     steady = (1 - np.exp(-delta * years)) / delta if rate else years
     for params in [(0.5, 40, 1e-4, 1e3), (0.5, 40, np.exp(-12), np.exp(12))]:
-        row = outlook.lifetime(
+        row = expectations.lifetime(
             5, np.array([300.0]), "bgnbd", params, (3, 4), rate, np.asarray
         )
         most = 365 * steady * 5.5 / 340
@@ -640,13 +654,15 @@ LIVES = [
 
 
 @pytest.mark.parametrize(("purchase_model", "params", "k"), LIVES)
-def test_the_range_of_a_life_holds_simulated_ones(outlook, purchase_model, params, k):
+def test_the_range_of_a_life_holds_simulated_ones(
+    expectations, purchase_model, params, k
+):
     rng = np.random.default_rng(5)
     lives, (p, q), rate = 3000, (3.3, 4.8), 0.1
     r, alpha, a, b = params
-    days, delta = outlook.LIFETIME_DAYS, np.log1p(rate) / 365
+    days, delta = expectations.LIFETIME_DAYS, np.log1p(rate) / 365
     for x, age in [(0, 300), (2, 300), (20, 400)]:
-        row = outlook.lifetime(
+        row = expectations.lifetime(
             x, np.array([age, 700.0]), purchase_model, params, (p, q), rate,
             np.asarray, 0, k,
         )[0, 0]  # fmt: skip
@@ -668,12 +684,12 @@ def test_the_range_of_a_life_holds_simulated_ones(outlook, purchase_model, param
         assert abs(spend.mean() - mean) < 4.5 * spend.std() / np.sqrt(lives)
         ever = (spend > 0).mean()
         assert abs(ever - row[2]) < 4.5 * np.sqrt(ever * (1 - ever) / lives) + 1e-3
-        z = outlook.FIRST_Z + outlook.STEP_Z * np.arange(outlook.LEVELS)
+        z = expectations.FIRST_Z + expectations.STEP_Z * np.arange(expectations.LEVELS)
         for level, error in [(0.1, 0.08), (0.5, 0.1), (0.9, 0.04)]:
             given = 1 - (1 - level) / row[2]
             read = 0.0
             if given > 0:
-                read = np.interp(logit(given), z, row[2 + outlook.TOP_COUNT :])
+                read = np.interp(logit(given), z, row[2 + expectations.TOP_COUNT :])
                 read = np.exp(read) * row[1] / row[0]
             assert read == 0 or abs((spend <= read).mean() - level) < error
 
@@ -704,50 +720,54 @@ def inputs():
         columns=["model_version", "cutoff_date", "days_ago", "time_ago"]
     )
     return {
-        "int_outlook__pairs": pairs,
+        "int_expectations__pairs": pairs,
         "int_parameters": parameters,
         "int_season": season.astype({"days_ago": "int64", "time_ago": "float64"}),
     }
 
 
-def test_model_gives_the_documented_table(outlook, inputs, fake_dbt, stored):
-    frame = outlook.model(fake_dbt(inputs, horizons=[365, 30]), None)
-    keys = [*outlook.KEYS, "horizon_days"]
-    assert list(frame.columns) == [*keys, *outlook.MEASURES]
+def test_model_gives_the_documented_table(expectations, inputs, fake_dbt, stored):
+    frame = expectations.model(fake_dbt(inputs, horizons=[365, 30]), None)
+    keys = [*expectations.KEYS, "horizon_days"]
+    assert list(frame.columns) == [*keys, *expectations.MEASURES]
     assert frame["horizon_days"].tolist() == [30, 365, 1095, 18250] * 13
     pd.testing.assert_frame_equal(frame, frame.sort_values(keys, ignore_index=True))
     types = stored(frame)
     assert types["cutoff_date"] == "DATE"
     assert {types["model_version"], types["stratum"]} == {"VARCHAR"}
     assert {types[c] for c in ("frequency", "age_days", "horizon_days")} == {"BIGINT"}
-    assert {types[c] for c in outlook.MEASURES} == {"DOUBLE"}
+    assert {types[c] for c in expectations.MEASURES} == {"DOUBLE"}
     # no value model, no spend
-    assert frame.loc[frame["stratum"] == "FR", outlook.SPEND].isna().all(axis=None)
-    assert frame.loc[frame["stratum"] == "DE", outlook.SPEND].notna().all(axis=None)
+    assert frame.loc[frame["stratum"] == "FR", expectations.SPEND].isna().all(axis=None)
+    assert (
+        frame.loc[frame["stratum"] == "DE", expectations.SPEND].notna().all(axis=None)
+    )
     none = {n: f.iloc[:0] if "pairs" in n else f for n, f in inputs.items()}
-    empty = outlook.model(fake_dbt(none), None)
+    empty = expectations.model(fake_dbt(none), None)
     assert empty.empty
     assert stored(empty) == types
 
 
-def test_only_the_last_cutoff_is_looked_at_beyond_the_horizons(outlook, inputs):
-    for name in ("int_outlook__pairs", "int_parameters"):
+def test_only_the_last_cutoff_is_looked_at_beyond_the_horizons(expectations, inputs):
+    for name in ("int_expectations__pairs", "int_parameters"):
         earlier = inputs[name].assign(cutoff_date=CUTOFF - dt.timedelta(91))
         inputs[name] = pd.concat([inputs[name], earlier], ignore_index=True)
-    table = outlook.beyond(*inputs.values(), [30, 365], 0.1)
+    table = expectations.beyond(*inputs.values(), [30, 365], 0.1)
     assert set(table["cutoff_date"]) == {CUTOFF}
-    near = outlook.outlooks(*inputs.values(), [365], 0.1)
+    near = expectations.expectation_tables(*inputs.values(), [365], 0.1)
     near = near[near["cutoff_date"] == CUTOFF]
-    every = pd.concat([near, table]).sort_values([*outlook.KEYS, "horizon_days"])
+    every = pd.concat([near, table]).sort_values([*expectations.KEYS, "horizon_days"])
     for measure in ("expected_purchases", "discounted_purchases"):
-        growth = every.groupby([*outlook.KEYS])[measure].diff().dropna()
+        growth = every.groupby([*expectations.KEYS])[measure].diff().dropna()
         assert (growth > 0).all()
     # a horizon of that length has its row already
-    again = outlook.beyond(*inputs.values(), [30, 1095], 0.1)
+    again = expectations.beyond(*inputs.values(), [30, 1095], 0.1)
     assert set(again["horizon_days"]) == {18250}
 
 
-def test_beyond_the_calendar_of_a_season_days_have_their_mean_length(outlook, inputs):
+def test_beyond_the_calendar_of_a_season_days_have_their_mean_length(
+    expectations, inputs
+):
     days = np.arange(-400, 401)
     season = pd.DataFrame(
         {
@@ -757,13 +777,13 @@ def test_beyond_the_calendar_of_a_season_days_have_their_mean_length(outlook, in
             "time_ago": np.where(days < 0, 0.5, 1.0) * days,
         }
     )
-    _, ahead = outlook.warped_times(season)["bgnbd", CUTOFF]
+    _, ahead = expectations.warped_times(season)["bgnbd", CUTOFF]
     found = ahead(np.array([100.0, 400, 1000]))
     assert found.tolist() == [50, 200, 800]
 
 
-def test_every_model_version_has_its_own_parameters(outlook, inputs):
-    table = outlook.outlooks(*inputs.values(), [90], 0.1)
+def test_every_model_version_has_its_own_parameters(expectations, inputs):
+    table = expectations.expectation_tables(*inputs.values(), [90], 0.1)
     mine = table[(table["stratum"] == "DE") & (table["frequency"] == 12)]
     found = mine.set_index("model_version")["expected_purchases"]
     fitted = {"bgnbd": CDNOW, "mbgnbd": CDNOW, "paretonbd": PARETO[0]}
@@ -772,7 +792,7 @@ def test_every_model_version_has_its_own_parameters(outlook, inputs):
         assert found[version] == pytest.approx(expected, rel=1e-9)
 
 
-def test_a_season_stretches_age_and_horizon_but_not_the_discount(outlook, inputs):
+def test_a_season_stretches_age_and_horizon_but_not_the_discount(expectations, inputs):
     """Time runs twice as fast, and stands still from the 45th day ahead on."""
     days = np.arange(-90, 401)
     inputs["int_season"] = pd.DataFrame(
@@ -783,7 +803,7 @@ def test_a_season_stretches_age_and_horizon_but_not_the_discount(outlook, inputs
             "time_ago": np.maximum(2.0 * days, -90.0),
         }
     )
-    table = outlook.outlooks(*inputs.values(), [45, 90], 0.1)
+    table = expectations.expectation_tables(*inputs.values(), [45, 90], 0.1)
     mine = table[(table["stratum"] == "DE") & (table["frequency"] == 12)]
     mine = mine.set_index(["model_version", "horizon_days"])
     early, late = mine.loc[("bgnbd", 45)], mine.loc[("bgnbd", 90)]
@@ -801,42 +821,44 @@ def test_a_season_stretches_age_and_horizon_but_not_the_discount(outlook, inputs
     assert found == pytest.approx(expected, rel=1e-9)
 
 
-def test_what_must_always_be_true(outlook, inputs):
-    table = outlook.outlooks(*inputs.values(), [30, 90, 365], 0.1)
+def test_what_must_always_be_true(expectations, inputs):
+    table = expectations.expectation_tables(*inputs.values(), [30, 90, 365], 0.1)
     chances = table[[c for c in table if c.startswith("probability")]].to_numpy()
     assert ((chances >= 0) & (chances <= 1)).all()
     assert (np.diff(chances) <= 0).all()
     slack = np.where(table["model_version"] == "paretonbd", 1e-8, 1e-12)
     assert (table["expected_purchases"] >= chances.sum(axis=1) - slack).all()
     assert (table["discounted_purchases"] < table["expected_purchases"]).all()
-    spend = table.loc[table["stratum"] == "DE", outlook.SPEND].to_numpy()
+    spend = table.loc[table["stratum"] == "DE", expectations.SPEND].to_numpy()
     assert (np.diff(spend) > 0).all()
     keys = ["model_version", "stratum", "frequency", "age_days"]
     growth = table.groupby(keys)["expected_purchases"].diff().dropna()
     assert (growth > 0).all()
 
 
-def test_without_any_value_model(outlook, inputs, fake_dbt):
+def test_without_any_value_model(expectations, inputs, fake_dbt):
     inputs["int_parameters"] = inputs["int_parameters"].assign(p=np.nan, q=np.nan)
-    frame = outlook.model(fake_dbt(inputs), None)
+    frame = expectations.model(fake_dbt(inputs), None)
     assert len(frame) == 13 * 6
-    assert frame[outlook.SPEND].isna().all(axis=None)
+    assert frame[expectations.SPEND].isna().all(axis=None)
     assert frame["expected_purchases"].notna().all()
 
 
-def test_a_shop_of_one_price_has_an_outlook_too(outlook):
+def test_a_shop_of_one_price_has_an_expectation_table_too(expectations):
     """One purchase brings p / (q + p n - 1) of gamma + n z, give or take 15 %."""
     p = q = 162_754.0  # the fit of 10.00 on every day
     age = np.array([30.0, 300.0])
-    found = outlook.outlook(
+    found = expectations.expectation_table(
         0, age, [30.0, 365.0], "bgnbd", (0.3, 40.0, 0.5, 2.0), (p, q), 0.1
     )
-    spend = found[:, 0, outlook.MEASURES.index("ln_spend_q00") :]
-    level = expit(outlook.FIRST_Z + outlook.STEP_Z * np.arange(outlook.LEVELS))
+    spend = found[:, 0, expectations.MEASURES.index("ln_spend_q00") :]
+    level = expit(
+        expectations.FIRST_Z + expectations.STEP_Z * np.arange(expectations.LEVELS)
+    )
     once = (
         1
-        - found[:, 0, outlook.MEASURES.index("probability_at_least_2")]
-        / (found[:, 0, outlook.MEASURES.index("probability_purchase")])
+        - found[:, 0, expectations.MEASURES.index("probability_at_least_2")]
+        / (found[:, 0, expectations.MEASURES.index("probability_purchase")])
     )
     for row, share in zip(spend, once, strict=True):
         inside = (level > 0.01) & (level < share - 0.01)

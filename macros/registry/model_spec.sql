@@ -25,17 +25,17 @@
     {{- tojson(model_definition_parts(), sort_keys=true) | replace("'", '') -}}
 {%- endmacro %}
 
-{# The recipe, how it predicts, as JSON; season is a key only if there is one, so that other recipes keep their names. #}
-{% macro model_recipe() -%}
-    {%- set recipe = {
+{# The spec, how it predicts, as JSON; season is a key only if there is one, so that other specs keep their names. #}
+{% macro model_spec() -%}
+    {%- set spec = {
         'purchase_model': var('clv_purchase_model'),
         'fit_engine': var('clv_fit_engine'),
         'min_stratum_customers': var('clv_min_stratum_customers'),
     } -%}
     {%- if var('clv_season') != 'none' -%}
-        {%- do recipe.update({'season': var('clv_season')}) -%}
+        {%- do spec.update({'season': var('clv_season')}) -%}
     {%- endif -%}
-    {{- tojson(recipe, sort_keys=true) | replace("'", '') -}}
+    {{- tojson(spec, sort_keys=true) | replace("'", '') -}}
 {%- endmacro %}
 
 {# The parameters of a model version for any purchase model; null where it has none. #}
@@ -43,7 +43,7 @@
     {%- do return(['r', 'alpha', 'a', 'b', 's', 'beta', 'p', 'q', 'gamma']) -%}
 {% endmacro %}
 
-{# Registered backtest metrics of a recipe: columns of int_backtest__recipe. #}
+{# Registered backtest metrics of a spec: columns of int_backtest__spec. #}
 {% macro backtest_metrics() %}
     {%- do return(['backtest_cutoffs', 'backtest_mae', 'backtest_rmse', 'backtest_bias']) -%}
 {% endmacro %}

@@ -9,7 +9,7 @@
 {%- set keys %}
                 model_version, stratum, cutoff_date, frequency, age_days, stage_quarters
 {%- endset %}
-with outlook as (
+with tabulated as (
 
     select
         model_version,
@@ -26,7 +26,7 @@ with outlook as (
         ) as hazard_{{ horizon }}d,
         {%- endfor %}
         stage_quarters
-    from {{ ref('int_outlook') }}
+    from {{ ref('int_expectations') }}
     where
         horizon_days in (
             {{ (horizons if 'bgbb' in models else [horizons | min]) | join(', ') }}
@@ -59,40 +59,40 @@ season as (
 timed as (
 
     select
-        outlook.*,
+        tabulated.*,
         days.day,
         parameters.purchase_model,
         parameters.k,
-        parameters.r + parameters.k * outlook.frequency as shape,
+        parameters.r + parameters.k * tabulated.frequency as shape,
         parameters.alpha + case
-            when parameters.season is null then outlook.age_days
+            when parameters.season is null then tabulated.age_days
             else first_day.time_ago
         end as start_time,
         parameters.s,
         parameters.beta + case
-            when parameters.season is null then outlook.age_days
+            when parameters.season is null then tabulated.age_days
             else first_day.time_ago
         end as leaving_start_time,
         case
             when parameters.season is null then cast(days.day as {{ type_double() }})
             else -day_ahead.time_ago
         end as ahead_time
-    from outlook
+    from tabulated
     cross join days
     inner join {{ ref('int_parameters') }} as parameters
         on
-            outlook.model_version = parameters.model_version
-            and outlook.stratum = parameters.stratum
-            and outlook.cutoff_date = parameters.cutoff_date
+            tabulated.model_version = parameters.model_version
+            and tabulated.stratum = parameters.stratum
+            and tabulated.cutoff_date = parameters.cutoff_date
     left join season as first_day
         on
-            outlook.model_version = first_day.model_version
-            and outlook.cutoff_date = first_day.cutoff_date
-            and outlook.age_days = first_day.days_ago
+            tabulated.model_version = first_day.model_version
+            and tabulated.cutoff_date = first_day.cutoff_date
+            and tabulated.age_days = first_day.days_ago
     left join season as day_ahead
         on
-            outlook.model_version = day_ahead.model_version
-            and outlook.cutoff_date = day_ahead.cutoff_date
+            tabulated.model_version = day_ahead.model_version
+            and tabulated.cutoff_date = day_ahead.cutoff_date
             and days.day = -day_ahead.days_ago
 
 ),

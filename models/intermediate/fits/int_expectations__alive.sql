@@ -4,7 +4,7 @@
 -- relation to being alive: o(n - 1) = (alpha + beta + n - 1) / (beta + n - 1 - x) a / (b + n - 1), and o(j) =
 -- o(j + 1) (alpha + beta + j) / (beta + j - x) (a + b + j + 1) / (b + j). P(alive) is 1 over 1 plus their sum
 -- from t_x on. Empty without a version of bgbb.
-with outlook as (
+with tabulated as (
 
     select
         parameters.model_version,
@@ -17,7 +17,7 @@ with outlook as (
         parameters.beta,
         parameters.a,
         parameters.b
-    from {{ ref('int_outlook__pairs') }} as pairs
+    from {{ ref('int_expectations__pairs') }} as pairs
     inner join {{ ref('int_parameters') }} as parameters
         on
             pairs.stratum = parameters.stratum
@@ -29,7 +29,7 @@ with outlook as (
 numbers as (
 
     select number
-    from {{ number_series('(select coalesce(max(age_months), 0) from outlook)') }}
+    from {{ number_series('(select coalesce(max(age_months), 0) from tabulated)') }}
         as series
 
 ),
@@ -38,31 +38,31 @@ numbers as (
 months as (
 
     select
-        outlook.*,
+        tabulated.*,
         numbers.number as recency_months,
         case
-            when numbers.number = outlook.age_months then 0.0
+            when numbers.number = tabulated.age_months then 0.0
             else
                 ln(
-                    (outlook.alpha + outlook.beta + numbers.number)
-                    / (outlook.beta + numbers.number - outlook.frequency)
+                    (tabulated.alpha + tabulated.beta + numbers.number)
+                    / (tabulated.beta + numbers.number - tabulated.frequency)
                 )
         end as ln_idle,
         case
-            when numbers.number = outlook.age_months then 0.0
-            when numbers.number = outlook.age_months - 1
-                then ln(outlook.a / (outlook.b + numbers.number))
+            when numbers.number = tabulated.age_months then 0.0
+            when numbers.number = tabulated.age_months - 1
+                then ln(tabulated.a / (tabulated.b + numbers.number))
             else
                 ln(
-                    (outlook.a + outlook.b + numbers.number + 1)
-                    / (outlook.b + numbers.number)
+                    (tabulated.a + tabulated.b + numbers.number + 1)
+                    / (tabulated.b + numbers.number)
                 )
         end as ln_left
-    from outlook
+    from tabulated
     inner join numbers
         on
-            outlook.frequency <= numbers.number
-            and outlook.age_months >= numbers.number
+            tabulated.frequency <= numbers.number
+            and tabulated.age_months >= numbers.number
 
 ),
 

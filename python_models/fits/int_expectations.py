@@ -379,7 +379,7 @@ def product(left, right):
     return out.reshape(pieces * rows, -1)[: len(left)]
 
 
-def outlook(
+def expectation_table(
     x,
     age,
     horizons,
@@ -534,7 +534,7 @@ def lifetime_purchases(
 def lifetime(
     x, age, purchase_model, params, gamma_gamma, annual_rate, ahead, stage=0, k=1
 ):
-    """All measures of the rest of the life; arguments and shape as of `outlook`."""
+    """Measures of the rest of the life; arguments and shape of `expectation_table`."""
     if purchase_model == "bgbb":
         return lifetime_months(x, age, params, gamma_gamma, annual_rate)
     params, options = purchase_process(purchase_model, params, stage, k)
@@ -673,7 +673,7 @@ def active_spread(x, ages, months, params, gamma_gamma):
 
 
 def active_months(x, age, horizons, params, gamma_gamma, annual_rate):
-    """As `outlook`, for BG/BB: a horizon is the nearest number of whole months."""
+    """As `expectation_table`, for BG/BB: a horizon is a number of whole months."""
     months = np.floor(np.asarray(horizons, float) / MONTH + 0.5).astype(int)
     _, present, plain = months_expected(x, age, months[-1], params, annual_rate)
     ahead = np.tile(months, (len(age), 1))
@@ -704,8 +704,8 @@ def lifetime_months(x, age, params, gamma_gamma, annual_rate):
     return np.column_stack([plain[:, -1], present[:, -1], near])[:, None]
 
 
-def outlooks(pairs, parameters, season, horizons, annual_rate):
-    """The outlook of every pair and horizon, by each parameter set of its stratum.
+def expectation_tables(pairs, parameters, season, horizons, annual_rate):
+    """Expectations of every pair and horizon, by each parameter set of its stratum.
 
     Horizons are days ahead, in any order; the rest as of `tabulated`.
     """
@@ -713,7 +713,7 @@ def outlooks(pairs, parameters, season, horizons, annual_rate):
 
     def table(x, age, purchase_model, params, gamma_gamma, ahead, stage, k):
         fit = (purchase_model, params, gamma_gamma, annual_rate, ahead, stage, k)
-        return outlook(x, age, horizons.astype("float64"), *fit)
+        return expectation_table(x, age, horizons.astype("float64"), *fit)
 
     return tabulated(pairs, parameters, season, horizons, table)
 
@@ -729,7 +729,8 @@ def beyond(pairs, parameters, season, horizons, annual_rate):
         parts = [lifetime(x, age, *fit)]
         if len(further):
             parts.insert(
-                0, outlook(x, age, further.astype("float64"), *fit, coarse=True)
+                0,
+                expectation_table(x, age, further.astype("float64"), *fit, coarse=True),
             )
         return np.concatenate(parts, axis=1)
 
@@ -784,7 +785,7 @@ def tabulated(pairs, parameters, season, horizons, table):
 
 
 def parameter_sets(parameters):
-    """Dictionary (model_version, stratum, cutoff_date) -> what `outlook` needs.
+    """Dictionary (version, stratum, cutoff_date) -> what `expectation_table` needs.
 
     Its values are the purchase model, its parameters, (p, q) or None, and the stages.
     """
@@ -841,14 +842,14 @@ def _to_pandas(relation):
 
 
 def model(dbt, session):
-    """Tabulate int_outlook__pairs by int_parameters, in the time of int_season."""
+    """Tabulate int_expectations__pairs by int_parameters, in the time of int_season."""
     dbt.config(materialized="table")
     inputs = (
-        _to_pandas(dbt.ref("int_outlook__pairs")),
+        _to_pandas(dbt.ref("int_expectations__pairs")),
         _to_pandas(dbt.ref("int_parameters")),
         _to_pandas(dbt.ref("int_season")),
         dbt.config.meta_get("horizons", [30, 90, 180, 365]),
         float(dbt.config.meta_get("annual_discount_rate", 0.10)),
     )
-    frame = pd.concat([outlooks(*inputs), beyond(*inputs)])
+    frame = pd.concat([expectation_tables(*inputs), beyond(*inputs)])
     return typed(frame.sort_values([*KEYS, "horizon_days"], ignore_index=True))
