@@ -117,6 +117,7 @@ class Shops(Build):
             for table, new, old in (
                 ("export_ledger", "is_synced", "is_shipped"),
                 ("export_runs", "synced_rows", "shipped_rows"),
+                ("registry_parameters", "spec", "recipe"),
             ):
                 connection.execute(
                     f"alter table clv_state.{table} rename column {new} to {old}"
