@@ -10,7 +10,7 @@ with months as (
 
 ),
 
-groups as (
+sums as (
 
     select
         period_month,
@@ -36,14 +36,14 @@ union all
 select
     'groups' as compared,
     months.new_customers as found,
-    groups.new_customers as counted
+    sums.new_customers as counted
 from {{ ref('revenue_forecast') }} as months
-left join groups
-    on months.period_month = groups.period_month
+left join sums
+    on months.period_month = sums.period_month
 where
     months.new_customers is not null
     and not coalesce(
-        abs(months.new_customers - groups.new_customers)
+        abs(months.new_customers - sums.new_customers)
         <= 1e-9 * months.new_customers, false
     )
 

@@ -4,13 +4,14 @@
 with entered as (
 
     select
+        customers.as_of_date,
         coalesce(profiled.first_channel, 'unknown') as channel,
         coalesce(profiled.country, profiled.first_country, 'unknown') as country,
         sum(power(0.5, customers.age_days / 182.5)) as weight
     from {{ ref('int_customers__current') }} as customers
     left join {{ ref('int_customers__profiled') }} as profiled
         on customers.customer_id = profiled.customer_id
-    group by 1, 2
+    group by 1, 2, 3
 
 )
 
@@ -20,7 +21,8 @@ select
     entered.country,
     revenue.new_customers * entered.weight
     / sum(entered.weight) over (partition by revenue.period_month) as new_customers,
-    revenue.cutoff_date as as_of_date
+    entered.as_of_date
 from {{ ref('int_revenue') }} as revenue
-cross join entered
+inner join entered
+    on revenue.cutoff_date = entered.as_of_date
 where revenue.is_production
