@@ -25,7 +25,7 @@ common past and leaves cohorts with less than half a year as they are. Default i
 bottom_up: totals are sums.
 
 Grain: one row per cutoff, cohort month, country and day: every seventh one and the
-horizons from the as-of date, from earlier cutoffs the horizons alone.
+horizons.
 """
 
 import warnings
@@ -288,12 +288,7 @@ def forecasts(tables, horizons, reconciliation="bottom_up"):
         return pd.DataFrame(columns=list(TYPES)).astype(TYPES)
     horizons = sorted({int(horizon) for horizon in horizons})
     every_week = set(range(7, horizons[-1] + 1, 7))
-    days = {
-        row.cutoff_date: sorted(every_week.union(horizons))
-        if row.is_production
-        else horizons
-        for row in cutoffs.itertuples()
-    }
+    days = dict.fromkeys(cutoffs["cutoff_date"], sorted(every_week.union(horizons)))
     values = modelled(histories, parameters, season, days)
     served = histories.groupby(COHORT)[[f"expected_value_{h}d" for h in horizons]].sum()
     for key, curve in values.items():

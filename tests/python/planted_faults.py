@@ -245,6 +245,23 @@ FAULTS = [
         "delete from decile_migration where decile_now = 'no_purchase'",
     ),
     Fault(
+        "assert_revenue_forecasts_add_up",
+        "a month's customers to come are left out of its total",
+        "update revenue_forecast set total_value = total_value - 1 "
+        "where period_month = (select min(period_month) from revenue_forecast)",
+    ),
+    Fault(
+        "assert_revenue_forecasts_add_up",
+        "known customers are expected to buy more than their equity",
+        "update revenue_forecast set existing_value = 1.01 * existing_value, "
+        "total_value = 1.01 * existing_value + new_value",
+    ),
+    Fault(
+        "assert_revenue_forecasts_add_up",
+        "a channel is forecast twice",
+        "update acquisition_forecast set new_customers = 1 + new_customers",
+    ),
+    Fault(
         "assert_cohort_forecasts_add_up_at_every_level",
         "a country's weeks are not those of its cohorts",
         "update cohort_forecast set forecast_value = forecast_value + 0.01 "
