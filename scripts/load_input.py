@@ -102,6 +102,8 @@ CONTRACT = {
         "acquisition_source": TEXT,
         "account_id": TEXT,
         "subscriber_key": TEXT,
+        "plan": TEXT,
+        "billing_period_days": COUNT,
     },
     "identities": {"user_id": TEXT, "other_id": TEXT, "linked_at": TIMESTAMP},
     "events": {
