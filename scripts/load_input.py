@@ -107,6 +107,8 @@ CONTRACT = {
         "account_id": TEXT,
         "subscriber_key": TEXT,
         "tier": TEXT,
+        "plan": TEXT,
+        "billing_period_days": COUNT,
     },
     "identities": {"user_id": TEXT, "other_id": TEXT, "linked_at": TIMESTAMP},
     "events": {

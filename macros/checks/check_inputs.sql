@@ -59,6 +59,7 @@
             'user_id': text, 'signup_ts': instant, 'country': text, 'device': text,
             'acquisition_source': text, 'account_id': text, 'subscriber_key': text,
             'tier': text,
+            'plan': text, 'billing_period_days': type_integer(),
         },
         'identities': {'user_id': text, 'other_id': text, 'linked_at': instant},
         'events': {'user_id': text, 'ts': instant, 'event_name': text, 'metadata_json': text},

@@ -10,5 +10,8 @@ select
     {{ input_column('customers', 'acquisition_source', type_text(), found) }}
         as acquisition_source,
     {{ input_column('customers', 'tier', type_text(), found) }} as tier,
+    {{ input_column('customers', 'plan', type_text(), found) }} as plan,
+    {{ input_column('customers', 'billing_period_days', type_integer(), found) }}
+        as billing_period_days,
     {{ input_column('customers', 'signup_ts', type_instant(), found) }} as signed_up_at
 from {{ input_table('customers', found) }}

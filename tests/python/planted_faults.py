@@ -27,6 +27,7 @@ ORDERED = "assert_predictions_are_ordered"
 GROWTH = "assert_growth_conserves_customers_and_revenue"
 SEGMENT_GROWTH = "assert_segment_growth_is_the_transitions"
 LIVES = "assert_lifetimes_are_ordered"
+CONTRACTS = "assert_contracts_are_ordered"
 NEXT_ORDERS = "assert_next_orders_agree_with_the_forecast"
 WAITS = "assert_waits_are_those_of_the_expectation_table"
 REVENUE = "assert_revenue_is_conserved_to_every_mart"
@@ -372,6 +373,22 @@ FAULTS = [
         "a closed account has a life ahead",
         "update customer_lifetime set clv_lifetime_p90 = 10 "
         "where lifetime_status = 'suppressed'",
+    ),
+    Fault(
+        CONTRACTS,
+        "survival rises with the renewals",
+        "update contract_retention set fitted_survival = 1 - fitted_survival",
+    ),
+    Fault(
+        CONTRACTS,
+        "a contract is worth less than a year of it",
+        "update contract_lifetime set clv_lifetime = 0.5 * clv_365d where clv_365d > 0",
+    ),
+    Fault(
+        CONTRACTS,
+        "a lapsed contract has renewals ahead",
+        "update contract_lifetime set expected_renewals_lifetime = 3 "
+        "where contract_status = 'lapsed'",
     ),
     Fault(
         NEXT_ORDERS,

@@ -449,6 +449,10 @@ def rich_inputs():
     buyers["signup_ts"] = pd.Timestamp("2022-12-01")
     buyers["country"] = ["DE", "US"] * (len(buyers) // 2)
     buyers["account_id"] = [f"acc{k // 4}" for k in range(len(buyers))]
+    # every second one on a plan that they may pay at any time
+    on_plan = np.arange(len(buyers)) % 2 == 0
+    buyers["plan"] = np.where(on_plan, "club", None)
+    buyers["billing_period_days"] = pd.array(np.where(on_plan, 91, None), "Int64")
     prospects = pd.DataFrame({"user_id": [f"p{k}" for k in range(150)]})
     prospects["signup_ts"] = pd.Timestamp("2023-02-01")
     prospects["country"] = "DE"
