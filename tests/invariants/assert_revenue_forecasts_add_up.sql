@@ -3,10 +3,12 @@
 with months as (
 
     select
+        as_of_date,
         count(*) as months,
         sum(days) as days,
         sum(existing_value) as existing_value
     from {{ ref('revenue_forecast') }}
+    group by 1
 
 ),
 
@@ -55,9 +57,11 @@ select
     equity.expected_value as counted
 from months
 left join {{ ref('customer_equity') }} as equity
-    on equity.is_production and equity.horizon_days = 365
+    on
+        months.as_of_date = equity.cutoff_date
+        and equity.horizon_days = 365
 where
-    (months.months not in (0, 12))
+    months.months != 12
     or (equity.expected_value is null) != (months.existing_value is null)
     or (
         (months.days - 365) * (months.existing_value - equity.expected_value)
