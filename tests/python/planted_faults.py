@@ -365,8 +365,7 @@ FAULTS = [
     Fault(
         CONTRACTS,
         "a contract is worth less than a year of it",
-        "update contract_lifetime set clv_lifetime = 0.5 * clv_365d "
-        "where clv_365d > 0",
+        "update contract_lifetime set clv_lifetime = 0.5 * clv_365d where clv_365d > 0",
     ),
     Fault(
         CONTRACTS,
