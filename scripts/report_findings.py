@@ -21,7 +21,7 @@ METHODS = {
     "mean": "mean of all",
     "rfm_cell_mean": "mean of the RFM cell",
     "last_horizon": "as much as before",
-    "auto": "likeliest model",
+    "auto": "this forecast",
     "bgnbd": "BG/NBD",
     "mbgnbd": "MBG/NBD",
     "paretonbd": "Pareto/NBD",
@@ -299,10 +299,12 @@ def growth(rows: Rows, unit: Unit) -> str:
         for kind in ("new", "returned", "lapsed")
     }
     span = plural(len(months[-12:]), "month")
-    return said + (
-        f"; in {span} {count(moved['new'])} were new, {count(moved['returned'])}"
-        f" returned, {count(moved['lapsed'])} lapsed"
+    said += f"; in {span}" + ",".join(
+        f" {count(number)} {'were new' if kind == 'new' else kind}"
+        for kind, number in moved.items()
+        if number
     )
+    return said if any(moved.values()) else said + " nobody moved"
 
 
 def retention(rows: Rows, unit: Unit) -> str:
@@ -448,17 +450,18 @@ def coverage(rows: Rows, unit: Unit) -> str:
 
 def tracking(rows: Rows, unit: Unit) -> str:
     after = [row for row in rows if not row["is_in_sample"]]
-    last = (after or rows)[-1]
-    error = last["cumulative_error"]
-    if error is None:
+    shown = after or rows
+    expected = sum(row["expected_incremental"] or 0 for row in shown)
+    actual = sum(row["actual_incremental"] or 0 for row in shown)
+    if not expected:
         return "No customer has bought again yet"
-    weeks = plural(len(after), "week")
-    when = f"{weeks} after the fit" if after else "within the fit"
-    written = percent(abs(error))
-    if written in ("0%", "0.0%"):
-        return f"Repeat purchases are as expected, {when}"
-    where = "below" if error > 0 else "above"
-    return f"Repeat purchases are {written} {where} the forecast, {when}"
+    when = (
+        f"in {plural(len(after), 'week')} after the fit" if after else "within the fit"
+    )
+    moved = change(actual, expected)
+    if moved in (None, "as much"):
+        return f"Repeat purchases were as expected {when}"
+    return f"Repeat purchases were {moved} than expected {when}"
 
 
 def frequency(rows: Rows, unit: Unit) -> str:

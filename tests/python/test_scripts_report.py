@@ -186,13 +186,79 @@ def seen(**values):
         ),
         (
             findings.tracking,
-            [{"is_in_sample": False, "cumulative_error": 0.05}],
-            "Repeat purchases are 5% below the forecast, 1 week after the fit",
+            [
+                {
+                    "is_in_sample": True,
+                    "expected_incremental": 50.0,
+                    "actual_incremental": 90,
+                },
+                {
+                    "is_in_sample": False,
+                    "expected_incremental": 100.0,
+                    "actual_incremental": 95,
+                },
+            ],
+            "Repeat purchases were 5% less than expected in 1 week after the fit",
         ),
         (
             findings.tracking,
-            [{"is_in_sample": True, "cumulative_error": -0.05}],
-            "Repeat purchases are 5% above the forecast, within the fit",
+            [
+                {
+                    "is_in_sample": True,
+                    "expected_incremental": 100.0,
+                    "actual_incremental": 105,
+                }
+            ],
+            "Repeat purchases were 5% more than expected within the fit",
+        ),
+        (
+            findings.returning,
+            [
+                {
+                    "period_month": month,
+                    "is_truncated": month == "2024-03-01",
+                    "kind": kind,
+                    "amount": amount,
+                }
+                for month, new, old in [
+                    ("2023-02-01", 60.0, 40.0),
+                    ("2024-02-01", 25.0, 75.0),
+                    ("2024-03-01", 1.0, None),
+                ]
+                for kind, amount in [("new", new), ("returning", old)]
+            ],
+            "Returning customers made up 75% of revenue in Feb 2024, 40% a year before",
+        ),
+        (
+            findings.growth,
+            [
+                {
+                    "period_month": month,
+                    "is_truncated": False,
+                    "kind": kind,
+                    "active_customers": 500,
+                    "customers": customers,
+                }
+                for month in ("2024-01-01", "2024-02-01")
+                for kind, customers in [("new", 20), ("lapsed", 30)]
+            ],
+            "500 customers were active at the end of Feb 2024; in 2 months 40 were new,"
+            " 60 lapsed",
+        ),
+        (
+            findings.retention,
+            [
+                {
+                    "cohort_month": "2024-01-01",
+                    "months_since": after,
+                    "customers": 100,
+                    "retention_rate": share,
+                    "cumulative": value,
+                }
+                for after, share, value in [(1, 0.2, 30.0), (2, 0.1, 40.0)]
+            ],
+            "Of 1 cohort with 2 months, 20% bought in month 1, 10% bought in month 2,"
+            " $40 per customer by then",
         ),
         (
             findings.frequency,
@@ -462,6 +528,25 @@ def made_up(unit=DOLLARS):
              "value": 5e4 + 2e3 * (k % 8)}
             for k, month in reversed(list(enumerate(months)))
         ],
+        "returning": [
+            {"period_month": month, "is_truncated": month == months[-1], "kind": kind,
+             "customers": customers, "amount": 40.0 * customers}
+            for month in reversed(months)
+            for kind, customers in (("new", 180), ("returning", 700))
+        ],
+        "growth": [
+            {"period_month": month, "is_truncated": month == months[-1], "kind": kind,
+             "active_customers": 2500, "customers": customers}
+            for month in reversed(months)
+            for kind, customers in (("lapsed", 150), ("new", 180), ("returned", 40))
+        ],
+        "retention": [
+            {"cohort_month": month, "months_since": after, "customers": 200,
+             "active_customers": 60 - 3 * after, "retention_rate": 0.3 - 0.015 * after,
+             "cumulative": 40.0 + 5 * after if priced else None}
+            for k, month in reversed(list(enumerate(months[-13:])))
+            for after in range(1, 13 - k)
+        ],
         "channels": [
             {"channel": channel, "cohort_month": month, "acquisition_spend": spend,
              "new_customers": 40, "predicted_clv": value, "status": status,
@@ -608,6 +693,8 @@ def of_few(unit=DOLLARS):
     for read in {panel.read for panel in panels.PANELS if panel.people == "customers"}:
         for row in found[read][2::3] + found[read][-1:]:
             row["customers"] = 7
+    for row in found["retention"][2::3]:
+        row["active_customers"] = 7
     return found
 
 
