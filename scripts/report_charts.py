@@ -221,6 +221,28 @@ def months(of: str, rows: Rows) -> Spec:
     return day(of, rows, is_monthly=True) | {"timeUnit": "utcyearmonth"}
 
 
+def revenue(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
+    parts = {"existing_value": ACCENT, "new_value": MUTED}
+    long = [{**row, "of": of, "part": row[of]} for row in rows for of in parts]
+    x = months("period_month", rows)
+    bars = {
+        "x": x,
+        "y": amounts("part", unit),
+        "color": coloured("of", parts),
+        "order": field("of", "nominal", sort="ascending"),
+    }
+    middle = x | {"bandPosition": 0.5}
+    spans = {"x": middle, "y": amounts("low", unit), "y2": {"field": "high"}}
+    return [
+        chart(
+            long,
+            tips,
+            layer("bar", bars),
+            guide("rule", spans, rows, color=INK, strokeWidth=1.5),
+        )
+    ]
+
+
 def returning(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     known = [row for row in rows if row["amount"] is not None]
     bars = {

@@ -264,6 +264,20 @@ def forecast(rows: Rows, unit: Unit) -> str:
     return said
 
 
+def revenue(rows: Rows, unit: Unit) -> str:
+    whole = [row for row in rows if row["days"] >= 28] or rows
+    first = whole[0]
+    total = sum(row["total_value"] for row in rows)
+    to_come = sum(row["new_value"] for row in rows)
+    said = f"Expected in {month(first['period_month'])}:"
+    said += f" {unit.amount(first['total_value'])}, 80% range"
+    said += f" {unit.amount(first['low'])} to {unit.amount(first['high'])}"
+    if total > 0:
+        said += f"; in {plural(len(rows), 'month')} {unit.amount(total)},"
+        said += f" {percent(to_come / total)} of it from customers yet to come"
+    return said
+
+
 def returning(rows: Rows, unit: Unit) -> str:
     whole = [row for row in rows if not row["is_truncated"]] or rows
     last = max(row["period_month"] for row in whole)

@@ -110,6 +110,12 @@ READS: dict[str, str] = {
         from {cohort_forecast}
         where group_level = 'total'
         order by week""",
+    "revenue": """
+        select period_month, days, existing_value, new_value, total_value,
+            lower_80 as low, upper_80 as high, method
+        from {revenue_forecast}
+        where total_value is not null
+        order by period_month""",
     "months": """
         select period_month, min(is_truncated) as is_truncated,
             sum(case when months_since = 0 then customers else 0 end) as new_customers,
@@ -289,8 +295,8 @@ READS: dict[str, str] = {
 
 # Queries of forecasts and their accuracy: without rows where forecasts are withheld.
 FORECASTS = (
-    "equity", "cohorts", "forecast", "channels", "curve", "calibration", "backtest",
-    "tracking", "frequency", "activity", "overlay",
+    "equity", "cohorts", "forecast", "revenue", "channels", "curve", "calibration",
+    "backtest", "tracking", "frequency", "activity", "overlay",
 )  # fmt: skip
 
 
@@ -338,6 +344,7 @@ class Panel:
         people: the column that counts customers; columns to its right are hidden in
             rows with few customers.
         whole: the field by which rows are parts of one total, '' if all are.
+        is_open: whether its table is open at first.
     """
 
     key: str
@@ -354,6 +361,7 @@ class Panel:
     is_wide: bool = False
     people: str = ""
     whole: str | None = None
+    is_open: bool = False
 
 
 # -- Transformations of rows
@@ -658,6 +666,26 @@ PANELS: tuple[Panel, ...] = (
         is_wide=True,
     ),
     Panel(
+        "revenue", "executive", "revenue", "revenue_forecast",
+        "Value by month: of customers who have bought, and of those yet to come, with"
+        " the [[80% range]] of both. The first month is what is left of it.",
+        findings.revenue,
+        [
+            Column("period_month", "Month", month),
+            Column("days", "Days", count),
+            Column("existing_value", "Customers now", MONEY),
+            Column("new_value", "Customers to come", MONEY),
+            Column("total_value", "Expected", MONEY),
+            Column("low", "Low", MONEY),
+            Column("high", "High", MONEY),
+            Column("method", "New customers by", name),
+        ],
+        "Without prices there is no forecast by month.",
+        charts.revenue,
+        [(A, "Customers who have bought"), (M, "Customers to come"), (I, "80% range")],
+        is_wide=True,
+    ),
+    Panel(
         "returning", "executive", "returning", "new_and_returning",
         "Revenue by month, of customers who first bought in it and of the others;"
         " without prices their purchase days.",
@@ -722,6 +750,7 @@ PANELS: tuple[Panel, ...] = (
         of_scheme("clv"),
         people="customers",
         whole="",
+        is_open=True,
     ),
     Panel(
         "rfm", "executive", "segments", "segment_summary",

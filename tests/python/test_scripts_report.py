@@ -212,6 +212,25 @@ def seen(**values):
             "Repeat purchases were 5% more than expected within the fit",
         ),
         (
+            findings.revenue,
+            [
+                {
+                    "period_month": month,
+                    "days": days,
+                    "new_value": new,
+                    "total_value": 100.0 + new,
+                    "low": 80.0,
+                    "high": 160.0,
+                }
+                for month, days, new in [
+                    ("2024-06-01", 3, 0.0),
+                    ("2024-07-01", 31, 20.0),
+                ]
+            ],
+            "Expected in Jul 2024: $120, 80% range $80 to $160; in 2 months $220, 9% of"
+            " it from customers yet to come",
+        ),
+        (
             findings.returning,
             [
                 {
@@ -527,6 +546,13 @@ def made_up(unit=DOLLARS):
              "customers": 900, "new_customers": 180 + 9 * (k % 6),
              "value": 5e4 + 2e3 * (k % 8)}
             for k, month in reversed(list(enumerate(months)))
+        ],
+        "revenue": [
+            {"period_month": f"2024-{number:02d}-01", "days": 30,
+             "existing_value": 7e4, "new_value": 500.0 * number,
+             "total_value": 7e4 + 500 * number, "low": 6e4, "high": 9e4,
+             "method": "damped_trend"}
+            for number in range(7, 13) if priced
         ],
         "returning": [
             {"period_month": month, "is_truncated": month == months[-1], "kind": kind,
