@@ -230,14 +230,15 @@
 {% macro variable_names() %}
     {%- do return([
         'clv_source_database', 'clv_source_schema', 'clv_input_tables', 'clv_input_columns',
-        'clv_history_from', 'clv_period', 'clv_as_of_date', 'clv_time_zone', 'clv_horizons', 'clv_backtest_days',
-        'clv_min_history_days', 'clv_run', 'clv_lookback_days', 'clv_days_between_full_runs',
-        'clv_customer_grain', 'clv_identity_max_users', 'clv_duplicates', 'clv_refund_days',
-        'clv_accept_load', 'clv_load_tolerance', 'clv_load_max_gap_days', 'clv_fail_on',
-        'clv_min_cell', 'clv_words', 'clv_planned_refit', 'clv_now', 'clv_value', 'clv_margin_rate',
-        'clv_currency', 'clv_discount_rate', 'clv_strata', 'clv_purchase_model',
-        'clv_challenger_models', 'clv_season', 'clv_min_stratum_customers', 'clv_fit_max_customers',
-        'clv_fit_engine', 'clv_forecast_reconciliation', 'clv_overlay', 'clv_gate_horizon_days',
+        'clv_history_from', 'clv_period', 'clv_as_of_date', 'clv_time_zone', 'clv_horizons',
+        'clv_backtest_days', 'clv_min_history_days', 'clv_run', 'clv_lookback_days',
+        'clv_days_between_full_runs', 'clv_customer_grain', 'clv_identity_max_users',
+        'clv_duplicates', 'clv_refund_days', 'clv_accept_load', 'clv_load_tolerance',
+        'clv_load_max_gap_days', 'clv_fail_on', 'clv_min_cell', 'clv_words', 'clv_planned_refit',
+        'clv_now', 'clv_value', 'clv_margin_rate', 'clv_currency', 'clv_discount_rate',
+        'clv_strata', 'clv_purchase_model', 'clv_challenger_models', 'clv_season',
+        'clv_min_stratum_customers', 'clv_fit_max_customers', 'clv_fit_engine',
+        'clv_forecast_reconciliation', 'clv_overlay', 'clv_gate_horizon_days',
         'clv_overlay_candidates', 'clv_overlay_min_customers', 'clv_text_model',
         'clv_text_connection', 'clv_text_table', 'clv_promotion', 'clv_canary_share',
         'clv_retention_days', 'clv_loyal_purchases', 'clv_inactivity_days',
@@ -261,7 +262,8 @@
         'clv_statistics_window_days': none, 'clv_drift_days': none, 'clv_export_probability_step': none,
         'clv_offer_cap_quantile': none, 'clv_gate_tolerances': none, 'clv_identity_hops': none,
         'clv_load_max_scale': none, 'clv_load_max_duplicates': none, 'clv_probation_days': none,
-        'clv_winsor_percentile': none, 'clv_versions_kept': none,
+        'clv_winsor_percentile': none,
+        'clv_versions_kept': 'a withdrawn version is scored for 14 days',
     }) -%}
 {% endmacro %}
 
