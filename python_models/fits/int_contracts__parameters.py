@@ -39,6 +39,8 @@ COLUMNS = {
 FEWEST_CUSTOMERS = 100
 FEWEST_LOSSES = 10
 FEWEST_RENEWALS = 2
+# A column with more names, such as an id, is no plan. Each has a curve of 50 years.
+MOST_PLANS = 1000
 LOWEST, HIGHEST = 1e-3, 1e4
 STARTS = np.log([[1.0, 1.0], [0.5, 3.0], [10.0, 100.0]])
 
@@ -132,10 +134,18 @@ def fit_all(renewals):
 
     Returns:
         DataFrame: the columns of `COLUMNS`, sorted by billing period and plan.
+
+    Raises:
+        ValueError: more plans than MOST_PLANS.
     """
     numbers = ["billing_period_days", "renewal"]
     numbers += ["customers_at_risk", "retained_customers"]
     renewals = renewals.astype({"plan": "str", **dict.fromkeys(numbers, "int64")})
+    if (plans := renewals["plan"].nunique()) > MOST_PLANS:
+        raise ValueError(
+            f"clv: input customers names {plans:,} plans in column plan, more than"
+            f" {MOST_PLANS:,}: map a column of a few kinds of contracts, or null"
+        )
     found = []
     for period, alike in renewals.groupby("billing_period_days", sort=True):
         pooled = fit_rows(alike)

@@ -112,3 +112,13 @@ def test_without_a_plan_there_is_no_row_and_types_stay(contracts):
     frame = contracts.fit_all(renewals("a", [1]))
     assert frame.empty
     assert list(frame.columns) == list(contracts.COLUMNS)
+
+
+def test_a_column_of_ids_is_no_plan(contracts):
+    most = contracts.MOST_PLANS
+    rows = pd.concat([renewals("a", [3, 2])] * (most + 1))
+    rows["plan"] = [
+        f"plan {k}" for k in range(most + 1) for _ in range(len(rows) // (most + 1))
+    ]
+    with pytest.raises(ValueError, match="1,001 plans in column plan, more than 1,000"):
+        contracts.fit_all(rows)
