@@ -1,6 +1,7 @@
 -- The rest of a life is worth at least the next 1,095 days, and these at least the next 365, in the mean and
 -- in every quantile; p10 <= p50 <= p90; nothing is below 0, infinite or NaN; the total is value to date plus
 -- the rest. Where customer_lifetime_value has no value there is none, where it is 0 there is 0.
+{{ config(tags=['full_run']) }}
 {%- set slack = '(1 + 1e-9)' %}
 {%- set levels = ['', '_p10', '_p50', '_p90'] %}
 select

@@ -1,6 +1,7 @@
 -- A level of the next purchase date lies within a horizon exactly where customer_lifetime_value gives a
 -- purchase within it at least that probability; the dates are in order, after the as-of date, and there
 -- where the status says so.
+{{ config(tags=['full_run']) }}
 {%- set dated = "orders.next_purchase_status in ('dated', 'open_ended')" %}
 select
     orders.customer_id,

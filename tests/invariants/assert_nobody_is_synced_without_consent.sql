@@ -2,6 +2,8 @@
 -- refusal of none of their user ids that this id has not taken back later, and a grant with a time on every
 -- channel of clv_consent_channels. Who said nothing is synced only where nobody has said anything and var
 -- clv_consent leaves consent to the destination.
+{#- Daily, though no daily run makes the view of the input. #}
+{{ config(tags=['daily_run']) }}
 {%- set channels = shaped('clv_consent_channels') %}
 with statements as (
 

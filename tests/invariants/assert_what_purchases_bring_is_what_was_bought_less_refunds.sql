@@ -1,5 +1,6 @@
 -- By customer and to the digit: lines counted, sales less refunds = revenue of purchase days less
 -- unmatched refunds. With a margin rate of one it is also their value: the model sees all refunds.
+{{ config(tags=['full_run']) }}
 {%- if var('clv_value') == 'none' %}
 {{ empty_relation({'customer_id': type_text()}) }}
 {%- else %}

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
-import yaml
 from conftest import ROOT
 from test_builds import Build
+from test_selectors import daily_nodes
 
 pytestmark = pytest.mark.slow  # it compiles the project
 
@@ -246,11 +246,13 @@ def healthy(ring):
 
 
 @pytest.fixture(scope="module")
-def daily():
+def daily(tmp_path_factory):
     """The models of selector daily_scoring."""
-    selectors = yaml.safe_load((ROOT / "selectors.yml").read_text())["selectors"]
-    (daily,) = (each for each in selectors if each["name"] == "daily_scoring")
-    return {each["value"] for each in daily["definition"]["union"] if "value" in each}
+    return {
+        node["name"]
+        for node in daily_nodes(tmp_path_factory.mktemp("target"))
+        if node["resource_type"] == "model"
+    }
 
 
 @pytest.mark.parametrize("rule", RULES)

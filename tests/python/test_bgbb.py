@@ -6,8 +6,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from conftest import ROOT, load
+from conftest import load
 from scipy.special import softmax
 from test_builds import Build
 
@@ -281,11 +280,13 @@ def scored(build):
         """
         select
             alive.customer_id, alive.frequency, alive.probability_alive as alive,
-            alive.probability_alive * alive.purchases_if_alive_365d as purchases,
+            expected.model_purchases_365d as purchases,
             histories.last_purchase_date, histories.recency_days, histories.age_days,
             histories.cutoff_date, parameters.alpha, parameters.beta,
             parameters.a, parameters.b
         from clv_intermediate.int_predictions__alive as alive
+        inner join clv_intermediate.int_predictions__expected as expected
+            using (customer_id, cutoff_date, model_version)
         inner join clv_intermediate.int_histories__observed as histories
             using (customer_id, cutoff_date)
         inner join clv_intermediate.int_parameters as parameters
@@ -340,23 +341,33 @@ def test_score_history_says_the_same(build):
     off = build.read(
         """
         with members as (
-            select *
+            select
+                histories.*, alive.probability_alive, alive.expected_value,
+                given_alive.expected_purchases_365d,
+                given_alive.discounted_purchases_365d
             from clv_intermediate.int_predictions__alive as alive
             inner join clv_intermediate.int_histories__observed as histories
                 using (customer_id, cutoff_date)
-            where cutoff_date = (select as_of_date from clv_intermediate.int_as_of)
-            order by hash(customer_id)
+            inner join clv_intermediate.int_expectations__wide as given_alive
+                on
+                    alive.model_version = given_alive.model_version
+                    and alive.cutoff_date = given_alive.cutoff_date
+                    and alive.frequency = given_alive.frequency
+                    and alive.age_days = given_alive.age_days
+            inner join clv_intermediate.int_as_of as as_of
+                on alive.cutoff_date = as_of.as_of_date
+            order by hash(histories.customer_id)
             limit 50
         )
         select
             abs(asked.probability_alive - members.probability_alive) as alive,
             abs(
                 asked.expected_purchases
-                / (members.probability_alive * members.purchases_if_alive_365d) - 1
+                / (members.probability_alive * members.expected_purchases_365d) - 1
             ) as purchases,
             abs(
                 asked.clv / (
-                    members.probability_alive * members.discounted_if_alive_365d
+                    members.probability_alive * members.discounted_purchases_365d
                     * members.expected_value
                 ) - 1
             ) as clv
@@ -402,11 +413,8 @@ def test_the_backtest_is_of_whole_months(build, members):
 def test_a_daily_run_is_of_the_month_that_has_ended_since(
     build, members, alive, theirs
 ):
-    listed = yaml.safe_load((ROOT / "selectors.yml").read_text())["selectors"]
-    names = [each.get("value") for each in listed[0]["definition"]["union"]]
-    names = [*names[: names.index("int_scores__served") + 1], "customer_lifetime_value"]
     build.build(
-        *("--select", *names),
+        *("--select", "tag:daily_run,+customer_lifetime_value"),
         **build.variables,
         clv_run="daily",
         clv_as_of_date=NEXT,

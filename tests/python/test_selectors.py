@@ -16,27 +16,33 @@ WHOLE = {
 DAILY = {"clv_run": "daily", "clv_as_of_date": "2024-06-30", "clv_fail_on": "page"}
 
 
-@pytest.fixture(scope="module")
-def daily(tmp_path_factory):
-    """Unique ids that a daily run selects, and the invariants of the project."""
-    target = tmp_path_factory.mktemp("target")
+def daily_nodes(target):
+    """What a daily run selects; the manifest is kept in the folder `target`."""
     result = dbtRunner().invoke(
         [
             *("--quiet", "--no-populate-cache", "ls", "--selector=daily_scoring"),
-            *("--output=json", "--output-keys=unique_id"),
+            *("--output=json", "--output-keys", "name", "unique_id", "resource_type"),
             *("--vars", json.dumps(DAILY), "--target=bigquery_offline"),
             *(f"--project-dir={ROOT}", f"--profiles-dir={ROOT}"),
             *(f"--target-path={target}", f"--log-path={target}"),
         ]
     )
     assert result.success, result.exception
+    return [json.loads(line) for line in result.result]
+
+
+@pytest.fixture(scope="module")
+def daily(tmp_path_factory):
+    """Unique ids that a daily run selects, and the invariants of the project."""
+    target = tmp_path_factory.mktemp("target")
+    selected = daily_nodes(target)
     nodes = json.loads((target / "manifest.json").read_text())["nodes"].values()
     invariants = [
         node
         for node in nodes
         if node["original_file_path"].startswith("tests/invariants/")
     ]
-    return {json.loads(line)["unique_id"] for line in result.result}, invariants
+    return {node["unique_id"] for node in selected}, invariants
 
 
 def test_a_daily_run_runs_every_invariant_of_what_it_makes(daily):

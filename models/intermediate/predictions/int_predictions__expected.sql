@@ -6,10 +6,28 @@
 {%- set gate_horizon = var('clv_gate_horizon_days') %}
 {#- The horizon whose corrections serve beyond the horizons (int_predictions__lifetime). #}
 {%- set last = 365 if 365 in horizons else horizons | max %}
-with alive as (
+with tabulated as (
+
+    select *
+    from {{ ref('int_expectations__wide') }}
+
+),
+
+alive as (
 
     select *
     from {{ ref('int_predictions__alive') }}
+
+),
+
+given_alive as (
+
+    select
+        {{ if_alive(['purchases', 'discounted', 'chance', 'squared'])
+            | indent(8) }},
+        alive.*
+    from alive
+    {{ joined_stages() | indent(4) }}
 
 ),
 
@@ -109,11 +127,11 @@ corrected as (
     select
         alive.*,
         {%- for horizon in horizons %}
-        {%- for given_alive in ['purchases', 'chance'] %}
-        alive.{{ given_alive }}_if_alive_{{ horizon }}d * (
+        {%- for name in ['purchases', 'chance'] %}
+        alive.{{ name }}_if_alive_{{ horizon }}d * (
             alive.probability_alive
             + corrections.alive_floor_{{ horizon }}d * (1 - alive.probability_alive)
-        ) as base_{{ given_alive }}_{{ horizon }}d,
+        ) as base_{{ name }}_{{ horizon }}d,
         {%- endfor %}
         (1 + corrections.level_shift_{{ horizon }}d) * (
             1
@@ -137,7 +155,7 @@ corrected as (
         + corrections.alive_floor_{{ last }}d * (1 - alive.probability_alive)
             as probability_alive_beyond,
         {{ range_class('alive', 'bounds') | indent(8) }} as range_class
-    from alive
+    from given_alive as alive
     inner join totals
         on
             alive.model_version = totals.model_version
