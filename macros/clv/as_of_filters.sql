@@ -34,9 +34,9 @@
 
 {#
     With a join on int_closed_until: its day, in a full run. A daily run uses the day of the last full run,
-    whatever it was.
+    whatever it was. `of` is which day, a name of daily_window.
 #}
-{% macro at_closed(column, operator) -%}
+{% macro at_closed(column, operator, of='days_from') -%}
     {%- set as_of = none if is_daily() else given_as_of() -%}
-    {{ column ~ ' ' ~ operator ~ " date '" ~ daily_window().days_from ~ "'" if as_of else 'true' }}
+    {{ column ~ ' ' ~ operator ~ " date '" ~ daily_window()[of] ~ "'" if as_of else 'true' }}
 {%- endmacro %}

@@ -10,6 +10,7 @@
     lines_from      lines from this day on are read again and replace those of the last run
     reach_from      covers the days that a refund from lines_from on can reach, the refunds of those
                     days and the days within their reach; also all days not closed by the last full run
+    touches_from    the earliest of the lines that int_first_touches__closed has not read
     days_from       purchase days that such a refund can change; replaced as well
     closed_from    the earliest that purchase days can have been closed by the last full run
     year_from       the year before the as-of date, or the longest horizon
@@ -28,6 +29,7 @@
     {%- do return({
         'lines_from': lines_from,
         'reach_from': [lines_from - refund_days - refund_days, closed_from] | min,
+        'touches_from': (lines_from - days(var('clv_days_between_full_runs') + 31)).replace(day=1),
         'days_from': days_from,
         'closed_from': closed_from,
         'year_from': as_of - days(([365] + shaped('clv_horizons')) | max + 1),

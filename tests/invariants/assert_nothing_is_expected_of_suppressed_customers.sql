@@ -1,4 +1,5 @@
--- A customer suppressed in one mart is suppressed in the other, has a status, and an expected value of 0.
+-- A customer suppressed in one mart is suppressed in the other, has a status, and an expected value of 0 (the
+-- other horizons: assert_predictions_are_ordered).
 select
     predictions.customer_id,
     predictions.status,
@@ -14,12 +15,6 @@ where
         and (
             predictions.status is null
             or customer_segments.is_contactable
-            or predictions.probability_alive != 0
-            {%- for horizon in [30, 90, 180, 365] %}
-            or predictions.probability_purchase_{{ horizon }}d != 0
-            or predictions.expected_purchases_{{ horizon }}d != 0
-            or predictions.clv_{{ horizon }}d != 0
-            or predictions.clv_{{ horizon }}d_p90 != 0
-            {%- endfor %}
+            or predictions.clv_365d != 0
         )
     )

@@ -1,4 +1,5 @@
--- Where the log does not suffice for a forecast, the status of every customer says so, and forecasts are null.
+-- Where the log does not suffice for a forecast, the status of every customer says so (that their forecasts are
+-- null then: assert_predictions_are_ordered), and no total has one.
 with readiness as (
 
     select distinct is_forecast
@@ -16,20 +17,6 @@ where
     readiness.is_forecast
     != (customers.forecast_status in ('ready', 'unchecked'))
     or readiness.is_forecast = (customers.clv_source = 'withheld')
-    or (
-        not readiness.is_forecast
-        and (
-            customers.probability_alive is not null
-            {%- for horizon in [30, 90, 180, 365] %}
-            or customers.probability_purchase_{{ horizon }}d is not null
-            or customers.expected_purchases_{{ horizon }}d is not null
-            or customers.clv_{{ horizon }}d is not null
-            or customers.clv_{{ horizon }}d_p10 is not null
-            or customers.clv_{{ horizon }}d_p50 is not null
-            or customers.clv_{{ horizon }}d_p90 is not null
-            {%- endfor %}
-        )
-    )
 having count(*) > 0
 
 union all

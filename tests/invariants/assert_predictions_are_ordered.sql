@@ -1,7 +1,8 @@
 -- Nothing is below 0, infinite or NaN, no probability above 1; p10 <= p50 <= p90; values do not fall with
 -- the horizon; the probability of a purchase is at most the expected purchases (Markov's inequality). For
 -- buyers also, by the same: one in ten spends more than p90, so the expectation is at least a tenth of it;
--- a shrunken prior need not obey that, nor does a calibrated p90.
+-- a shrunken prior need not obey that, nor does a calibrated p90. Of a suppressed customer all are 0; where
+-- forecasts are withheld there are none.
 {%- set slack = '(1 + 1e-9)' %}
 {%- set amounts, probabilities = [], ['probability_alive'] %}
 {%- for horizon in [30, 90, 180, 365] %}
@@ -17,6 +18,19 @@ select
 from {{ ref('customer_lifetime_value') }}
 where
     false
+    or (
+        is_suppressed
+        and (
+            false
+            {%- for column in amounts + probabilities %}
+            or {{ column }} != 0
+            {%- endfor %}
+        )
+    )
+    or (
+        clv_source = 'withheld'
+        and coalesce({{ (amounts + probabilities) | join(', ') }}) is not null
+    )
     {%- for column in amounts + probabilities %}
     or not coalesce(
         {{ column }} - {{ column }} = 0 and {{ column }} >= 0

@@ -457,7 +457,7 @@ FAULTS = [
         f"where {SOME.format('customer_id', 50)}",
     ),
     Fault(
-        SUPPRESSED,
+        ORDERED,
         "a suppressed customer is worth something",
         f"update {LIFETIME} set clv_90d = 10 where is_suppressed",
     ),

@@ -4,6 +4,7 @@
 {%- set lines_from = month_start(add_days('as_of_date', -var('clv_lookback_days'))) %}
 select
     as_of_date,
+    {{ lines_from }} as lines_closed_until,
     {{ month_start(add_days(lines_from, -var('clv_refund_days'))) }} as closed_until,
     '{{ daily_settings() }}' as settings
 from {{ ref('int_as_of') }}

@@ -60,7 +60,7 @@ ranked as (
 
 ),
 
--- First transactions before the closed day are stored, not read again.
+-- First transactions before the lines that a daily run reads again are stored.
 touches as (
 
     select *
@@ -76,12 +76,12 @@ touches as (
         max(case when transactions.is_refund then 0 else 1 end) = 1 as has_sale
     from {{ ref('int_transactions__resolved') }} as transactions
     inner join {{ ref('int_closed_until') }} as closed
-        on transactions.transaction_date >= closed.closed_until
+        on transactions.transaction_date >= closed.lines_closed_until
     where
         transactions.is_counted
-        and {{ at_closed('transactions.transaction_date', '>=') }}
+        and {{ at_closed('transactions.transaction_date', '>=', 'lines_from') }}
     {%- if is_daily() %}
-        and {{ since('transactions.transaction_date', daily_window().closed_from) }}
+        and {{ since('transactions.transaction_date', daily_window().touches_from) }}
     {%- endif %}
     group by 1, 2
 

@@ -1,4 +1,4 @@
--- grain: one row per customer with a transaction before the closed day: their first
+-- grain: one row per customer with a line before those that daily runs read again: their first
 -- The alphabetically first value of the day: the same on every run and both warehouses.
 with touches as (
 
@@ -10,10 +10,10 @@ with touches as (
         max(case when transactions.is_refund then 0 else 1 end) as sales
     from {{ ref('int_transactions__resolved') }} as transactions
     inner join {{ ref('int_closed_until') }} as closed
-        on transactions.transaction_date < closed.closed_until
+        on transactions.transaction_date < closed.lines_closed_until
     where
         transactions.is_counted
-        and {{ at_closed('transactions.transaction_date', '<') }}
+        and {{ at_closed('transactions.transaction_date', '<', 'lines_from') }}
     group by 1, 2
 
 )

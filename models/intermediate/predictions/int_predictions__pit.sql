@@ -2,7 +2,8 @@
 -- Probability integral transform: P(spend <= actual spend) under the predicted distribution, uniform if
 -- the model is right. Without a purchase it is randomised by a hash between 0 and P(no purchase). The
 -- grid of spend is searched by bisection.
-{%- set grid, sampled_customers = spend_grid(), 200000 %}
+{%- set grid = spend_grid() %}
+{%- set sampled_customers = 200000 %}
 with expected as (
 
     select *
