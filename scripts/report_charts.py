@@ -203,10 +203,13 @@ def forecast(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     )
     behind = [row for row in rows if row["actual"] is not None]
     ahead = [row for row in rows if row["expected"] is not None]
+    known = [row for row in ahead if row["low"] is not None]
+    span = {"x": x, "y": amounts("low", unit), "y2": {"field": "high"}}
     return [
         chart(
             rows,
             tips,
+            guide("area", span, known, color=ACCENT, opacity=0.16),
             guide("line", modelled, ahead, color=MUTED, strokeDash=[5, 4]),
             layer("line", actual, behind, color=INK, strokeWidth=1.5),
             layer("line", expected, ahead, color=ACCENT, strokeWidth=2.5),

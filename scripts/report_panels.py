@@ -64,7 +64,7 @@ def marts_of(query: str) -> list[str]:
 # Name → query. A name in braces is a mart, or a column of the above.
 READS: dict[str, str] = {
     "readiness": """
-        select horizon_days, status, is_forecast, reason, warning
+        select horizon_days, status, is_forecast, reason, warning, as_of_date, log_days
         from {forecast_readiness}
         order by horizon_days""",
     # Without costs, and with a margin rate of 1, the margin equals the revenue.
@@ -84,12 +84,16 @@ READS: dict[str, str] = {
         from {customer_equity}
         where horizon_days = 365
         order by cutoff_date""",
-    # The current expectation, and the actuals of the last completed window per horizon.
+    # The current expectation, and the actuals of the last completed window per horizon;
+    # whole_: those of all customers, cohorts that are not shown included.
     "cohorts": """
         select now.cohort_month, now.horizon_days, now.customers,
             now.{expected} / now.customers as ahead, past.cutoff_date,
             past.{expected} / past.customers as expected,
-            past.{actual} / past.customers as actual
+            past.{actual} / past.customers as actual,
+            whole.customers as whole_customers, whole.cutoff_date as whole_cutoff,
+            whole.{expected} / whole.customers as whole_expected,
+            whole.{actual} / whole.customers as whole_actual
         from {cohort_clv} as now
         inner join (select max(cutoff_date) as cutoff_date from {cohort_clv}) as last
             on now.cutoff_date = last.cutoff_date
@@ -101,12 +105,16 @@ READS: dict[str, str] = {
             on now.cohort_month = past.cohort_month
             and now.horizon_days = past.horizon_days
             and ended.cutoff_date = past.cutoff_date
+        left join {customer_equity} as whole
+            on now.horizon_days = whole.horizon_days
+            and ended.cutoff_date = whole.cutoff_date
         where now.horizon_days in (30, 90, 180, 365)
         order by now.cohort_month desc, now.horizon_days
         limit 144""",
     "forecast": """
         select week, week_start_date, week_end_date, forecast_value as expected,
-            purchase_model_value as modelled, actual_value_amount as actual
+            lower_80 as low, upper_80 as high, purchase_model_value as modelled,
+            actual_value_amount as actual
         from {cohort_forecast}
         where group_level = 'total'
         order by week""",
@@ -344,7 +352,7 @@ class Panel:
         people: the column that counts customers; columns to its right are hidden in
             rows with few customers.
         whole: the field by which rows are parts of one total, '' if all are.
-        is_open: whether its table is open at first.
+        is_open: whether its table is open at first, and printed.
     """
 
     key: str
@@ -627,8 +635,8 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "cohorts", "executive", "cohorts", "cohort_clv",
         "Per customer of each [[cohort]], over the next 30, 90, 180 and 365 days"
-        " ([[horizon]]); large dots are actuals of the last completed window. Cohorts"
-        " of fewer than 30 customers are in the table only.",
+        " ([[horizon]]); large dots are actuals of the last completed window. Of the"
+        " last 36 cohorts; those of fewer than 30 customers are in the table only.",
         findings.cohorts,
         [
             Column("cohort_month", "Cohort", month),
@@ -651,13 +659,16 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "forecast", "executive", "forecast", "cohort_forecast",
         "Weekly value of the customers who have bought: actual, first purchases"
-        " included, and forecast. Future first purchases are not included.",
+        " included, and forecast, with the [[80% range]] of a single week. Future first"
+        " purchases are not included.",
         findings.forecast,
         [
             Column("week_start_date", "From", date),
             Column("week_end_date", "To", date),
             Column("actual", "Actual", MONEY),
             Column("expected", "Forecast", MONEY),
+            Column("low", "Low", MONEY),
+            Column("high", "High", MONEY),
             Column("modelled", "Sum of customers", MONEY),
         ],
         "Without prices there is no weekly forecast.",
@@ -748,6 +759,7 @@ PANELS: tuple[Panel, ...] = (
         charts.segments,
         SEGMENT_LEGEND,
         of_scheme("clv"),
+        is_wide=True,
         people="customers",
         whole="",
         is_open=True,
@@ -801,6 +813,7 @@ PANELS: tuple[Panel, ...] = (
         charts.acquisition,
         CHANNEL_LEGEND,
         by_channel,
+        is_wide=True,
         people="new_customers",
         whole="",
     ),
