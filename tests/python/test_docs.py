@@ -140,6 +140,18 @@ def test_customers_are_they_and_numbers_do_not_travel(page):
     assert re.findall(words, prose(page), re.IGNORECASE) == []
 
 
+def test_neither_do_they_in_code_messages_and_names_of_tests():
+    kinds = ("sql", "yml", "py", "sh", "csv", "jinja", "js", "css")
+    words = re.compile(r"(?<![a-z])(she|her|hers|came|brought|shipped)(?![a-z])")
+    # Columns of state as older versions named them.
+    former = re.compile(r"is_shipped|shipped_rows")
+    for folder in ("models", "macros", "python_models", "scripts", "seeds", "tests"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix.lstrip(".") in kinds and path != Path(__file__):
+                text = former.sub("", path.read_text(errors="replace"))
+                assert words.findall(text.lower()) == [], path
+
+
 # -- What is named
 
 

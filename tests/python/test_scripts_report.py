@@ -400,7 +400,7 @@ def test_a_version_served_until_it_stopped_and_the_champion_still_does():
     ]
 
 
-def test_the_champion_is_read_however_many_came_later():
+def test_the_champion_is_read_however_many_are_later():
     with duckdb.connect() as connection:
         connection.execute(
             "create table registry as select 'v' || n as model_version, "
