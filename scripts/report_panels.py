@@ -634,9 +634,10 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "cohorts", "executive", "cohorts", "cohort_clv",
-        "Per customer of each [[cohort]], over the next 30, 90, 180 and 365 days"
-        " ([[horizon]]); large dots are actuals of the last completed window. Of the"
-        " last 36 cohorts; those of fewer than 30 customers are in the table only.",
+        "Per customer of each [[cohort]], undiscounted, over the next 30, 90, 180 and"
+        " 365 days ([[horizon]]); large dots are actuals of the last completed window."
+        " Of the last 36 cohorts; those of fewer than 30 customers are in the table"
+        " only.",
         findings.cohorts,
         [
             Column("cohort_month", "Cohort", month),
@@ -658,9 +659,9 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "forecast", "executive", "forecast", "cohort_forecast",
-        "Weekly value of the customers who have bought: actual, first purchases"
-        " included, and forecast, with the [[80% range]] of a single week. Future first"
-        " purchases are not included.",
+        "Weekly value, undiscounted, of the customers who have bought: actual, first"
+        " purchases included, and forecast, with the [[80% range]] of a single week."
+        " Future first purchases are not included.",
         findings.forecast,
         [
             Column("week_start_date", "From", date),
@@ -678,8 +679,9 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "revenue", "executive", "revenue", "revenue_forecast",
-        "Value by month: of customers who have bought, and of those yet to come, with"
-        " the [[80% range]] of both. The first month is what is left of it.",
+        "Value by month, undiscounted: of customers who have bought, and of those yet"
+        " to come, with the [[80% range]] of both. The first month is what is left of"
+        " it.",
         findings.revenue,
         [
             Column("period_month", "Month", month),
