@@ -518,8 +518,8 @@ def by_horizon(rows: Rows) -> list[tuple[str, str]]:
 def calibration(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     top = max([0.01, *(max(r["mean_probability"], r["observed_rate"]) for r in rows)])
     scale = {"domain": [0, top]}
-    x = shares("mean_probability", "Chance of a purchase that was given", **scale)
-    y = shares("observed_rate", "Share who have bought", **scale)
+    x = shares("mean_probability", "Predicted purchase probability", **scale)
+    y = shares("observed_rate", "Share who bought", **scale)
     same = [{"mean_probability": each, "observed_rate": each} for each in (0, top)]
     colours = {label.split()[0]: colour for colour, label in by_horizon(rows)}
     place = {"x": x, "y": y, "color": coloured("horizon", colours)}
