@@ -27,6 +27,7 @@ from report_findings import (
     text,
     times,
 )
+from small_cells import FEWEST
 
 # Columns that differ without prices, where purchases stand in for value.
 PRICED = {
@@ -90,7 +91,7 @@ READS: dict[str, str] = {
         select now.cohort_month, now.horizon_days, now.customers,
             now.{expected} / now.customers as ahead, past.cutoff_date,
             past.{expected} / past.customers as expected,
-            past.{actual} / past.customers as actual,
+            past.{actual} / past.customers as actual, past.customers as past_customers,
             whole.customers as whole_customers, whole.cutoff_date as whole_cutoff,
             whole.{expected} / whole.customers as whole_expected,
             whole.{actual} / whole.customers as whole_actual
@@ -433,6 +434,17 @@ def oldest_first(rows: Rows, unit: Unit) -> Rows:
     return list(reversed(rows))
 
 
+def compared(rows: Rows, unit: Unit) -> Rows:
+    """Oldest first; without a window that began with few of a cohort's customers."""
+    nothing = {"cutoff_date": None, "expected": None, "actual": None}
+    return [
+        row
+        if (row["past_customers"] or 0) >= max(FEWEST, (row["customers"] or 0) / 2)
+        else row | nothing
+        for row in oldest_first(rows, unit)
+    ]
+
+
 def retained(rows: Rows, unit: Unit) -> Rows:
     return [
         row
@@ -652,7 +664,7 @@ PANELS: tuple[Panel, ...] = (
         charts.cohorts,
         [(A, "Expected from now on"), (M, "Expected in the last window"),
          (S[1], "Actual in the last window")],
-        oldest_first,
+        compared,
         is_wide=True,
         people="customers",
         whole="horizon_days",

@@ -554,6 +554,7 @@ def made_up(unit=DOLLARS):
              "ahead": horizon * (1 + k % 5) / 20, "cutoff_date": cutoffs[0],
              "expected": horizon * (2 + k % 5) / 20 if k < 20 else None,
              "actual": horizon * (2 + k % 7) / 20 if k < 20 else None,
+             "past_customers": 190 if k < 20 else None,
              **whole(5000, horizon / 6, horizon / 5)}
             for k, month in reversed(list(enumerate(months)))
             for horizon in (30, 90, 180, 365)
@@ -925,6 +926,19 @@ def test_no_table_or_chart_shows_what_few_customers_do(source, request):
     else:
         # no segment of the demo is that small
         assert {"activity", "cohorts", "rfm"} <= {*hidden}
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "is_shown"),
+    [(200, 200, True), (9, 12, False), (40, 200, False), (None, 200, False)],
+)
+def test_a_cohort_of_which_few_had_bought_has_no_past_window(then, now, is_shown):
+    row = {"past_customers": then, "customers": now, "cutoff_date": "2024-03-02",
+           "expected": 5.0, "actual": 7.0}  # fmt: skip
+    (shown,) = panels.compared([row], DOLLARS)
+    assert [shown[each] is not None for each in ("expected", "actual")] == [
+        is_shown
+    ] * 2
 
 
 def test_a_value_cannot_become_markup(pages):
