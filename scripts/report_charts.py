@@ -56,6 +56,8 @@ def day(of: str, rows: Rows, is_monthly: bool = False) -> Spec:
     ticks: Any = {"interval": "month", "step": step} if is_long else 4
     form = "%b %Y" if is_long else "%-d %b %Y"
     axis = {"format": form, "tickCount": ticks, "labelOverlap": True, "grid": False}
+    # Within so many pixels of an end, a label stays inside of it.
+    axis["labelFlush"] = 20
     return field(of, "temporal", scale={"type": "utc", "padding": 6}, axis=axis)
 
 
