@@ -56,6 +56,8 @@ def day(of: str, rows: Rows, is_monthly: bool = False) -> Spec:
     ticks: Any = {"interval": "month", "step": step} if is_long else 4
     form = "%b %Y" if is_long else "%-d %b %Y"
     axis = {"format": form, "tickCount": ticks, "labelOverlap": True, "grid": False}
+    # Within so many pixels of an end, a label stays inside of it.
+    axis["labelFlush"] = 20
     return field(of, "temporal", scale={"type": "utc", "padding": 6}, axis=axis)
 
 
@@ -203,10 +205,13 @@ def forecast(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     )
     behind = [row for row in rows if row["actual"] is not None]
     ahead = [row for row in rows if row["expected"] is not None]
+    known = [row for row in ahead if row["low"] is not None]
+    span = {"x": x, "y": amounts("low", unit), "y2": {"field": "high"}}
     return [
         chart(
             rows,
             tips,
+            guide("area", span, known, color=ACCENT, opacity=0.16),
             guide("line", modelled, ahead, color=MUTED, strokeDash=[5, 4]),
             layer("line", actual, behind, color=INK, strokeWidth=1.5),
             layer("line", expected, ahead, color=ACCENT, strokeWidth=2.5),
@@ -515,8 +520,8 @@ def by_horizon(rows: Rows) -> list[tuple[str, str]]:
 def calibration(rows: Rows, unit: Unit, tips: Sequence[str]) -> list[Chart]:
     top = max([0.01, *(max(r["mean_probability"], r["observed_rate"]) for r in rows)])
     scale = {"domain": [0, top]}
-    x = shares("mean_probability", "Chance of a purchase that was given", **scale)
-    y = shares("observed_rate", "Share who have bought", **scale)
+    x = shares("mean_probability", "Predicted purchase probability", **scale)
+    y = shares("observed_rate", "Share who bought", **scale)
     same = [{"mean_probability": each, "observed_rate": each} for each in (0, top)]
     colours = {label.split()[0]: colour for colour, label in by_horizon(rows)}
     place = {"x": x, "y": y, "color": coloured("horizon", colours)}

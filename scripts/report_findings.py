@@ -20,7 +20,7 @@ NOTHING = "–"
 METHODS = {
     "mean": "mean of all",
     "rfm_cell_mean": "mean of the RFM cell",
-    "last_horizon": "as much as before",
+    "last_horizon": "last period repeated",
     "auto": "this forecast",
     "bgnbd": "BG/NBD",
     "mbgnbd": "MBG/NBD",
@@ -216,6 +216,18 @@ def notices(rows: Rows) -> list[str]:
     return [f"{sentence(each)}." for each in said if each]
 
 
+def log_of(rows: Rows) -> str:
+    """The data that the forecasts are made from, and the horizons that are checked."""
+    if not rows:
+        return ""
+    first = dt.date.fromisoformat(str(rows[0]["as_of_date"])[:10])
+    said = f"data since {date(first - dt.timedelta(days=rows[0]['log_days'] or 0))}"
+    checked = [str(row["horizon_days"]) for row in rows if row["status"] == "ready"]
+    if checked:
+        said += f" · forecasts checked over {', '.join(checked)} days"
+    return said
+
+
 # -- Executive
 
 
@@ -230,7 +242,13 @@ def equity(rows: Rows, unit: Unit) -> str:
 
 
 def cohorts(rows: Rows, unit: Unit) -> str:
-    ended = [row for row in rows if row["actual"] is not None]
+    # Rows of few customers are left out, so the smallest here are not few.
+    enough = min(row["customers"] for row in rows)
+    ended = [
+        row
+        for row in rows
+        if row["whole_actual"] is not None and row["whole_customers"] >= enough
+    ]
     if not ended:
         newest = max(rows, key=lambda row: (row["cohort_month"], row["horizon_days"]))
         return (
@@ -238,18 +256,15 @@ def cohorts(rows: Rows, unit: Unit) -> str:
             f" {unit.amount(newest['ahead'])} per customer over"
             f" {newest['horizon_days']} days; no window has ended yet"
         )
-    longest = max(row["horizon_days"] for row in ended)
-    ended = [row for row in ended if row["horizon_days"] == longest]
-    expected = weighted(ended, "expected", "customers")
-    actual = weighted(ended, "actual", "customers")
-    start = f"Cohorts' actual value was {unit.amount(actual)} per customer"
-    start += f" in {longest} days"
-    moved = change(actual, expected)
-    if moved is None:
-        return start
-    if moved == "as much":
-        return f"{start}, as expected"
-    return f"{start}, {moved} than the {unit.amount(expected)} expected"
+    whole = max(ended, key=lambda row: row["horizon_days"])
+    moved = change(whole["whole_expected"], whole["whole_actual"])
+    compared = "the same as" if moved == "as much" else moved and f"{moved} than"
+    return (
+        f"All customers over {whole['horizon_days']} days from"
+        f" {date(whole['whole_cutoff'])}: {unit.amount(whole['whole_expected'])}"
+        f" each expected, {compared or 'compared with'} the actual"
+        f" {unit.amount(whole['whole_actual'])}"
+    )
 
 
 def forecast(rows: Rows, unit: Unit) -> str:
@@ -470,12 +485,12 @@ def tracking(rows: Rows, unit: Unit) -> str:
     if not expected:
         return "No customer has bought again yet"
     when = (
-        f"in {plural(len(after), 'week')} after the fit" if after else "within the fit"
+        f"for {plural(len(after), 'week')} after the fit" if after else "within the fit"
     )
-    moved = change(actual, expected)
+    moved = change(expected, actual)
     if moved in (None, "as much"):
-        return f"Repeat purchases were as expected {when}"
-    return f"Repeat purchases were {moved} than expected {when}"
+        return f"Repeat purchases expected {when} were as many as the actual"
+    return f"Repeat purchases expected {when} were {moved} than the actual"
 
 
 def frequency(rows: Rows, unit: Unit) -> str:

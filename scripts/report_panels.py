@@ -27,6 +27,7 @@ from report_findings import (
     text,
     times,
 )
+from small_cells import FEWEST
 
 # Columns that differ without prices, where purchases stand in for value.
 PRICED = {
@@ -64,7 +65,7 @@ def marts_of(query: str) -> list[str]:
 # Name → query. A name in braces is a mart, or a column of the above.
 READS: dict[str, str] = {
     "readiness": """
-        select horizon_days, status, is_forecast, reason, warning
+        select horizon_days, status, is_forecast, reason, warning, as_of_date, log_days
         from {forecast_readiness}
         order by horizon_days""",
     # Without costs, and with a margin rate of 1, the margin equals the revenue.
@@ -84,12 +85,16 @@ READS: dict[str, str] = {
         from {customer_equity}
         where horizon_days = 365
         order by cutoff_date""",
-    # The current expectation, and the actuals of the last completed window per horizon.
+    # The current expectation, and the actuals of the last completed window per horizon;
+    # whole_: those of all customers, cohorts that are not shown included.
     "cohorts": """
         select now.cohort_month, now.horizon_days, now.customers,
             now.{expected} / now.customers as ahead, past.cutoff_date,
             past.{expected} / past.customers as expected,
-            past.{actual} / past.customers as actual
+            past.{actual} / past.customers as actual, past.customers as past_customers,
+            whole.customers as whole_customers, whole.cutoff_date as whole_cutoff,
+            whole.{expected} / whole.customers as whole_expected,
+            whole.{actual} / whole.customers as whole_actual
         from {cohort_clv} as now
         inner join (select max(cutoff_date) as cutoff_date from {cohort_clv}) as last
             on now.cutoff_date = last.cutoff_date
@@ -101,12 +106,16 @@ READS: dict[str, str] = {
             on now.cohort_month = past.cohort_month
             and now.horizon_days = past.horizon_days
             and ended.cutoff_date = past.cutoff_date
+        left join {customer_equity} as whole
+            on now.horizon_days = whole.horizon_days
+            and ended.cutoff_date = whole.cutoff_date
         where now.horizon_days in (30, 90, 180, 365)
         order by now.cohort_month desc, now.horizon_days
         limit 144""",
     "forecast": """
         select week, week_start_date, week_end_date, forecast_value as expected,
-            purchase_model_value as modelled, actual_value_amount as actual
+            lower_80 as low, upper_80 as high, purchase_model_value as modelled,
+            actual_value_amount as actual
         from {cohort_forecast}
         where group_level = 'total'
         order by week""",
@@ -344,7 +353,7 @@ class Panel:
         people: the column that counts customers; columns to its right are hidden in
             rows with few customers.
         whole: the field by which rows are parts of one total, '' if all are.
-        is_open: whether its table is open at first.
+        is_open: whether its table is open at first, and printed.
     """
 
     key: str
@@ -423,6 +432,17 @@ def of_scheme(scheme: str) -> Prepare:
 
 def oldest_first(rows: Rows, unit: Unit) -> Rows:
     return list(reversed(rows))
+
+
+def compared(rows: Rows, unit: Unit) -> Rows:
+    """Oldest first; without a window that began with few of a cohort's customers."""
+    nothing = {"cutoff_date": None, "expected": None, "actual": None}
+    return [
+        row
+        if (row["past_customers"] or 0) >= max(FEWEST, (row["customers"] or 0) / 2)
+        else row | nothing
+        for row in oldest_first(rows, unit)
+    ]
 
 
 def retained(rows: Rows, unit: Unit) -> Rows:
@@ -626,9 +646,10 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "cohorts", "executive", "cohorts", "cohort_clv",
-        "Per customer of each [[cohort]], over the next 30, 90, 180 and 365 days"
-        " ([[horizon]]); large dots are actuals of the last completed window. Cohorts"
-        " of fewer than 30 customers are in the table only.",
+        "Per customer of each [[cohort]], undiscounted, over the next 30, 90, 180 and"
+        " 365 days ([[horizon]]); large dots are actuals of the last completed window."
+        " Of the last 36 cohorts; those of fewer than 30 customers are in the table"
+        " only.",
         findings.cohorts,
         [
             Column("cohort_month", "Cohort", month),
@@ -643,21 +664,24 @@ PANELS: tuple[Panel, ...] = (
         charts.cohorts,
         [(A, "Expected from now on"), (M, "Expected in the last window"),
          (S[1], "Actual in the last window")],
-        oldest_first,
+        compared,
         is_wide=True,
         people="customers",
         whole="horizon_days",
     ),
     Panel(
         "forecast", "executive", "forecast", "cohort_forecast",
-        "Weekly value of the customers who have bought: actual, first purchases"
-        " included, and forecast. Future first purchases are not included.",
+        "Weekly value, undiscounted, of the customers who have bought: actual, first"
+        " purchases included, and forecast, with the [[80% range]] of a single week."
+        " Future first purchases are not included.",
         findings.forecast,
         [
             Column("week_start_date", "From", date),
             Column("week_end_date", "To", date),
             Column("actual", "Actual", MONEY),
             Column("expected", "Forecast", MONEY),
+            Column("low", "Low", MONEY),
+            Column("high", "High", MONEY),
             Column("modelled", "Sum of customers", MONEY),
         ],
         "Without prices there is no weekly forecast.",
@@ -667,8 +691,9 @@ PANELS: tuple[Panel, ...] = (
     ),
     Panel(
         "revenue", "executive", "revenue", "revenue_forecast",
-        "Value by month: of customers who have bought, and of those yet to come, with"
-        " the [[80% range]] of both. The first month is what is left of it.",
+        "Value by month, undiscounted: of customers who have bought, and of those yet"
+        " to come, with the [[80% range]] of both. The first month is what is left of"
+        " it.",
         findings.revenue,
         [
             Column("period_month", "Month", month),
@@ -748,6 +773,7 @@ PANELS: tuple[Panel, ...] = (
         charts.segments,
         SEGMENT_LEGEND,
         of_scheme("clv"),
+        is_wide=True,
         people="customers",
         whole="",
         is_open=True,
@@ -801,6 +827,7 @@ PANELS: tuple[Panel, ...] = (
         charts.acquisition,
         CHANNEL_LEGEND,
         by_channel,
+        is_wide=True,
         people="new_customers",
         whole="",
     ),
@@ -812,12 +839,12 @@ PANELS: tuple[Panel, ...] = (
         [
             Column("rule", "Rule", name),
             Column("severity", "Severity"),
+            Column("runbook", "Runbook"),
+            Column("owner", "Owner", name),
             Column("subject", "Worst subject"),
             Column("measured", "Measured", decimal),
             Column("breached_limit", "Limit", decimal),
             Column("muted_because", "Muted because", name),
-            Column("owner", "Owner", name),
-            Column("runbook", "Runbook"),
         ],
         "No rule is breached.",
         is_wide=True,

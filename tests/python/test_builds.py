@@ -780,7 +780,7 @@ def test_redemptions_are_counted_to_date_beside_the_plan(rich, inputs):
     assert not found[["is_frozen", "is_over_budget"]].any()
 
 
-def test_an_offer_is_capped_by_what_its_campaign_surely_brought(rich):
+def test_an_offer_is_capped_by_what_its_campaign_significantly_earned(rich):
     lower = rich.read("from clv.campaign_uplift")["uplift_lower_95"][0]
     found = rich.read("from clv_export.export_marketing_cloud__candidates")
     gets = found["campaigns"].str.contains("|c1|", regex=False)

@@ -140,6 +140,18 @@ def test_customers_are_they_and_numbers_do_not_travel(page):
     assert re.findall(words, prose(page), re.IGNORECASE) == []
 
 
+def test_neither_do_they_in_code_messages_and_names_of_tests():
+    kinds = ("sql", "yml", "py", "sh", "csv", "jinja", "js", "css")
+    words = re.compile(r"(?<![a-z])(she|her|hers|came|brought|shipped)(?![a-z])")
+    # Columns of state as older versions named them.
+    former = re.compile(r"is_shipped|shipped_rows")
+    for folder in ("models", "macros", "python_models", "scripts", "seeds", "tests"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix.lstrip(".") in kinds and path != Path(__file__):
+                text = former.sub("", path.read_text(errors="replace"))
+                assert words.findall(text.lower()) == [], path
+
+
 # -- What is named
 
 
@@ -299,3 +311,109 @@ def test_the_accuracy_in_the_readme_is_printed(demo, capsys):
     assert capsys.readouterr().out in README.read_text(), (
         "run scripts/compare_accuracy.py"
     )
+
+
+# -- What is written in a table, a block of YAML or an argument
+
+
+def rows_of(page, start):
+    """Cells of the rows of a page's tables that begin with a text."""
+    lines = re.findall(rf"^\| ({start}.*) \|$", page.read_text(), re.MULTILINE)
+    return [[cell.strip() for cell in line.split("|")] for line in lines]
+
+
+def number(cell):
+    """12.4, .678 or −24.1 %, as a number and its last digit."""
+    plain = cell.replace("−", "-").removesuffix("%").strip()
+    scale = 100 if cell.endswith("%") else 1
+    return float(plain) / scale, 0.51 * 10 ** -len(plain.partition(".")[2]) / scale
+
+
+def test_the_gain_by_corrections_is_that_of_the_demo(demo):
+    told = rows_of(DOCS / "accuracy.md", r"\d+ days from [\d-]+ \|.*→")
+    assert len(told) == 5
+    for window, *cells in told:
+        days, _, _, cutoff = window.split()
+        found = demo.execute(
+            "select mae, rmse, bias, normalised_gini from clv.model_backtest "
+            "where group_type = 'all' and cutoff_date = ? and horizon_days = ? "
+            "and (method = 'purchase_model' or coverage_80 is not null) "
+            "order by method = 'purchase_model' desc",
+            [cutoff, int(days)],
+        ).fetchall()
+        for cell, without, corrected in zip(cells, *found, strict=True):
+            for written, value in zip(
+                cell.split("→"), (without, corrected), strict=True
+            ):
+                given, unit = number(written.strip())
+                assert abs(given - value) <= unit, (window, written, value)
+
+
+def test_the_coverage_of_ranges_is_that_of_the_demo(demo):
+    (cells,) = rows_of(DOCS / "accuracy.md", r"[\d.]+ to [\d.]+ % \|")
+    found = demo.execute(
+        "select min(coverage_80), max(coverage_80) from clv.model_backtest "
+        "where group_type = 'all' and coverage_80 is not null "
+        "group by horizon_days order by horizon_days"
+    ).fetchall()
+    for cell, (lowest, highest) in zip(cells, found, strict=True):
+        ends = cell.removesuffix("%").split("to")
+        for written, value in ((ends[0], lowest), (ends[-1], highest)):
+            given, unit = number(f"{written.strip()} %")
+            assert abs(given - value) <= unit, (cell, value)
+
+
+def test_the_value_of_a_life_is_that_of_the_demo(demo):
+    text = (DOCS / "accuracy.md").read_text()
+    told = re.findall(r"([\d.]+) times `clv_365d` .*?, and ([\d.]+) times", text)
+    (query,) = [each for _, each in QUERIES if "as three_years" in each]
+    (found,) = demo.execute(query).fetchall()
+    assert [tuple(f"{each:.1f}" for each in found)] == told
+
+
+def test_variables_and_runs_that_are_given_are_known():
+    project = yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"]
+    runs = yaml.safe_load((ROOT / "selectors.yml").read_text())["selectors"]
+    for page in CURRENT:
+        text = page.read_text()
+        given = [yaml.safe_load(block) or {} for block in fences(page, "yaml")]
+        given = [block["vars"] for block in given if "vars" in block]
+        given += map(yaml.safe_load, re.findall(r"--vars '(.*?)'", text))
+        for block in given:
+            assert set(block) <= set(project), (page, block)
+            for inputs in ("clv_input_tables", "clv_input_columns"):
+                assert set(block.get(inputs, {})) <= set(project["clv_input_tables"])
+        named = set(re.findall(r"--run ([a-z]\w+)", text))
+        assert named <= {each["name"] for each in runs} | {"all"}, page
+
+
+def test_tests_that_are_named_by_a_word_are_there():
+    for page in CURRENT:
+        for file, word in re.findall(
+            r"pytest (?:-s )?(tests/\S+\.py) -k (\w+)", page.read_text()
+        ):
+            assert re.search(rf"^def test_\w*{word}", (ROOT / file).read_text(), re.M)
+
+
+def test_metrics_that_are_asked_for_are_defined():
+    defined = yaml.safe_load((ROOT / "models/marts/_bi__models.yml").read_text())
+    metrics = {each["name"] for each in defined["metrics"]}
+    text = (DOCS / "ecosystem.md").read_text()
+    for asked in re.findall(r"--metrics (\S+)", text):
+        assert set(asked.split(",")) <= metrics
+    words = {"Eleven": 11, "four": 4}
+    told = re.search(r"(\w+) metrics .*?and (\w+) semantic models", text, re.DOTALL)
+    counted = (len(metrics), len(defined["semantic_models"]))
+    assert tuple(words[each] for each in told.groups()) == counted
+
+
+def test_versions_that_are_named_are_locked():
+    text = (DOCS / "ecosystem.md").read_text()
+    locked = dict(
+        re.findall(
+            r"^([\w-]+)==(\d+\.\d+)", (ROOT / "requirements.lock").read_text(), re.M
+        )
+    )
+    assert f"dbt Core {locked['dbt-core']}, locked" in text
+    assert f"DuckDB {locked['duckdb']}." in text
+    assert f"dbt-duckdb {locked['dbt-duckdb']} " in text

@@ -155,7 +155,7 @@ def test_the_overlay_finds_what_the_baseline_does_not_know(trees, features, samp
         (np.zeros(350, int), "nobody"),
     ],
 )
-def test_who_came_together_is_judged_together(trees, ages, together):
+def test_a_cohort_is_judged_together(trees, ages, together):
     folds = trees.folds(ages, CUTOFF)
     assert len(folds) == trees.FOLDS
     judged = np.concatenate([rows for _, rows in folds])

@@ -126,7 +126,7 @@ def judged(shop, log, **variables):
         (orders(300, 500, 200), ["ready"] * 4, None),
     ],
 )
-def test_a_log_is_judged_by_its_days_and_by_who_came_back(shop, log, statuses, reason):
+def test_a_log_is_judged_by_days_and_repeat_customers(shop, log, statuses, reason):
     found = judged(shop, log)
     assert found["status"].tolist() == statuses
     assert set(found["reason"].dropna()) == ({reason} if reason else set())

@@ -143,7 +143,7 @@ def test_a_request_is_not_found_then_pending_then_done(stand_in, pysfmc):
     assert third["status"]["requestStatus"] == "Complete"
 
 
-def test_the_synchronous_rowset_keeps_what_came_before_a_bad_row(stand_in, pysfmc):
+def test_the_synchronous_rowset_keeps_the_rows_before_a_bad_one(stand_in, pysfmc):
     rows = [
         {"keys": {"CustomerKey": key}, "values": {"Segment": text}}
         for key, text in [("a", "ok"), ("b", "x" * 11), ("c", "ok")]

@@ -40,7 +40,7 @@ def built(log, tmp_path_factory):
     return build
 
 
-def test_what_it_says_of_a_customers_history_is_what_her_row_says(built):
+def test_what_it_says_of_a_customers_history_is_what_their_row_says(built):
     asked = built.read(
         """
         with customers as (

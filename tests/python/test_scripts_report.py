@@ -132,6 +132,16 @@ def seen(**values):
     return {"cutoff_date": "2024-06-30", "horizon_days": 365, **values}
 
 
+def whole(customers, expected, actual):
+    """What all customers together were worth in the last completed window."""
+    return {
+        "whole_customers": customers,
+        "whole_cutoff": "2023-06-30",
+        "whole_expected": expected,
+        "whole_actual": actual,
+    }
+
+
 @pytest.mark.parametrize(
     ("finding", "rows", "said"),
     [
@@ -149,11 +159,23 @@ def seen(**values):
         (
             findings.cohorts,
             [
-                seen(customers=1, expected=10.0, actual=16.0),
-                seen(customers=3, expected=10.0, actual=8.0),
-                seen(customers=9, expected=None, actual=None),
+                seen(horizon_days=90, customers=20, **whole(1, 9, 9)),
+                seen(customers=20, **whole(500, 40, 50)),
             ],
-            "Cohorts' actual value was $10 per customer in 365 days, as expected",
+            "All customers over 365 days from 30 Jun 2023: $40 each expected, 20% less"
+            " than the actual $50",
+        ),
+        (
+            findings.cohorts,
+            [seen(customers=20, **whole(500, 50, 50))],
+            "All customers over 365 days from 30 Jun 2023: $50 each expected, the same"
+            " as the actual $50",
+        ),
+        (
+            findings.cohorts,
+            [seen(customers=20, cohort_month="2024-03-01", ahead=7, **whole(9, 50, 5))],
+            "The cohort of Mar 2024 has an expected value of $7 per customer over 365"
+            " days; no window has ended yet",
         ),
         (
             findings.value_curve,
@@ -198,7 +220,8 @@ def seen(**values):
                     "actual_incremental": 95,
                 },
             ],
-            "Repeat purchases were 5% less than expected in 1 week after the fit",
+            "Repeat purchases expected for 1 week after the fit were 5% more than the"
+            " actual",
         ),
         (
             findings.tracking,
@@ -209,7 +232,7 @@ def seen(**values):
                     "actual_incremental": 105,
                 }
             ],
-            "Repeat purchases were 5% more than expected within the fit",
+            "Repeat purchases expected within the fit were 5% less than the actual",
         ),
         (
             findings.revenue,
@@ -377,7 +400,7 @@ def test_a_version_served_until_it_stopped_and_the_champion_still_does():
     ]
 
 
-def test_the_champion_is_read_however_many_came_later():
+def test_the_champion_is_read_however_many_are_later():
     with duckdb.connect() as connection:
         connection.execute(
             "create table registry as select 'v' || n as model_version, "
@@ -511,6 +534,7 @@ def made_up(unit=DOLLARS):
     found = {
         "readiness": [
             {"horizon_days": horizon, "is_forecast": True, "warning": None,
+             "as_of_date": str(day), "log_days": 400,
              "status": "ready" if horizon < 365 else "unchecked",
              "reason": None if horizon < 365 else
              "400 days of log: 365-day values have not been checked"}
@@ -529,7 +553,9 @@ def made_up(unit=DOLLARS):
             {"cohort_month": month, "horizon_days": horizon, "customers": 200,
              "ahead": horizon * (1 + k % 5) / 20, "cutoff_date": cutoffs[0],
              "expected": horizon * (2 + k % 5) / 20 if k < 20 else None,
-             "actual": horizon * (2 + k % 7) / 20 if k < 20 else None}
+             "actual": horizon * (2 + k % 7) / 20 if k < 20 else None,
+             "past_customers": 190 if k < 20 else None,
+             **whole(5000, horizon / 6, horizon / 5)}
             for k, month in reversed(list(enumerate(months)))
             for horizon in (30, 90, 180, 365)
         ],
@@ -537,6 +563,7 @@ def made_up(unit=DOLLARS):
             {"week": week, "week_start_date": str(day + dt.timedelta(7 * week - 6)),
              "week_end_date": str(day + dt.timedelta(7 * week)),
              "expected": 9e3 - 40 * week if week > 0 else None,
+             "low": 7e3 if week > 0 else None, "high": 1.2e4 if week > 0 else None,
              "modelled": 9e3 - 50 * week if week > 0 else None,
              "actual": 9e3 + 300 * (week % 5) if week <= 0 else None}
             for week in range(-51, 53) if priced
@@ -705,6 +732,7 @@ def made_up(unit=DOLLARS):
 
 WITHHELD = [
     {"horizon_days": horizon, "is_forecast": False, "status": "log_too_short",
+     "as_of_date": "2024-06-30", "log_days": 30,
      "reason": "30 days of log: a forecast needs 84", "warning": None}
     for horizon in (30, 365)
 ]  # fmt: skip
@@ -781,6 +809,10 @@ def test_what_has_not_been_checked_is_said_at_the_top(pages):
     top = pages["full"].read_text().split('role="tablist"')[0]
     assert "400 days of log: 365-day values have not been checked." in top
     assert "revenue in USD" in top
+    assert "data since 27 May 2023 · forecasts checked over 30, 90, 180 days" in top
+    unready = pages["withheld"].read_text().split('role="tablist"')[0]
+    assert "data since 31 May 2024" in unready
+    assert "checked" not in unready
 
 
 def test_a_page_in_other_words_has_no_customer_and_no_purchase(vega):
@@ -894,6 +926,19 @@ def test_no_table_or_chart_shows_what_few_customers_do(source, request):
     else:
         # no segment of the demo is that small
         assert {"activity", "cohorts", "rfm"} <= {*hidden}
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "is_shown"),
+    [(200, 200, True), (9, 12, False), (40, 200, False), (None, 200, False)],
+)
+def test_a_cohort_of_which_few_had_bought_has_no_past_window(then, now, is_shown):
+    row = {"past_customers": then, "customers": now, "cutoff_date": "2024-03-02",
+           "expected": 5.0, "actual": 7.0}  # fmt: skip
+    (shown,) = panels.compared([row], DOLLARS)
+    assert [shown[each] is not None for each in ("expected", "actual")] == [
+        is_shown
+    ] * 2
 
 
 def test_a_value_cannot_become_markup(pages):
@@ -1232,6 +1277,11 @@ def test_a_print_has_every_tab_on_eight_pages(pages, visit):
     assert page.locator("#f-calibration .vis").first.is_visible()
     assert page.locator("#f-calibration table").is_hidden()
     assert page.locator("#f-alerts table").is_visible()
+    assert page.locator("#f-segments table").is_visible()
+    # A browser prints no colours of backgrounds unless it is told to.
+    swatch = page.locator("#f-equity .legend span").first
+    adjust = "each => getComputedStyle(each).printColorAdjust"
+    assert swatch.evaluate(adjust) == "exact"
     printed = page.pdf(format="A4")
     assert len(printed) > 50_000
     assert len(re.findall(rb"/Type\s*/Page[^s]", printed)) <= 8

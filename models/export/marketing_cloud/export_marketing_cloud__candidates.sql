@@ -69,7 +69,7 @@ shared_keys as (
 
 ),
 
--- A key that two customers share, in whatever case, is nobody's.
+-- A key that two customers share, in whatever case, is no key of either.
 own_keys as (
 
     select
@@ -83,7 +83,7 @@ own_keys as (
 ),
 
 -- By campaign: whether it holds everybody out, since its redemptions froze an arm or, stopped, all
--- its arms lose money or are over budget; and the least that an arm surely brings per customer.
+-- its arms lose money or are over budget; and the least that an arm significantly earns per customer.
 judged as (
 
     select

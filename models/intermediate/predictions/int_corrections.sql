@@ -13,7 +13,7 @@
 {#- Of ln(actual / expected total): standard deviation between shops, and between the windows of a shop with
     its weight in windows. #}
 {%- set level_prior, window_prior, window_prior_windows = 0.1, 0.12, 3 %}
-{#- Windows from before a season was learned erred for want of it: with one there is no level. #}
+{#- Windows from before a season was learned have errors that the season removes: with one there is no level. #}
 {%- set level_limit = 0.3 if var('clv_season') == 'none' else 0 %}
 with cutoffs as (
 

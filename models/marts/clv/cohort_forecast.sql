@@ -1,7 +1,10 @@
 -- grain: one row per level, member and week: the year before the as-of date and the one after it
 -- Weeks are counted from the as-of date, the first after it is week 1. Money is rounded for single
--- cohorts of one country, and every other level is a sum of these.
+-- cohorts of one country, and every other level is a sum of these. The range of the total is made as in
+-- int_revenue: from the variance of single customers and the error they share, scaled to the errors that
+-- earlier forecasts had in weeks that have ended.
 {%- set methods = forecast_methods() %}
+{%- set prior_windows = 1 %}
 {%- set levels = {
     'total': {},
     'region': {'region': 'region'},
@@ -16,9 +19,10 @@
 } %}
 with cutoffs as (
 
-    select cutoff_date
+    select
+        cutoff_date,
+        is_production
     from {{ ref('int_cutoffs') }}
-    where is_production
 
 ),
 
@@ -33,10 +37,11 @@ serving as (
 
 ),
 
-cumulated as (
+served as (
 
     select
         forecasts.*,
+        cutoffs.is_production,
         coalesce(serving.method, 'purchase_model') as method
     from {{ ref('int_cohort_forecast') }} as forecasts
     inner join cutoffs
@@ -45,6 +50,14 @@ cumulated as (
         on
             {{ forecast_age_class('forecasts.closed_weeks') | indent(12) }}
             = serving.age_class
+
+),
+
+cumulated as (
+
+    select *
+    from served
+    where is_production
 
 ),
 
@@ -117,7 +130,152 @@ cohorts as (
         end as forecast_value,
         cutoffs.cutoff_date
     from united
-    cross join cutoffs
+    inner join cutoffs
+        on cutoffs.is_production
+
+),
+
+-- The range of the total. At earlier cutoffs, of the cohorts whose month had ended.
+totals as (
+
+    select
+        cutoff_date,
+        is_production,
+        day,
+        sum(
+            case method
+                {%- for method in methods %}
+                when '{{ method }}' then {{ method }}
+                {%- endfor %}
+            end
+        ) as expected_value
+    from served
+    where
+        mod(day, 7) = 0
+        and (
+            is_production
+            or {{ add_months('cohort_month', 1) }} <= {{ add_days('cutoff_date', 1) }}
+        )
+    group by 1, 2, 3
+
+),
+
+weeks as (
+
+    select
+        cutoff_date,
+        is_production,
+        day,
+        expected_value - coalesce(
+            lag(expected_value) over (partition by cutoff_date order by day), 0.0
+        ) as expected_value,
+        -- The shortest horizon that the week lies within, or the year.
+        case
+            {%- for horizon in shaped('clv_horizons') if horizon < 365 %}
+            when day <= {{ horizon }} then {{ horizon }}
+            {%- endfor %}
+            else 365
+        end as horizon_days
+    from totals
+
+),
+
+variances as (
+
+    select
+        cutoff_date,
+        horizon_days,
+        sum(value_variance) / nullif(sum(expected_value), 0) as variance_ratio
+    from {{ ref('int_cohorts__predicted') }}
+    group by 1, 2
+
+),
+
+varied as (
+
+    select
+        weeks.*,
+        variances.variance_ratio * weeks.expected_value
+        + power(errors.shared_error * weeks.expected_value, 2) as value_variance
+    from weeks
+    inner join variances
+        on
+            weeks.cutoff_date = variances.cutoff_date
+            and weeks.horizon_days = variances.horizon_days
+    inner join {{ ref('int_shared_errors') }} as errors
+        on
+            weeks.cutoff_date = errors.cutoff_date
+            and weeks.horizon_days = errors.horizon_days
+            and errors.group_level = 'total'
+
+),
+
+-- Weeks before the as-of date; `day` is their last one, counted from an earlier cutoff.
+ended as (
+
+    select
+        earlier.cutoff_date,
+        {{ days_between('earlier.cutoff_date', 'weekly.cutoff_date') }}
+        - 7 * weekly.weeks_ago as day,
+        sum(cast(weekly.value_amount as {{ type_double() }})) as actual_value
+    from {{ ref('int_cohorts__weekly') }} as weekly
+    inner join cutoffs
+        on weekly.cutoff_date = cutoffs.cutoff_date and cutoffs.is_production
+    inner join cutoffs as earlier
+        on
+            {{ add_months('weekly.cohort_month', 1) }}
+            <= {{ add_days('earlier.cutoff_date', 1) }}
+    where not earlier.is_production
+    group by 1, 2
+
+),
+
+-- The days of a week after that cutoff lie in one week of its forecast or in two.
+checked as (
+
+    select
+        ended.cutoff_date,
+        ended.day,
+        max(ended.actual_value) as actual_value,
+        sum(varied.expected_value * (7 - abs(ended.day - varied.day))) / 7
+            as expected_value,
+        sum(varied.value_variance * (7 - abs(ended.day - varied.day))) / 7
+            as value_variance
+    from ended
+    inner join varied
+        on
+            ended.cutoff_date = varied.cutoff_date
+            and varied.day between ended.day - 6 and ended.day + 6
+    group by 1, 2
+    having sum(7 - abs(ended.day - varied.day)) = 7
+
+),
+
+squares as (
+
+    select
+        count(distinct cutoff_date) as windows,
+        avg(power(actual_value - expected_value, 2) / value_variance) as squared_error
+    from checked
+    where value_variance > 0
+
+),
+
+ranges as (
+
+    select
+        varied.day,
+        1.281551566 * sqrt(
+            varied.value_variance
+            * (
+                {{ prior_windows }}
+                + coalesce(squares.windows * squares.squared_error, 0.0)
+            )
+            / ({{ prior_windows }} + squares.windows)
+        ) / nullif(varied.expected_value, 0) as reach
+    from varied
+    cross join squares
+    where varied.is_production
 
 ),
 
@@ -148,23 +306,39 @@ summed as (
 )
 
 select
-    group_level,
+    summed.group_level,
     concat(
         coalesce(
-            cast(cohort_month as {{ type_text() }}), country, region, 'all'
+            cast(summed.cohort_month as {{ type_text() }}),
+            summed.country,
+            summed.region,
+            'all'
         ),
-        case when group_level = 'cohort_country' then concat(' ', country) else '' end
+        case
+            when summed.group_level = 'cohort_country' then concat(' ', summed.country)
+            else ''
+        end
     ) as member,
-    region,
-    country,
-    cohort_month,
-    cutoff_date,
-    week,
-    {{ add_days('cutoff_date', '7 * week - 6') }} as week_start_date,
-    {{ add_days('cutoff_date', '7 * week') }} as week_end_date,
+    summed.region,
+    summed.country,
+    summed.cohort_month,
+    summed.cutoff_date,
+    summed.week,
+    {{ add_days('summed.cutoff_date', '7 * summed.week - 6') }} as week_start_date,
+    {{ add_days('summed.cutoff_date', '7 * summed.week') }} as week_end_date,
     {%- for measure in ['forecast'] + methods %}
-    {{ as_money(measure ~ '_value') }} as {{ measure }}_value,
+    {{ as_money('summed.' ~ measure ~ '_value') }} as {{ measure }}_value,
     {%- endfor %}
-    serving_method,
-    {{ as_money('actual_value_amount') }} as actual_value_amount
+    {%- for column, sign in {'lower_80': '-', 'upper_80': ''}.items() %}
+    {{ as_money(
+        'cast(summed.forecast_value as ' ~ type_double() ~ ') * exp('
+        ~ sign ~ 'ranges.reach)'
+    ) }} as {{ column }},
+    {%- endfor %}
+    summed.serving_method,
+    {{ as_money('summed.actual_value_amount') }} as actual_value_amount
 from summed
+left join ranges
+    on
+        7 * summed.week = ranges.day
+        and summed.group_level = 'total'
