@@ -52,6 +52,7 @@ from google.cloud.bigquery import Row, SchemaField, Table
 from googlesql import GoogleSql, Node, Resolved, SqlError, type_name, type_pb2
 from load_input import CONTRACT
 from query_plans import Plan, columns_of, conditions, function_name, referenced
+from quick_dbt import hurry
 from report_panels import PRICED, READS, UNPRICED, marts_of
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -862,6 +863,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--variant", action="append", choices=list(VARIANTS), help="one of them only"
     )
     options = parser.parse_args(arguments)
+    hurry()
     google = GoogleSql()
     statements = faults = skipped = 0
     with contextlib.ExitStack() as stack:

@@ -1,8 +1,9 @@
 """dbt in forks of a process that has read the project once: it starts in half the time.
 
-The other half of a start is importing dbt and working out its own schemas. A fork finds
-that done, reads the project anew, and runs what the command `dbt` runs. A command that
-`knows` the project takes it as it was read here, with its default variables.
+The other half of a start is importing dbt and working out its own schemas. A fork
+finds that done, and what scripts/quick_dbt.py keeps, reads the project anew, and runs
+what the command `dbt` runs. A command that `knows` the project takes it as it was read
+here, with its default variables.
 """
 
 import atexit
@@ -18,6 +19,8 @@ import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+from quick_dbt import hurry, prepare  # noqa: E402
 
 
 class Dbt:
@@ -118,6 +121,7 @@ def serve():
     """Answer each command, a line of JSON, with the exit code of its fork."""
     from dbt.cli import main
 
+    hurry()
     with tempfile.TemporaryDirectory() as folder:
         paths = (f"--target-path={folder}", f"--log-path={folder}")
         places = (f"--project-dir={ROOT}", f"--profiles-dir={ROOT}")
@@ -125,6 +129,7 @@ def serve():
         command = ("--quiet", "--no-static-parser", "parse")
         read = main.dbtRunner().invoke([*command, *places, *paths])
         assert read.success, read.exception
+    prepare(read.result)
     gc.freeze()  # no fork looks for garbage in what was read here
     for line in sys.stdin:
         command = json.loads(line)
