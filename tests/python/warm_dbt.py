@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -30,8 +31,10 @@ class Dbt:
         self.process = None
         self.processor_seconds = 0.0  # that the last command took
 
-    def run(self, arguments, cwd, env, dies=None, knows=False):
+    def run(self, arguments, cwd, env, dies=None, knows=False, script=None):
         """Run `dbt ARGUMENTS` there; return its exit code and what it printed.
+
+        Or a script of the project with these arguments.
 
         It `knows` the project if that is a copy of this one, and no variable that it is
         given decides which models, inputs or tests there are.
@@ -54,6 +57,7 @@ class Dbt:
                 "output": output.name,
                 "dies": dies,
                 "knows": knows,
+                "script": script,
             }
             print(json.dumps(command), file=self.process.stdin, flush=True)
             answer = self.process.stdout.readline()
@@ -90,8 +94,8 @@ def die_at(pattern, number, after):
         setattr(manager, name, watched(getattr(manager, name)))
 
 
-def execute(main, manifest, arguments, cwd, env, output, dies, knows):
-    """Be the command `dbt` from here on."""
+def execute(main, manifest, arguments, cwd, env, output, dies, knows, script):
+    """Be the command `dbt`, or a script, from here on."""
     if dies:
         die_at(*dies)
     os.chdir(cwd)
@@ -103,7 +107,10 @@ def execute(main, manifest, arguments, cwd, env, output, dies, knows):
         os.close(descriptor)
     code = 1
     try:
-        if knows:
+        if script:
+            sys.argv, code = [script, *arguments], 0
+            runpy.run_path(script, run_name="__main__")
+        elif knows:
             code = int(not main.dbtRunner(manifest).invoke(arguments).success)
         else:
             main.cli(arguments, prog_name="dbt")
