@@ -757,6 +757,7 @@ def build(
         f"--log-path={warehouse.target_path}",
         f"--vars={json.dumps(variables)}",
     ]
+    hurry()
     parsed = dbtRunner().invoke(["parse", *options])
     if not parsed.success:
         sentence = str(parsed.exception)
@@ -863,7 +864,6 @@ def main(arguments: list[str] | None = None) -> int:
         "--variant", action="append", choices=list(VARIANTS), help="one of them only"
     )
     options = parser.parse_args(arguments)
-    hurry()
     google = GoogleSql()
     statements = faults = skipped = 0
     with contextlib.ExitStack() as stack:
