@@ -106,16 +106,18 @@ class Build(Warehouse):
         """Run `dbt build`, with data tests or without; return what it printed."""
         self.declare_tests(tests)
         skipped = ["unit_test"] + ([] if tests else ["test"])
+        knows = knows or (self.is_plain and variables.keys() <= HARMLESS)
         return self.call(
-            "dbt",
-            "--no-use-colors",
+            *("dbt", "--no-use-colors"),
+            # Only faults are planted by the manifest, in a project that is not known.
+            *(["--no-write-json"] if knows else []),
             "build",
             *options,
             *(f"--exclude-resource-type={kind}" for kind in skipped),
             "--vars",
             json.dumps(variables),
             may_fail=may_fail,
-            knows=knows or (self.is_plain and variables.keys() <= HARMLESS),
+            knows=knows,
         )
 
     def operate(self, name, may_fail=False, **variables):

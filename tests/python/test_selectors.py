@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from conftest import ROOT
-from dbt.cli.main import dbtRunner
+from conftest import ROOT, dbt_runner
 
 # What a daily run does not make, and reads whole.
 AT_HAND = {"model.clv.stg_consents", "model.clv.int_identities__resolved"}
@@ -20,7 +19,7 @@ DAILY = {"clv_run": "daily", "clv_as_of_date": "2024-06-30", "clv_fail_on": "pag
 def daily(tmp_path_factory):
     """Unique ids that a daily run selects, and the invariants of the project."""
     target = tmp_path_factory.mktemp("target")
-    result = dbtRunner().invoke(
+    result = dbt_runner().invoke(
         [
             *("--quiet", "--no-populate-cache", "ls", "--selector=daily_scoring"),
             *("--output=json", "--output-keys=unique_id"),
