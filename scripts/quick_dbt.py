@@ -9,11 +9,12 @@ analyzer, the emulator. It adapts dbt's internals: 1.11.
 import functools
 import importlib
 
-# Variables of which the project reads nothing before it runs.
+# Variables of which the project reads nothing before it runs, but for tests.
 HARMLESS = {
     *("clv_as_of_date", "clv_accept_load", "clv_backtest_days"),
     *("clv_canary_share", "clv_consent"),
 }
+READ_BY_TESTS = {"clv_as_of_date"}
 PACKAGES = (
     *("duckdb", "lightgbm", "numpy", "pandas", "statsmodels.tsa.holtwinters"),
     *("scipy.interpolate", "scipy.linalg", "scipy.optimize", "scipy.special"),
@@ -187,11 +188,15 @@ def read_again_for_what_matters():
     import pprint
     from types import SimpleNamespace
 
+    from dbt.flags import get_flags
     from dbt.parser import manifest
 
     def printed(value):
         if isinstance(value, dict):
-            value = {name: value[name] for name in value if name not in HARMLESS}
+            excluded = getattr(get_flags(), "EXCLUDE_RESOURCE_TYPES", None) or ()
+            has_tests = "test" not in map(str, excluded)
+            ignored = HARMLESS - (READ_BY_TESTS if has_tests else set())
+            value = {name: value[name] for name in value if name not in ignored}
         return pprint.pformat(value)
 
     manifest.pprint = SimpleNamespace(pformat=printed)
