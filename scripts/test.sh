@@ -168,14 +168,15 @@ check_analyzer() {
         python scripts/check_bigquery.py ${variants[@]+"${variants[@]}"}
 }
 
-# check_python OPTION...: pytest, with more of its options.
+# check_python OPTION...: pytest, with more of its options. In places of its own, beside a build.
 check_python() {
     local tests=(-m "not slow")
     if "$all"; then
         tests=()
         ensure_emulator || echo "No Python 3.13: the tests on the emulator are skipped." >&2
     fi
-    CLV_TEST_DEMO="$scratch/first/warehouse.duckdb" gate "Python: pytest" \
+    CLV_TEST_DEMO="$scratch/first/warehouse.duckdb" CLV_DUCKDB_PATH="$scratch/tests.duckdb" \
+        DBT_TARGET_PATH="$scratch/tests" DBT_LOG_PATH="$scratch/tests" gate "Python: pytest" \
         python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/python \
         ${tests[@]+"${tests[@]}"} "$@"
 }
