@@ -52,6 +52,7 @@ from google.cloud.bigquery import Row, SchemaField, Table
 from googlesql import GoogleSql, Node, Resolved, SqlError, type_name, type_pb2
 from load_input import CONTRACT
 from query_plans import Plan, columns_of, conditions, function_name, referenced
+from quick_dbt import hurry
 from report_panels import PRICED, READS, UNPRICED, marts_of
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -756,6 +757,7 @@ def build(
         f"--log-path={warehouse.target_path}",
         f"--vars={json.dumps(variables)}",
     ]
+    hurry()
     parsed = dbtRunner().invoke(["parse", *options])
     if not parsed.success:
         sentence = str(parsed.exception)

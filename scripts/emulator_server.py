@@ -4,13 +4,15 @@ usage: emulator_server.py --host H --port P --grpc-port G --project NAME --data-
 
 Runs in the environment of emulator_requirements.lock (Python 3.13), with HOME in a
 scratch folder, as DuckDB installs its extensions there. Ends with its parent: when
-standard input, a pipe that the parent holds, is closed. Nine things of local-bigquery
+standard input, a pipe that the parent holds, is closed. Eleven things of local-bigquery
 are adapted, so its version is pinned.
 """
 
 import collections
 import dataclasses
+import hashlib
 import importlib.resources
+import json
 import os
 import sys
 import threading
@@ -73,12 +75,14 @@ def connect(*arguments, config=None, **options):
 duckdb.connect = connect
 
 from local_bigquery.catalog import (  # noqa: E402 (it keeps duckdb.connect)
+    metadata,
+    names,
     options,
     tables,
 )
-from local_bigquery.engine import database  # noqa: E402
-from local_bigquery.jobs import query  # noqa: E402
-from local_bigquery.models import TableReference  # noqa: E402
+from local_bigquery.engine import database, results  # noqa: E402
+from local_bigquery.jobs import query, runner, store  # noqa: E402
+from local_bigquery.models import Job, TableReference  # noqa: E402
 from local_bigquery.sql import script  # noqa: E402
 
 # 3. BigQuery names the table made by CREATE TABLE AS SELECT as the destination of the
@@ -88,7 +92,7 @@ from local_bigquery.sql import script  # noqa: E402
 # 5. It asks duckdb_tables(), which looks at all, for the temporary tables of every job:
 # without a session a job has a connection of its own, and none.
 execute_plainly = query.execute
-results = collections.deque()
+latest = collections.deque()
 KEPT = 50
 
 
@@ -122,9 +126,11 @@ def execute(cursor, *arguments, session=None, **options):
     ):
         destination = TableReference.model_validate(made, from_attributes=True)
     if destination and destination.datasetId == tables.RESULTS:
-        results.append(tables.name(*tables.reference(destination)))
-        if len(results) > KEPT:
-            database.execute(f"drop table if exists {results.popleft()}")
+        latest.append(tables.name(*tables.reference(destination)))
+        if len(latest) > KEPT:
+            oldest = latest.popleft()
+            database.execute(f"drop table if exists {oldest}")
+            columns_of.pop(oldest, None)
     return statistics, children, destination
 
 
@@ -239,6 +245,128 @@ def expire(node, evaluate):
 options.TABLE_OPTIONS["expiration_timestamp"] = dataclasses.replace(
     expiration, parse=expire
 )
+
+# 10. It keeps what it says of tables and of jobs in tables, and saves a job thrice:
+# here they are texts in memory.
+described = collections.defaultdict(dict)
+jobs = {}
+
+
+def list_described(model, *keys):
+    if len(keys) == len(database.RESOURCES[metadata.KINDS[model]]):
+        found = [described[model].get(keys)]
+    else:
+        every = list(described[model].items())
+        found = [text for each, text in every if each[: len(keys)] == keys]
+    return [model.model_validate_json(text) for text in found if text]
+
+
+def describe(resource, *keys):
+    body = {k: v for k, v in resource.dump().items() if k != "etag"}
+    text = json.dumps(body, sort_keys=True)
+    etag = hashlib.md5(text.encode()).hexdigest()
+    described[type(resource)][keys] = json.dumps(body | {"etag": etag})
+    return resource.replace(etag=etag)
+
+
+def forget_described(model, *keys):
+    for each in list(described[model]):
+        if each[: len(keys)] == keys:
+            described[model].pop(each, None)
+
+
+def save_job(job):
+    jobs[job.jobReference.projectId, job.jobReference.jobId] = json.dumps(job.dump())
+    return job
+
+
+def load_job(project_id, job_id):
+    text = jobs.get((project_id, job_id))
+    return Job.model_validate_json(text) if text else None
+
+
+metadata.list_, metadata.save = list_described, describe
+metadata.delete = forget_described
+store.save, store.load = save_job, load_job
+
+# 11. It asks DuckLake for the columns of a table whenever a statement names it: a third
+# of its time. They stay until the table is made anew; a view's, until anything is.
+columns_plainly, run_plainly = tables.columns, query._run
+columns_of, views, changing = {}, set(), threading.local()
+IS_VIEW = """
+    select 1 from {0}.ducklake_view as views
+    inner join {0}.ducklake_schema as schemas using (schema_id)
+    where views.end_snapshot is null and schemas.end_snapshot is null
+        and schema_name = $1 and view_name = $2
+"""
+
+
+def columns(*reference):
+    name = tables.name(*reference)
+    if name in getattr(changing, "names", ()):
+        return columns_plainly(*reference)
+    if name not in columns_of:
+        found = columns_plainly(*reference)
+        project_id, dataset_id, table_id = tables.physical(*reference)
+        if project_id != "emulator":
+            metadata_id = database.quote(f"__ducklake_metadata_{project_id}")
+            is_view = IS_VIEW.format(metadata_id)
+            if fetch_plainly(is_view, [dataset_id, table_id]):
+                views.add(name)
+        columns_of[name] = found
+    return list(columns_of[name])
+
+
+def forget_columns(*changed):
+    for name in (*changed, *list(views)):
+        columns_of.pop(name, None)
+
+
+def changed_by(tree, context):
+    """The names of what a statement makes, drops or alters."""
+    target = tree.find(exp.Table)
+    kind = (tree.args.get("kind") or "TABLE").upper()
+    if not isinstance(tree, query.DDL) or target is None:
+        return []
+    if kind == "SCHEMA":
+        return list(columns_of)
+    actions = tree.args.get("actions") or []
+    dataset_id = context.dataset_id or ""
+    reference = names.reference(target, context.project_id, dataset_id)
+    new = [each.this.name for each in actions if isinstance(each, exp.AlterRename)]
+    return [tables.name(*reference)] + [
+        tables.name(*reference[:2], table_id) for table_id in new
+    ]
+
+
+def run(cur, tree, context, *arguments):
+    changing.names = changed = changed_by(tree, context)
+    try:
+        return run_plainly(cur, tree, context, *arguments)
+    finally:
+        changing.names = ()
+        if changed:
+            forget_columns(*changed)
+
+
+def then_forget(plainly, place=None):
+    """The function, and forget what it makes: the name in that place, or everything."""
+
+    def call(*arguments, **options):
+        try:
+            return plainly(*arguments, **options)
+        finally:
+            is_one = place is not None
+            forget_columns(*([arguments[place]] if is_one else list(columns_of)))
+
+    return call
+
+
+tables.columns, query._run = columns, run
+results.materialise = then_forget(results.materialise, 2)
+for function in ("create", "update", "delete", "evolve"):
+    setattr(tables, function, then_forget(getattr(tables, function)))
+runner.HANDLERS["copy"] = then_forget(runner.HANDLERS["copy"])
 
 
 def end_with_parent():

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Run every check, two at a time, and stop when one fails.
+# Run every check, two or three at a time, and stop when one fails.
 #
 # usage: scripts/test.sh [--all] [builds | sql | python]
 #
-#   --all    what CI runs: also the tests that build many times or simulate, every set of
-#            variables through Google's analyzer, and builds on a local BigQuery
-#            emulator, compared with DuckDB; takes several times as long
+#   --all    what CI runs: also sqlfluff on all SQL, not on what has changed alone, the
+#            tests that build many times or simulate, every set of variables through
+#            Google's analyzer, and builds on a local BigQuery emulator, compared with
+#            DuckDB; takes several times as long
 #   builds   these checks only: the demo, its second build, docs, rules; with --all the
 #            builds on the emulator
 #   sql      ruff, codespell, sqlfluff and Google's analyzer
@@ -48,6 +49,7 @@ gate() {
     shift
     echo "== $name"
     if ! "$@"; then
+        touch "$scratch/failed"
         echo "== FAILED after $((SECONDS - start)) s: $name" >&2
         exit 1
     fi
@@ -60,8 +62,27 @@ lint_python() {
 
 # Beside a build: with a warehouse of its own, for DuckDB's has one writer.
 lint_sql() {
+    local path paths=()
+    while IFS= read -r path; do
+        paths+=("$path")
+    done < <("$all" && printf '%s\n' models tests || changed_sql)
+    [[ ${#paths[@]} -gt 0 ]] || { echo "no SQL has changed" && return; }
     CLV_DUCKDB_PATH="$scratch/lint.duckdb" DBT_TARGET_PATH="$scratch/lint" \
-        sqlfluff lint --disable-progress-bar models tests
+        sqlfluff lint --disable-progress-bar "${paths[@]}"
+}
+
+# The models and tests that differ from those of origin/main, or of the commit before where there
+# is none; all of them where a macro or a setting differs, or nobody knows what does.
+changed_sql() {
+    local base changed
+    if ! { base="$(git merge-base HEAD origin/main || git rev-parse HEAD^)" \
+        && changed="$(git diff --name-only --diff-filter=d "$base" -- \
+            && git ls-files --others --exclude-standard)"; } 2> /dev/null \
+        || grep -qE '^(macros/|\.sqlfluff|dbt_project\.yml|requirements\.lock)' <<< "$changed"; then
+        printf '%s\n' models tests
+    else
+        grep -E '^(models|tests)/.*\.sql$' <<< "$changed" || true
+    fi
 }
 
 # The JSON schemas behind dbt's deprecations are checked for BigQuery only. With the models of the overlay.
@@ -95,14 +116,13 @@ rebuild_and_compare() {
 }
 
 # side_by_side LANE LANE: two functions at once, for dbt hardly uses a second core. What the second
-# prints comes when both are done.
+# prints comes when both are done, or when it fails.
 side_by_side() {
     local other failed=false
-    "$2" > "$scratch/$2.log" 2>&1 &
+    { ("$2") > "$scratch/$2.log" 2>&1 || { cat "$scratch/$2.log" && exit 1; }; } &
     other=$!
     ("$1") || failed=true
-    wait "$other" || failed=true
-    cat "$scratch/$2.log"
+    wait "$other" && cat "$scratch/$2.log" || failed=true
     if "$failed"; then exit 1; fi
 }
 
@@ -125,7 +145,6 @@ check_demo() {
 }
 
 check_builds() {
-    check_demo
     gate "dbt: a second build changes no mart" rebuild_and_compare
     gate "dbt: the docs are one page" write_docs
     gate "project rules" check_rules
@@ -149,24 +168,41 @@ check_analyzer() {
         python scripts/check_bigquery.py ${variants[@]+"${variants[@]}"}
 }
 
-# check_python OPTION...: pytest, with more of its options.
+# check_python OPTION...: pytest, with more of its options. In places of its own, beside a build.
 check_python() {
     local tests=(-m "not slow")
     if "$all"; then
         tests=()
         ensure_emulator || echo "No Python 3.13: the tests on the emulator are skipped." >&2
     fi
-    CLV_TEST_DEMO="$scratch/first/warehouse.duckdb" gate "Python: pytest" \
+    CLV_TEST_DEMO="$scratch/first/warehouse.duckdb" CLV_DUCKDB_PATH="$scratch/tests.duckdb" \
+        DBT_TARGET_PATH="$scratch/tests" DBT_LOG_PATH="$scratch/tests" gate "Python: pytest" \
         python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/python \
         ${tests[@]+"${tests[@]}"} "$@"
 }
 
+# The demo, then what looks at it; beside it what needs none, then what builds on it: no core waits.
+check_demo_first() {
+    trap 'touch "$scratch/demo_ended"' EXIT
+    check_demo
+    touch "$scratch/demo_ended"
+    [[ ! -e "$scratch/failed" ]] || exit 1
+    check_python
+}
+
+check_beside() {
+    check_style
+    check_analyzer
+    until [[ -e "$scratch/demo_ended" ]]; do sleep 1; done
+    [[ ! -e "$scratch/first/report.html" ]] || check_builds
+}
+
 case "$part" in
     everything)
-        side_by_side check_builds check_style
-        side_by_side check_python check_analyzer
+        side_by_side check_demo_first check_beside
         ;;
     builds)
+        check_demo
         check_builds
         if "$all"; then
             ensure_emulator && check_emulator

@@ -1,6 +1,7 @@
 """Fixtures: the Python models as modules, and CDNOW."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import duckdb
@@ -9,15 +10,19 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
 # Files that take longest, to be begun first: then no worker is late at the end.
 LONGEST = (
     "test_emulator",
     "test_builds",
+    "test_scripts_export_segments",
+    "test_logs",
+    "test_first_days",
+    "test_readiness",
     "test_registry",
     "test_sequences",
     "test_scripts_check_bigquery",
     "test_overlay",
-    "test_scripts_export_segments",
     "test_season",
     "test_scripts_benchmark",
     "test_load_checks",
@@ -30,6 +35,15 @@ def pytest_collection_modifyitems(items):
         return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
     items.sort(key=place)
+
+
+def dbt_runner():
+    """What runs commands of dbt in this process, as quickly as scripts/quick_dbt.py."""
+    from dbt.cli.main import dbtRunner
+    from quick_dbt import hurry
+
+    hurry()
+    return dbtRunner()
 
 
 def load(name):

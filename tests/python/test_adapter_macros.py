@@ -6,14 +6,12 @@ tests are compiled for BigQuery and run by ZetaSQL, which implements its semanti
 
 import re
 import sys
-from pathlib import Path
 
 import pytest
-from dbt.cli.main import dbtRunner
+from conftest import ROOT, dbt_runner
 
-ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
-from googlesql import GoogleSql, SqlError  # noqa: E402
+from googlesql import GoogleSql, SqlError
 
 TESTS = (
     "assert_adapter_macros_give_known_values",
@@ -51,7 +49,7 @@ def google():
 def compiled(tmp_path_factory):
     """Return the SQL of the tests as BigQuery would get it, by name."""
     target = tmp_path_factory.mktemp("target")
-    result = dbtRunner().invoke(
+    result = dbt_runner().invoke(
         [
             "--quiet",
             "--no-populate-cache",

@@ -43,7 +43,7 @@ def simulate(rng, lift):
 def uplift(tmp_path_factory):
     """The model's rows, by lift."""
     build = Build(tmp_path_factory.mktemp("uplift"))
-    build.call("dbt", "compile", "--select", "campaign_uplift")
+    build.call("dbt", "compile", "--select", "campaign_uplift", knows=True)
     sql = next(build.folder.glob("target/compiled/**/campaign_uplift.sql")).read_text()
     rng = np.random.default_rng(20240131)
     outcomes = pd.concat([simulate(rng, 0.2), simulate(rng, 0)])

@@ -21,7 +21,8 @@ MODELS = ("int_drift__histograms", "feature_drift", "alerts")
 def compiled(tmp_path_factory):
     """SQL of the models between purchases and alerts, as it runs on DuckDB."""
     build = Build(tmp_path_factory.mktemp("drift"))
-    build.call("dbt", "compile", "--no-introspect", "--select", *MODELS)
+    command = ("dbt", "compile", "--no-introspect", "--select", *MODELS)
+    build.call(*command, knows=True)
     folder = build.folder / "target" / "compiled" / "clv" / "models"
     texts = {path.stem: path.read_text() for path in folder.rglob("*.sql")}
     # "database"."schema"."name" is a view of that name here

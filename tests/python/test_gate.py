@@ -44,6 +44,7 @@ def judge(log, purchases_module, expectations_module, tmp_path_factory):
     build.call(
         *("dbt", "compile", "--select", "int_gate__backtested", "--vars"),
         str(variables),
+        knows=True,
     )
     sql = next(build.folder.glob("target/compiled/**/int_gate__backtested.sql"))
     clean = histories(log, CUTOFF)

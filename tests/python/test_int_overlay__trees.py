@@ -4,8 +4,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, load
-from dbt.cli.main import dbtRunner
+from conftest import ROOT, dbt_runner, load
 
 CUTOFF = pd.Timestamp("2024-03-31").date()
 SCORING = ["int_overlay__feature_names", "int_overlay__packed_trees"]
@@ -23,7 +22,7 @@ def compiled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compiled")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLV_DUCKDB_PATH", str(folder / "warehouse.duckdb"))
-        done = dbtRunner().invoke(
+        done = dbt_runner().invoke(
             [
                 *("compile", "--quiet", "--project-dir", str(ROOT)),
                 *("--profiles-dir", str(ROOT), "--target-path", str(folder)),

@@ -410,6 +410,7 @@ def map_source(build, *options, **arguments):
     return build.call(
         *("dbt", *options, "run-operation", "map_source"),
         *("--args", json.dumps(arguments)),
+        knows=True,
     )
 
 

@@ -6,8 +6,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
-from dbt.cli.main import dbtRunner
+from conftest import ROOT, dbt_runner
 from scipy.special import expit, gammaincc
 
 QUERY = """
@@ -71,7 +70,7 @@ def exact(x, t_x, age, r, alpha, s, beta):
 def in_sql(tmp_path_factory):
     """Function of (purchase model, rows of x, t_x, T and parameters) -> P(alive)."""
     target = tmp_path_factory.mktemp("target")
-    result = dbtRunner().invoke(
+    result = dbt_runner().invoke(
         [
             *("--quiet", "--no-populate-cache", "--no-partial-parse", "compile"),
             *("--no-introspect", "--inline", QUERY, "--target=duckdb"),

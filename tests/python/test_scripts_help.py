@@ -32,7 +32,7 @@ def help_of(name, capsys):
 def test_every_script_is_asked():
     table = (ROOT / "scripts" / "README.md").read_text()
     modules = {"compare_warehouses", "googlesql", "page_words", "query_plans"}
-    modules |= {"small_cells"} | {
+    modules |= {"quick_dbt", "small_cells"} | {
         path.stem
         for part in ("report_*.py", "export_[ftw]*.py", "input_*.py")
         for path in (ROOT / "scripts").glob(part)

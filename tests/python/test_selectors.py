@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from conftest import ROOT
-from dbt.cli.main import dbtRunner
+from conftest import ROOT, dbt_runner
 
 # What a daily run does not make, and reads whole.
 AT_HAND = {"model.clv.stg_consents", "model.clv.int_identities__resolved"}
@@ -18,7 +17,7 @@ DAILY = {"clv_run": "daily", "clv_as_of_date": "2024-06-30", "clv_fail_on": "pag
 
 def daily_nodes(target):
     """What a daily run selects; the manifest is kept in the folder `target`."""
-    result = dbtRunner().invoke(
+    result = dbt_runner().invoke(
         [
             *("--quiet", "--no-populate-cache", "ls", "--selector=daily_scoring"),
             *("--output=json", "--output-keys", "name", "unique_id", "resource_type"),

@@ -16,7 +16,7 @@ from play_sequences import (
     offered,
     play_sequence,
 )
-from warm_dbt import Dbt
+from test_builds import DBT
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def dbt():
-    return Dbt()
+    return DBT
 
 
 @pytest.mark.parametrize("seed", SEQUENCES)

@@ -7,8 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 import yaml
-from conftest import ROOT
-from dbt.cli.main import dbtRunner
+from conftest import ROOT, dbt_runner
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import write_sources
@@ -31,7 +30,7 @@ group by 1
 
 
 def dbt(folder, *command):
-    result = dbtRunner().invoke(
+    result = dbt_runner().invoke(
         [
             *("--quiet", *command, f"--profiles-dir={folder}"),
             *(f"--target-path={folder / 'target'}", f"--log-path={folder / 'logs'}"),

@@ -1,8 +1,9 @@
 """dbt in forks of a process that has read the project once: it starts in half the time.
 
-The other half of a start is importing dbt and working out its own schemas. A fork finds
-that done, reads the project anew, and runs what the command `dbt` runs. A command that
-`knows` the project takes it as it was read here, with its default variables.
+The other half of a start is importing dbt and working out its own schemas. A fork
+finds that done, and what scripts/quick_dbt.py keeps, reads the project anew, and runs
+what the command `dbt` runs. A command that `knows` the project takes it as it was read
+here, with its default variables.
 """
 
 import atexit
@@ -10,6 +11,7 @@ import gc
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -18,6 +20,8 @@ import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+from quick_dbt import hurry, prepare  # noqa: E402
 
 
 class Dbt:
@@ -27,8 +31,10 @@ class Dbt:
         self.process = None
         self.processor_seconds = 0.0  # that the last command took
 
-    def run(self, arguments, cwd, env, dies=None, knows=False):
+    def run(self, arguments, cwd, env, dies=None, knows=False, script=None):
         """Run `dbt ARGUMENTS` there; return its exit code and what it printed.
+
+        Or a script of the project with these arguments.
 
         It `knows` the project if that is a copy of this one, and no variable that it is
         given decides which models, inputs or tests there are.
@@ -51,6 +57,7 @@ class Dbt:
                 "output": output.name,
                 "dies": dies,
                 "knows": knows,
+                "script": script,
             }
             print(json.dumps(command), file=self.process.stdin, flush=True)
             answer = self.process.stdout.readline()
@@ -87,8 +94,8 @@ def die_at(pattern, number, after):
         setattr(manager, name, watched(getattr(manager, name)))
 
 
-def execute(main, manifest, arguments, cwd, env, output, dies, knows):
-    """Be the command `dbt` from here on."""
+def execute(main, manifest, arguments, cwd, env, output, dies, knows, script):
+    """Be the command `dbt`, or a script, from here on."""
     if dies:
         die_at(*dies)
     os.chdir(cwd)
@@ -100,7 +107,10 @@ def execute(main, manifest, arguments, cwd, env, output, dies, knows):
         os.close(descriptor)
     code = 1
     try:
-        if knows:
+        if script:
+            sys.argv, code = [script, *arguments], 0
+            runpy.run_path(script, run_name="__main__")
+        elif knows:
             code = int(not main.dbtRunner(manifest).invoke(arguments).success)
         else:
             main.cli(arguments, prog_name="dbt")
@@ -118,6 +128,7 @@ def serve():
     """Answer each command, a line of JSON, with the exit code of its fork."""
     from dbt.cli import main
 
+    hurry()
     with tempfile.TemporaryDirectory() as folder:
         paths = (f"--target-path={folder}", f"--log-path={folder}")
         places = (f"--project-dir={ROOT}", f"--profiles-dir={ROOT}")
@@ -125,6 +136,7 @@ def serve():
         command = ("--quiet", "--no-static-parser", "parse")
         read = main.dbtRunner().invoke([*command, *places, *paths])
         assert read.success, read.exception
+    prepare(read.result)
     gc.freeze()  # no fork looks for garbage in what was read here
     for line in sys.stdin:
         command = json.loads(line)
