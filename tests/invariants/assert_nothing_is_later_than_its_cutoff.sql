@@ -1,4 +1,5 @@
--- Histories end at their cutoff, transactions at the as-of date.
+-- Histories end at their cutoff, transactions at the as-of date. Reads the whole log.
+{{ config(tags=['full_run']) }}
 select
     'int_histories__observed' as relation,
     last_purchase_date as late_date,
