@@ -46,7 +46,8 @@ where
         or scores.expected_purchases_{{ horizon }}d
         != contracts.expected_renewals_{{ horizon }}d
         {%- for level in ['', '_p10', '_p50', '_p90'] %}
-        or scores.clv_{{ horizon }}d{{ level }} != contracts.clv_{{ horizon }}d{{ level }}
+        or scores.clv_{{ horizon }}d{{ level }}
+        != contracts.clv_{{ horizon }}d{{ level }}
         {%- endfor %}
         {%- endfor %}
         {%- for level in ['', '_p10', '_p50', '_p90'] %}

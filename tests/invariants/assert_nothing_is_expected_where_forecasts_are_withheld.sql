@@ -32,7 +32,7 @@ where
     not readiness.is_forecast
     and coalesce(segments.clv_365d, segments.expected_purchases_365d) is not null
     and not exists (
-        select 1
+        select contracts.customer_id
         from {{ ref('customer_lifetime_value') }} as contracts
         where contracts.clv_source = 'contract'
     )

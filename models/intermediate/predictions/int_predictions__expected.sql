@@ -293,7 +293,8 @@ contracted as (
                 'clv': 'contracts.clv',
             }.items() %}
             coalesce(
-                {{ renewals }}_{{ horizon }}d, scaled.{{ column }}_{{ horizon }}d
+                {{ renewals }}_{{ horizon }}d,
+                scaled.{{ column }}_{{ horizon }}d
             ) as {{ column }}_{{ horizon }}d,
             {%- endfor %}
             {%- endfor %}

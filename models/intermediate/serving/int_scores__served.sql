@@ -146,7 +146,7 @@ select
     contracts.clv_{{ horizon }}d,
     {%- for level in value_levels(horizon) %}
     contracts.clv_{{ horizon }}d_{{ level.removesuffix('_raw') }}
-        as clv_{{ horizon }}d_{{ level }},
+    {{- ' as clv_%sd_%s' % (horizon, level) if '_raw' in level }},
     {%- endfor %}
     'contract' as interval_source_{{ horizon }}d,
     {%- endfor %}

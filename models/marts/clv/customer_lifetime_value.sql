@@ -50,7 +50,9 @@ buyers as (
         end as clv_source,
         case
             when predictions.purchase_model = 'contract'
-                then concat('contract@', cast(customers.as_of_date as {{ type_text() }}))
+                then concat(
+                    'contract@', cast(customers.as_of_date as {{ type_text() }})
+                )
             else predictions.model_version
         end as model_version,
         predictions.cutoff_date as scored_on,
