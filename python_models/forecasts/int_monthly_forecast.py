@@ -13,7 +13,7 @@ earlier origins or more, of months that had ended. The relative error, a standar
 deviation, grows with the square root of the months ahead and is shrunk towards a prior.
 
 Value is that of all customers together, by naive alone: the forecast of value is
-compared with it.
+compared with it. Earlier origins are of customers without a plan, as all backtests.
 
 Grain: one row per origin (the last month known) and month ahead.
 """
@@ -105,22 +105,26 @@ def served(rows, ended):
     }
 
 
-def every_origin(months):
+def every_origin(months, without_plan=None):
     """Forecasts of every origin.
 
     Args:
         months: frame of customers and value, with an index of monthly periods without
             gaps; months that have ended only.
+        without_plan: the same of customers without a plan, if there are others: known
+            of earlier months, and forecast for them.
 
     Returns:
         DataFrame with the columns of TYPES.
     """
     frames, gates = [], []
+    earlier = months if without_plan is None else without_plan
     for known in range(max(1, len(months) - ORIGINS + 1), len(months) + 1):
-        past, ahead = months.iloc[:known], months.index[known - 1] + np.arange(1, 13)
+        past = (months if known == len(months) else earlier).iloc[:known]
+        ahead = months.index[known - 1] + np.arange(1, 13)
         customers = past["customers"].to_numpy("float64")
         name, plain = naive(customers)
-        trend, actual = damped_trend(customers), months.reindex(ahead)
+        trend, actual = damped_trend(customers), earlier.reindex(ahead)
         frame = pd.DataFrame(
             {
                 "origin_month": months.index[known - 1],
@@ -152,12 +156,13 @@ def every_origin(months):
     return frame[list(TYPES)].astype(TYPES)
 
 
-def ended_months(monthly, cutoffs):
+def ended_months(monthly, cutoffs, who=""):
     """New customers and value of the months that had ended by the as-of date.
 
     Args:
         monthly: frame of int_cohorts__monthly.
         cutoffs: frame of int_cutoffs.
+        who: end of the names of the columns, such as _without_plan; "" is everybody.
 
     Returns:
         Frame of customers and value, with an index of monthly periods without gaps.
@@ -171,8 +176,8 @@ def ended_months(monthly, cutoffs):
         pd.PeriodIndex(pd.to_datetime(rows[name]), freq="M")
         for name in ("cohort_month", "period_month")
     )
-    customers = rows["active_customers"].to_numpy("float64") * (first == month)
-    value = rows["value_amount"].to_numpy("float64", na_value=np.nan)
+    customers = rows["active_customers" + who].to_numpy("float64") * (first == month)
+    value = rows["value_amount" + who].to_numpy("float64", na_value=np.nan)
     months = pd.DataFrame({"customers": customers, "value": value}, index=month)
     months = months.groupby(level=0).sum(min_count=1)
     if months.empty:
@@ -192,9 +197,7 @@ def _to_pandas(relation):
 def model(dbt, session):
     """Forecast the new customers of every origin."""
     dbt.config(materialized="table")
-    return every_origin(
-        ended_months(
-            _to_pandas(dbt.ref("int_cohorts__monthly")),
-            _to_pandas(dbt.ref("int_cutoffs")),
-        )
-    )
+    monthly = _to_pandas(dbt.ref("int_cohorts__monthly"))
+    cutoffs = _to_pandas(dbt.ref("int_cutoffs"))
+    months = (ended_months(monthly, cutoffs, who) for who in ("", "_without_plan"))
+    return every_origin(*months)

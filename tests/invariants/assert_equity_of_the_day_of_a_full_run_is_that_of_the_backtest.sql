@@ -5,10 +5,16 @@ with forecasts as (
 
     select
         cutoff_date,
-        horizon_days,
-        buyers
+        horizon_days
     from {{ ref('int_readiness') }}
     where is_production and is_forecast
+
+),
+
+buyers as (
+
+    select count(*) as customers
+    from {{ ref('int_customers__current') }}
 
 ),
 
@@ -26,6 +32,7 @@ select
     daily.clv,
     equity.clv as expected_clv
 from forecasts
+cross join buyers
 left join equity
     on
         forecasts.cutoff_date = equity.cutoff_date
@@ -37,7 +44,7 @@ left join {{ ref('customer_equity_daily') }} as daily
 where
     equity.cutoff_date is null
     or daily.as_of_date is null
-    or equity.customers != forecasts.buyers
+    or equity.customers != buyers.customers
     or (
         daily.run_kind = 'full'
         and (

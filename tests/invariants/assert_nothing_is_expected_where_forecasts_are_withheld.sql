@@ -1,5 +1,5 @@
 -- Where the log does not suffice for a forecast, the status of every customer says so (that their forecasts are
--- null then: assert_predictions_are_ordered), and no total has one.
+-- null then: assert_predictions_are_ordered), and no total has one; but contracts do not wait for it.
 with readiness as (
 
     select distinct is_forecast
@@ -16,7 +16,9 @@ cross join readiness
 where
     readiness.is_forecast
     != (customers.forecast_status in ('ready', 'unchecked'))
-    or readiness.is_forecast = (customers.clv_source = 'withheld')
+    or readiness.is_forecast and customers.clv_source = 'withheld'
+    or not readiness.is_forecast
+    and customers.clv_source not in ('withheld', 'contract')
 having count(*) > 0
 
 union all
@@ -29,6 +31,11 @@ cross join readiness
 where
     not readiness.is_forecast
     and coalesce(segments.clv_365d, segments.expected_purchases_365d) is not null
+    and not exists (
+        select contracts.customer_id
+        from {{ ref('customer_lifetime_value') }} as contracts
+        where contracts.clv_source = 'contract'
+    )
 having count(*) > 0
 
 {%- for mart in ['customer_equity', 'cohort_clv'] %}

@@ -1,5 +1,5 @@
--- Served or not, the overlay summed over all customers equals the baseline, and it has all customers once
--- it has a window to be trained on.
+-- Served or not, the overlay summed over all customers equals the baseline, and it has all customers, but
+-- those on a plan, once it has a window to be trained on.
 {{ config(enabled=var('clv_overlay')) }}
 with buyers as (
 
@@ -9,7 +9,7 @@ with buyers as (
         on histories.cutoff_date = windows.cutoff_date
     inner join {{ ref('int_cutoffs') }} as cutoffs
         on histories.cutoff_date = cutoffs.cutoff_date
-    where cutoffs.is_production
+    where cutoffs.is_production and not histories.is_on_plan
 
 ),
 

@@ -28,6 +28,7 @@ GROWTH = "assert_growth_conserves_customers_and_revenue"
 SEGMENT_GROWTH = "assert_segment_growth_is_the_transitions"
 LIVES = "assert_lifetimes_are_ordered"
 CONTRACTS = "assert_contracts_are_ordered"
+ONE_SOURCE = "assert_contracts_have_one_source_and_one_value"
 NEXT_ORDERS = "assert_next_orders_agree_with_the_forecast"
 WAITS = "assert_waits_are_those_of_the_expectation_table"
 REVENUE = "assert_revenue_is_conserved_to_every_mart"
@@ -389,6 +390,17 @@ FAULTS = [
         "a lapsed contract has renewals ahead",
         "update contract_lifetime set expected_renewals_lifetime = 3 "
         "where contract_status = 'lapsed'",
+    ),
+    Fault(
+        ONE_SOURCE,
+        "a contract is served with another value than its own",
+        f"update {LIFETIME} set clv_90d_p50 = clv_90d where clv_source = 'contract'",
+    ),
+    Fault(
+        ONE_SOURCE,
+        "customers on a plan are in the backtest",
+        "insert into int_contracts__listed "
+        "select distinct customer_id, 'club', 91 from int_histories__held_out",
     ),
     Fault(
         NEXT_ORDERS,

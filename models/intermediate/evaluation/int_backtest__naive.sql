@@ -2,25 +2,26 @@
 -- Averages use only data up to the cutoff: actuals of the last horizon before it, by the RFM cell that
 -- customers had when that horizon began. They need 100 such customers overall and 20 in a cell.
 -- Value is that of repeat purchases, or with var clv_value none their number. Null where the log before
--- the cutoff is shorter than the horizon.
+-- the cutoff is shorter than the horizon. Averages include customers on a plan, whom no backtest reads.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set value = '1' if var('clv_value') == 'none' else 'known.value_amount' %}
 with known as (
 
     select
         known.customer_id,
-        known.cutoff_date,
+        cutoffs.cutoff_date,
         known.purchase_date,
         {{ value }} as value_amount,
         min(known.purchase_date) over (
-            partition by known.customer_id, known.cutoff_date
+            partition by known.customer_id, cutoffs.cutoff_date
         ) as first_purchase_date,
         cutoffs.as_of_date
-    from {{ ref('int_purchase_days__known') }} as known
+    from {{ ref('int_purchase_days') }} as known
     inner join {{ ref('int_cutoffs') }} as cutoffs
-        on known.cutoff_date = cutoffs.cutoff_date
+        on {{ known_at('cutoffs.cutoff_date', 'known') }}
     where
-        not cutoffs.is_production
+        known.is_purchase
+        and not cutoffs.is_production
         and {{ before_as_of(
             'known.purchase_date', shaped('clv_backtest_days') | min | default(1, true)
         ) }}

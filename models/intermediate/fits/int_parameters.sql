@@ -68,6 +68,38 @@ production as (
             and largest.model_version = own.model_version
 
 )
+{%- if not is_daily() %},
+
+largest_candidate as (
+
+    select *
+    from {{ ref('int_candidate') }}
+    qualify row_number() over (
+        partition by model_version
+        order by customers desc, stratum asc
+    ) = 1
+
+),
+
+-- A stratum of customers on a plan alone is in no fit.
+candidates as (
+
+    select *
+    from {{ ref('int_candidate') }}
+
+    union all
+
+    select largest.* replace (strata.stratum as stratum) -- noqa: AM04
+    from largest_candidate as largest
+    cross join strata
+    where
+        strata.stratum not in (
+            select fitted.stratum
+            from {{ ref('int_candidate') }} as fitted
+        )
+
+)
+{%- endif %}
 {%- else %}
 
 production as (
@@ -76,6 +108,15 @@ production as (
     from registered
 
 )
+{%- if not is_daily() %},
+
+candidates as (
+
+    select *
+    from {{ ref('int_candidate') }}
+
+)
+{%- endif %}
 {%- endif %}
 
 select
@@ -133,7 +174,7 @@ select
     {%- endfor %}
     candidate.season,
     cutoffs.cutoff_date
-from {{ ref('int_candidate') }} as candidate
+from candidates as candidate
 inner join cutoffs
     on cutoffs.is_production
 

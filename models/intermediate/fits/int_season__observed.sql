@@ -7,7 +7,7 @@ with purchase_days as (
         cutoff_date,
         purchase_date
     from {{ ref('int_purchase_days__known') }}
-    where {{ is_wanted }}
+    where {{ is_wanted }} and is_on_plan is not true
 
 ),
 
@@ -17,7 +17,7 @@ first_days as (
         cutoff_date,
         first_purchase_date
     from {{ ref('int_histories__observed') }}
-    where {{ is_wanted }}
+    where {{ is_wanted }} and is_on_plan is not true
 
 ),
 

@@ -10,59 +10,17 @@ with as_of as (
 
 ),
 
-identities as (
-
-    select
-        identifier,
-        customer_id
-    from {{ ref('int_identities__resolved') }}
-
-),
-
-listed as (
-
-    select
-        coalesce(identities.customer_id, customers.user_id) as customer_id,
-        customers.user_id,
-        customers.plan,
-        case
-            when customers.billing_period_days between 7 and 3660
-                then customers.billing_period_days
-        end as billing_period_days,
-        customers.signed_up_at,
-        as_of.as_of_date
-    from {{ ref('stg_customers') }} as customers
-    cross join as_of
-    left join identities
-        on customers.user_id = identities.identifier
-    where
-        customers.user_id is not null
-        and customers.plan is not null
-        and (
-            customers.signed_up_at is null
-            or {{ local_date('customers.signed_up_at') }} <= as_of.as_of_date
-        )
-
-),
-
--- As other attributes: of several user ids the first to sign up, then the smallest.
 members as (
 
     select
-        *,
+        listed.*,
+        as_of.as_of_date,
         -- A payment may be this late, or this early, and still be that of its renewal.
-        least(cast(floor(billing_period_days / 4) as {{ type_integer() }}), 30)
-            as grace_days
-    from listed
-    qualify row_number() over (
-        partition by customer_id
-        order by
-            case when signed_up_at is null then 1 else 0 end,
-            signed_up_at,
-            user_id,
-            plan,
-            billing_period_days
-    ) = 1
+        least(
+            cast(floor(listed.billing_period_days / 4) as {{ type_integer() }}), 30
+        ) as grace_days
+    from {{ ref('int_contracts__listed') }} as listed
+    cross join as_of
 
 ),
 
@@ -173,8 +131,8 @@ select
     case
         when is_suppressed and status not in {{ ends }} then 'suppressed'
         when first_purchase_date is null then 'not_started'
-        when has_ended then 'cancelled'
         when billing_period_days is null then 'no_billing_period'
+        when has_ended then 'cancelled'
         when is_lost then 'lapsed'
         when next_renewal_date <= as_of_date then 'due'
         else 'active'

@@ -48,12 +48,21 @@ summed as (
 ),
 {%- endif %}
 
+listed as (
+
+    select customer_id
+    from {{ ref('int_contracts__listed') }}
+    where billing_period_days is not null
+
+),
+
 {%- if shaped('clv_strata') %}
 
 stratified as (
 
     select
         summed.*,
+        listed.customer_id is not null as is_on_plan,
         concat(
             {%- for attribute in shaped('clv_strata') %}
             coalesce(profiled.{{ attribute }}, 'unknown'){{ ", '|'," if not loop.last }}
@@ -62,6 +71,8 @@ stratified as (
     from summed
     inner join {{ ref('int_customers__profiled') }} as profiled
         on summed.customer_id = profiled.customer_id
+    left join listed
+        on summed.customer_id = listed.customer_id
 
 )
 {%- else %}
@@ -69,9 +80,12 @@ stratified as (
 stratified as (
 
     select
-        *,
+        summed.*,
+        listed.customer_id is not null as is_on_plan,
         'all' as stratum
     from summed
+    left join listed
+        on summed.customer_id = listed.customer_id
 
 )
 {%- endif %}
@@ -79,6 +93,7 @@ stratified as (
 select
     customer_id,
     stratum,
+    is_on_plan,
     purchase_days,
     purchase_days - 1 as frequency,
     {{ days_between('first_purchase_date', 'last_purchase_date') }} as recency_days,

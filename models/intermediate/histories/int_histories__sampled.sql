@@ -1,10 +1,11 @@
 -- grain: one row per customer and cutoff that the fits read
 -- More than some millions of customers do not improve the parameters, and a fit has one worker: beyond
--- that a stable hash samples them, the same ones at every run.
+-- that a stable hash samples them, the same ones at every run. Customers on a plan are not fitted.
 with histories as (
 
     select *
     from {{ ref('int_histories__observed') }}
+    where is_on_plan is not true
 
 ),
 

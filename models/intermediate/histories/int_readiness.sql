@@ -1,6 +1,6 @@
 -- grain: one row per cutoff and horizon: whether the log suffices for a forecast and for its backtest
 -- The same rule holds at every cutoff: a cutoff without enough history is not fitted, so it gives no
--- backtest window either.
+-- backtest window either. Customers on a plan do not count: their renewals are no purchases at will.
 {#-
     Simulated shops of known BG/NBD parameters (sparse, loyal, grocery; four months or a year of log),
     40 of each, fitted and compared with the truth. In 95 % of them the purchases expected over 365 days,
@@ -63,6 +63,7 @@ histories as (
         count(*) as buyers,
         sum(case when frequency > 0 then 1 else 0 end) as repeat_customers
     from {{ ref('int_histories__observed') }}
+    where is_on_plan is not true
     group by 1
 
 ),

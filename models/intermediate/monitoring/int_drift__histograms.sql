@@ -22,6 +22,7 @@ histories as (
     from {{ ref('int_histories__observed') }} as histories
     inner join {{ ref('int_drift__windows') }} as windows
         on histories.cutoff_date = windows.cutoff_date
+    where histories.is_on_plan is not true
 
 ),
 

@@ -19,6 +19,7 @@ known as (
     from {{ ref('int_purchase_days__known') }} as known
     inner join windows
         on known.cutoff_date = windows.cutoff_date
+    where known.is_on_plan is not true
 
 ),
 

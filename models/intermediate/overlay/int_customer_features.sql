@@ -1,6 +1,6 @@
 -- grain: one row per customer and cutoff: numeric features from data up to the cutoff
 -- The same definition serves training, backtest and production. Backtest cutoffs, where the overlay is
--- trained and evaluated, hold a stable sample of the customers; the last cutoff holds all of them.
+-- trained and evaluated, hold a stable sample of the customers; the last cutoff holds all but those on a plan.
 -- Undefined features, such as the interval between purchases of one-time customers, are null.
 {%- set windows, sampled_customers = [30, 60, 90, 180], 100000 %}
 {%- set horizon = var('clv_gate_horizon_days') %}
@@ -15,6 +15,7 @@ with histories as (
 
     select *
     from {{ ref('int_histories__observed') }}
+    where is_on_plan is not true
 
 ),
 

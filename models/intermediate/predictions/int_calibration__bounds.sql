@@ -4,7 +4,7 @@ with alive as (
 
     select *
     from {{ ref('int_predictions__alive') }}
-    where not is_challenger
+    where not is_challenger and is_on_plan is not true
 
 ),
 

@@ -77,7 +77,8 @@ select
     retention_rate,
     survival,
     {%- for column, weight in [
-        ('renewals_ahead', ''), ('discounted_renewals_ahead', ' * discount')
+        ('renewals_ahead', ''), ('discounted_renewals_ahead', ' * discount'),
+        ('weighted_renewals_ahead', ' * renewal'),
     ] %}
     coalesce(
         sum(survival{{ weight }}) over (
@@ -88,5 +89,7 @@ select
         0.0
     ) as {{ column }},
     {%- endfor %}
-    renewal <= most_renewals as is_reached
+    -- Daily runs do not rebuild the curves: by the next full run customers have renewed more often.
+    renewal <= most_renewals + 1
+    + floor({{ var('clv_days_between_full_runs') }} / billing_period_days) as is_reached
 from survived

@@ -56,6 +56,7 @@ timed as (
         histories.frequency,
         histories.age_days,
         histories.purchase_days,
+        histories.is_on_plan,
         {%- for days in forgetting_days() %}
         -- Without the first purchase, which is not a repeat.
         greatest(
@@ -147,6 +148,7 @@ select
     stratum,
     frequency,
     age_days,
+    is_on_plan,
     {{ probability_alive(models=models) | indent(4) }}
         as probability_alive,
     {%- if has_stages() %}

@@ -1,7 +1,7 @@
 -- grain: one row per customer, cutoff and model version: the expectations, without ranges
 -- The purchase model's expectation given alive is looked up by frequency and age; times P(alive) it is the
 -- model's forecast. The corrections of int_corrections turn it into the served forecast; challengers are
--- not corrected.
+-- not corrected. At the as-of date customers on a plan have the numbers of their contract, by every version.
 {%- set horizons = shaped('clv_horizons') %}
 {%- set gate_horizon = var('clv_gate_horizon_days') %}
 {#- The horizon whose corrections serve beyond the horizons (int_predictions__lifetime). #}
@@ -118,6 +118,7 @@ totals as (
         {%- endfor %}
         count(*) as customers
     from alive
+    where is_on_plan is not true
     group by 1, 2
 
 ),
@@ -265,6 +266,49 @@ scaled as (
         *
     from consistent
 
+),
+
+contracts as (
+
+    select *
+    from {{ ref('int_contracts__scored') }}
+    where is_served
+
+),
+
+-- A renewal is a purchase day.
+contracted as (
+
+    select
+        {%- for horizon in horizons %}
+        contracts.value_variance_{{ horizon }}d as contract_variance_{{ horizon }}d,
+        {%- endfor %}
+        scaled.* replace ( -- noqa: AM04
+            {%- for horizon in horizons %}
+            {%- for column, renewals in {
+                'probability_purchase': 'contracts.probability_renewal',
+                'expected_purchases': 'contracts.expected_renewals',
+                'expected_value':
+                    'contracts.value_per_renewal * contracts.expected_renewals',
+                'clv': 'contracts.clv',
+            }.items() %}
+            coalesce(
+                {{ renewals }}_{{ horizon }}d,
+                scaled.{{ column }}_{{ horizon }}d
+            ) as {{ column }}_{{ horizon }}d,
+            {%- endfor %}
+            {%- endfor %}
+            coalesce(contracts.value_per_renewal, scaled.expected_value)
+                as expected_value,
+            coalesce(contracts.probability_alive, scaled.served_probability_alive)
+                as served_probability_alive
+        )
+    from scaled
+    left join contracts
+        on
+            scaled.customer_id = contracts.customer_id
+            and scaled.cutoff_date = contracts.as_of_date
+
 )
 
 select
@@ -291,17 +335,20 @@ select
     clv_{{ horizon }}d,
     spend_scale_{{ horizon }}d,
     -- Variance, undiscounted: second moment less the square of the mean, both on the new scale.
-    power(expected_value_{{ horizon }}d, 2) * coalesce(
-        squared_if_alive_{{ horizon }}d * chance_if_alive_{{ horizon }}d
-        * power(
-            spend_scale
-            / nullif(purchases_if_alive_{{ horizon }}d * expected_value, 0), 2
+    coalesce(
+        contract_variance_{{ horizon }}d,
+        power(expected_value_{{ horizon }}d, 2) * coalesce(
+            squared_if_alive_{{ horizon }}d * chance_if_alive_{{ horizon }}d
+            * power(
+                spend_scale
+                / nullif(purchases_if_alive_{{ horizon }}d * expected_value, 0), 2
+            )
+            / nullif(probability_purchase_{{ horizon }}d, 0) - 1, 0.0
         )
-        / nullif(probability_purchase_{{ horizon }}d, 0) - 1, 0.0
     ) as value_variance_{{ horizon }}d,
     -- The purchase model without corrections.
     probability_alive * purchases_if_alive_{{ horizon }}d
         as model_purchases_{{ horizon }}d,
     {%- endfor %}
     cutoff_date
-from scaled
+from contracted

@@ -21,6 +21,7 @@ purchase_days as (
             order by purchase_date
         ) as previous_purchase_date
     from {{ ref('int_purchase_days__known') }}
+    where is_on_plan is not true
 
 ),
 

@@ -1,109 +1,5 @@
 -- grain: one row per customer on a plan
--- By the shifted-beta-geometric model, apart from the purchase model, which knows no contracts.
-{%- set horizons = [30, 90, 180, 365] %}
-{%- set spans = [] %}
-{%- for horizon in horizons %}
-{%- do spans.append((horizon ~ 'd', horizon)) %}
-{%- endfor %}
-{#- As far as the curves reach: 50 years. #}
-{%- do spans.append(('lifetime', 18250)) %}
-with contracts as (
-
-    select
-        *,
-        contract_status in ('active', 'due') as is_running,
-        -- A renewal that is due is expected now.
-        greatest({{ days_between('as_of_date', 'next_renewal_date') }}, 0)
-            as days_to_renewal,
-        power({{ 1 + var('clv_discount_rate') }}, -billing_period_days / 365.0)
-            as discount,
-        -- All that they have paid, over the periods that it has paid for.
-        cast(
-            case when value_amount < 0 then 0 else value_amount end
-            as {{ type_double() }}
-        ) / (renewals + 1) as value_per_renewal
-    from {{ ref('int_contracts__observed') }}
-
-),
-
--- Renewals that fall due within each span.
-due as (
-
-    select
-        *,
-        {%- for span, days in spans %}
-        cast(
-            case
-                when days_to_renewal <= {{ days }}
-                    then floor(({{ days }} - days_to_renewal) / billing_period_days) + 1
-                else 0
-            end as {{ type_integer() }}
-        ) as due_{{ span }},
-        {%- endfor %}
-        value_per_renewal
-        * power({{ 1 + var('clv_discount_rate') }}, -days_to_renewal / 365.0)
-            as next_value
-    from contracts
-
-),
-
-curves as (
-
-    select *
-    from {{ ref('int_contracts__curves') }}
-
-),
-
-projected as (
-
-    select
-        due.*,
-        {%- for span, _ in spans %}
-        at_{{ span }}.survival / nullif(made.survival, 0)
-            as probability_retained_{{ span }},
-        (made.renewals_ahead - at_{{ span }}.renewals_ahead) / nullif(made.survival, 0)
-            as expected_renewals_{{ span }},
-        due.next_value
-        * (made.discounted_renewals_ahead - at_{{ span }}.discounted_renewals_ahead)
-        / nullif(made.survival * power(due.discount, due.renewals), 0)
-            as clv_{{ span }},
-        {%- endfor %}
-        parameters.fitted_to,
-        coming.retention_rate as retention_rate_next,
-        remaining.remaining_p10,
-        remaining.remaining_p50,
-        remaining.remaining_p90
-    from due
-    left join {{ ref('int_contracts__parameters') }} as parameters
-        on
-            due.plan = parameters.plan
-            and due.billing_period_days = parameters.billing_period_days
-            and due.is_running
-    left join {{ ref('int_contracts__remaining') }} as remaining
-        on
-            due.plan = remaining.plan
-            and due.billing_period_days = remaining.billing_period_days
-            and due.renewals = remaining.renewals
-            and due.is_running
-    {%- for alias, ahead in [('made', '0'), ('coming', '1')] %}
-    left join curves as {{ alias }}
-        on
-            due.plan = {{ alias }}.plan
-            and due.billing_period_days = {{ alias }}.billing_period_days
-            and due.renewals + {{ ahead }} = {{ alias }}.renewal
-            and due.is_running
-    {%- endfor %}
-    {%- for span, _ in spans %}
-    left join curves as at_{{ span }}
-        on
-            due.plan = at_{{ span }}.plan
-            and due.billing_period_days = at_{{ span }}.billing_period_days
-            and due.renewals + due.due_{{ span }} = at_{{ span }}.renewal
-            and due.is_running
-    {%- endfor %}
-
-)
-
+{%- set spans = ['30d', '90d', '180d', '365d', 'lifetime'] %}
 select
     customer_id,
     as_of_date,
@@ -112,36 +8,19 @@ select
     contract_status,
     first_purchase_date,
     last_purchase_date,
-    case when is_running then next_renewal_date end as next_renewal_date,
+    next_renewal_date,
     cast(renewals as {{ type_integer() }}) as renewals,
     value_per_renewal,
-    {%- set has_left = "contract_status in ('lapsed', 'cancelled', 'suppressed')" %}
-    case when {{ has_left }} then 0.0 else retention_rate_next end
-        as retention_rate_next,
-    {%- for span, _ in spans %}
+    retention_rate_next,
+    {%- for span in spans %}
     {%- if span != 'lifetime' %}
-    case when {{ has_left }} then 0.0 else probability_retained_{{ span }} end
-        as probability_retained_{{ span }},
+    probability_retained_{{ span }},
     {%- endif %}
-    case when {{ has_left }} then 0.0 else expected_renewals_{{ span }} end
-        as expected_renewals_{{ span }},
-    case
-        when {{ has_left }} then 0.0 * value_per_renewal
-        else clv_{{ span }}
-    end as clv_{{ span }},
+    expected_renewals_{{ span }},
+    clv_{{ span }},
     {%- for level in ['p10', 'p50', 'p90'] %}
-    {%- set paid = 'least(due_' ~ span ~ ', remaining_' ~ level ~ ')' %}
-    case
-        when {{ has_left }} then 0.0 * value_per_renewal
-        -- So many payments, one a period; without discounting their number.
-        when remaining_{{ level }} is not null
-            then
-                next_value * coalesce(
-                    (1 - power(discount, {{ paid }})) / nullif(1 - discount, 0),
-                    {{ paid }}
-                )
-    end as clv_{{ span }}_{{ level }},
+    clv_{{ span }}_{{ level }},
     {%- endfor %}
     {%- endfor %}
     fitted_to
-from projected
+from {{ ref('int_contracts__scored') }}

@@ -1,6 +1,6 @@
 -- grain: one row per customer, buyer or not
 -- Beyond a year: customer_lifetime_value continued (int_predictions__lifetime). No window that long has
--- been completed: lifetime_status says so.
+-- been completed: lifetime_status says so. Customers on a plan: by their contract (int_contracts__scored).
 {%- set levels = ['', '_p10', '_p50', '_p90'] %}
 {%- set spans = ['1095d', 'lifetime'] %}
 with customers as (
@@ -48,13 +48,21 @@ continued as (
         checked.horizon_days as checked_horizon_days,
         lives.customer_id is not null as is_continued,
         {%- for span in spans %}
-        lives.expected_purchases_{{ span }},
+        coalesce(
+            contracts.expected_renewals_{{ span }}, lives.expected_purchases_{{ span }}
+        ) as expected_purchases_{{ span }},
         -- The overlay's difference stays the same in later years; quantiles are scaled with the mean.
-        lives.clv_{{ span }} + customers.clv_365d - lives.clv_365d as clv_{{ span }},
+        coalesce(
+            contracts.clv_{{ span }},
+            lives.clv_{{ span }} + customers.clv_365d - lives.clv_365d
+        ) as clv_{{ span }},
         {%- for level in levels[1:] %}
-        lives.clv_{{ span }}{{ level }} * coalesce(
-            1 + (customers.clv_365d - lives.clv_365d) / nullif(lives.clv_{{ span }}, 0),
-            1.0
+        coalesce(
+            contracts.clv_{{ span }}{{ level }},
+            lives.clv_{{ span }}{{ level }} * coalesce(
+                1 + (customers.clv_365d - lives.clv_365d)
+                / nullif(lives.clv_{{ span }}, 0), 1.0
+            )
         ) as clv_{{ span }}{{ level }},
         {%- endfor %}
         {%- endfor %}
@@ -67,6 +75,10 @@ continued as (
         on
             customers.customer_id = lives.customer_id
             and customers.model_version = lives.model_version
+    left join {{ ref('int_contracts__scored') }} as contracts
+        on
+            customers.customer_id = contracts.customer_id
+            and customers.clv_source = 'contract'
 
 ),
 
@@ -79,6 +91,7 @@ judged as (
             when is_suppressed then 'suppressed'
             -- As for horizons that no earlier prospect was observed over.
             when clv_source = 'cohort_prior' then 'lower_bound'
+            when clv_source = 'contract' then 'unchecked'
             when not is_continued then 'unscored'
             when checked_horizon_days is null then 'unchecked'
             else 'extrapolated'

@@ -41,13 +41,20 @@ buyers as (
         predictions.interval_source_{{ horizon }}d,
         {%- endfor %}
         case
+            when predictions.purchase_model = 'contract' then 'contract'
             {%- if var('clv_overlay') %}
             when overlay.customer_id = predictions.customer_id then 'overlay'
             {%- endif %}
             when predictions.customer_id is null then 'unscored'
             else concat(predictions.purchase_model, '_gamma_gamma')
         end as clv_source,
-        predictions.model_version,
+        case
+            when predictions.purchase_model = 'contract'
+                then concat(
+                    'contract@', cast(customers.as_of_date as {{ type_text() }})
+                )
+            else predictions.model_version
+        end as model_version,
         predictions.cutoff_date as scored_on,
         customers.*
     from {{ ref('int_customers__current') }} as customers
@@ -184,7 +191,8 @@ judged as (
 
     select
         united.*,
-        readiness.is_forecast,
+        -- Contracts do not wait for the purchase model.
+        readiness.is_forecast or united.clv_source = 'contract' as is_forecast,
         readiness.forecast_status,
         statuses.status,
         coalesce(statuses.is_suppressed, false) as is_suppressed

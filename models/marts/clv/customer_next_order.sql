@@ -60,6 +60,7 @@ judged as (
                 then customers.clv_source
             when customers.is_suppressed then 'suppressed'
             when customers.clv_source = 'cohort_prior' then 'not_bought_yet'
+            when customers.clv_source = 'contract' then 'contract'
             when waits.customer_id is null then 'unscored'
             when waits.wait_days_p50 is null then 'not_within_{{ longest }}d'
             when waits.wait_days_p90 is null then 'open_ended'

@@ -115,7 +115,7 @@ histories as (
     from {{ ref('int_histories__observed') }} as histories
     inner join {{ ref('int_cutoffs') }} as cutoffs
         on histories.cutoff_date = cutoffs.cutoff_date
-    where cutoffs.is_production
+    where cutoffs.is_production and histories.is_on_plan is not true
 
 ),
 

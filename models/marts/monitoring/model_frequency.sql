@@ -12,6 +12,7 @@ with customers as (
         case when frequency < {{ most }} then frequency else {{ most }} end
             as frequency
     from {{ ref('int_histories__observed') }}
+    where is_on_plan is not true
 
 ),
 

@@ -28,7 +28,7 @@ customers as (
     from {{ ref('int_histories__observed') }} as histories
     inner join cutoffs
         on histories.cutoff_date = cutoffs.cutoff_date
-    where cutoffs.is_production
+    where cutoffs.is_production and histories.is_on_plan is not true
 
 ),
 
