@@ -911,6 +911,8 @@ class Handler(BaseHTTPRequestHandler):
     def handle_tunnelled(self):
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
+        if len(body) < length:  # of a client that died
+            return self.cut()
         HEADERS.found = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, self.host, self.path, body)
         self.stand_in.requests.append(request)
