@@ -50,38 +50,20 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import click
 import duckdb
+import export_transports as transports
 from export_files import Files, GoogleAds
-from export_transports import (
-    COLUMNS,
-    GONE,
-    KEY,
-    RESENT,
-    RUN,
-    SETTLED,
-    BusyError,
-    ConfigError,
-    Crm,
-    ExportError,
-    GuardError,
-    MarketingCloud,
-    Outcome,
-    RefusedError,
-    UnavailableError,
-    content,
-    secret,
-)
-from export_warehouse import MEMORY, BigQuery, DuckDb, Pages, insert
+from export_transports import COLUMNS, GONE, KEY, RUN, ConfigError, ExportError, Row
+from export_warehouse import LIMITS, BigQuery, DuckDb, Pages, insert
 from small_cells import marks
 
-Row = dict[str, Any]
-TRANSPORTS = {"crm": Crm, "sfmc": MarketingCloud}
+TRANSPORTS = {"crm": transports.Crm, "sfmc": transports.MarketingCloud}
 TRANSPORTS |= {"files": Files, "google_ads": GoogleAds}
 RELATIONS = ("audience", "candidates", "synced", "delta", "exclusions", "checks")
 RELATIONS += ("held", "runs", "open_requests")
@@ -90,12 +72,12 @@ TALLY = ("synced_rows", "removed_rows", "rejected_rows", "transient_rows")
 LEDGER = ("customer_id", "customer_key", "key_id", "op", "row_hash")
 # What the delta has besides the columns that are synced.
 CONTROL = {*LEDGER, "target", "change", "is_withdrawal", "has_consent"}
-CONTROL |= {"is_due", "is_quarantined", "is_double", "is_move"}
+MARKS = ("is_double", "is_move", "is_quarantined")
+CONTROL |= {"is_due", *MARKS}
 DELTA = CONTROL | {column.name for column in COLUMNS if column is not RUN}
 SECRET, SHORTEST, VARIED = "CLV_EXPORT_SECRET", 32, 9
 OWN_LENGTH = 254  # characters of a key that subscribers have, at most
 FEW = 20  # so many refusals of a chunk are never too many
-FRAME = 100  # bytes around the rows of a request, at most; a CSV header may be longer
 LEASE, RENEWAL = 300, 60  # seconds for which a sign of life holds, and between two
 FOUND = 20_000  # rows of the ledger at once, of what was found
 WAREHOUSES = ("duckdb", "bigquery", "emulator")
@@ -121,14 +103,9 @@ from {synced}
 where target = '{target}'
 """
 SCRATCH = """
-create table there (customer_key text, row_hash text, folded as (lower(customer_key)));
-create table known (
-    customer_id text, customer_key text, key_id text, row_hash text,
-    folded as (lower(customer_key))
-);
-create table wanted (
-    customer_id text, customer_key text, folded as (lower(customer_key))
-)
+create table there (customer_key text, row_hash text);
+create table known (customer_id text, customer_key text, key_id text, row_hash text);
+create table wanted (customer_id text, customer_key text)
 """
 # What the destination holds and the ledger does not know; keys regard no case.
 NEWS = """
@@ -139,15 +116,14 @@ select
     if(coalesce(there.row_hash, 'removed') = 'removed', 'remove', 'upsert') as op,
     coalesce(there.row_hash, 'absent') as row_hash
 from there
-full outer join known using (folded)
-left join wanted using (folded)
+full outer join known on lower(there.customer_key) = lower(known.customer_key)
+left join wanted
+    on lower(wanted.customer_key)
+    = lower(coalesce(there.customer_key, known.customer_key))
 where coalesce(there.row_hash, 'absent') != coalesce(known.row_hash, 'absent')
 """
 
-
-def say(text: str) -> None:
-    """Print a line for people; the standard output is the report's."""
-    click.echo(text, err=True)
+say = functools.partial(click.echo, err=True)  # the standard output is the report's
 
 
 def elapsed() -> float:
@@ -156,17 +132,13 @@ def elapsed() -> float:
 
 
 class Keys:
-    """Which key a customer has at the destination.
-
-    Attributes:
-        id: which secret makes them; None where there is none.
-    """
+    """Which key a customer has at the destination; `id` names the secret, if any."""
 
     def __init__(self, kind: str):
         self.is_own, self.id, self.secret = kind == "subscriber_key", None, b""
         if self.is_own:
             self.id = kind
-        elif found := secret(SECRET, required=False):
+        elif found := transports.setting(SECRET, ""):
             is_repeated = found in (found + found)[1:-1]
             if len(found) < SHORTEST or len(set(found)) < VARIED or is_repeated:
                 raise ConfigError(
@@ -184,47 +156,29 @@ class Keys:
         return own if self.is_own else self.digest(customer_id)
 
 
-def chunks(rows: Iterable[Row], transport: Any) -> Iterator[list[Row]]:
-    """Cut rows by number and bytes; what is sent of a row becomes its `line`."""
-    room = transport.max_bytes - FRAME - sum(len(c.crm) + 1 for c in COLUMNS)
-    chunk, size = [], 0
-    for row in rows:
-        row["line"] = transport.encode(row)
-        length = len(row["line"]) + 1
-        if length > room:
-            raise ConfigError("a row is larger than a request may be")
-        if len(chunk) == transport.max_rows or size + length > room:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(row)
-        size += length
-    if chunk:
-        yield chunk
-
-
 class Sync:
     """One run for one target."""
 
     def __init__(self, warehouse: Any, settings: Any, mode: str, transport: Any):
         self.warehouse, self.settings, self.mode = warehouse, settings, mode
-        self.transport = transport
-        self.target, self.counts, self.codes = settings.target, Counter(), Counter()
-        self.chunk, self.blocked, self.planned, self.checks = 0, set(), {}, []
+        self.transport, self.target = transport, settings.target
+        self.counts, self.codes, self.blocked = Counter(), Counter(), set()
+        self.chunk, self.planned, self.checks = 0, {}, []
         self.is_interrupted, self.exit_code = False, 0
         # Files that may replace what their readers hold: another key is in every row.
         is_new = mode == "rotate" and not TRANSPORTS[self.target].is_read_back
         self.is_whole = mode == "full" or is_new
-        prefix = warehouse.prefix
-        views = {n: f"{prefix}_export.export_marketing_cloud__{n}" for n in RELATIONS}
-        self.names = views | {name: f"{prefix}_state.{name}" for name in STATE}
+        views = f"{warehouse.prefix}_export.export_marketing_cloud__"
+        self.names = {name: views + name for name in RELATIONS}
+        self.names |= {name: f"{warehouse.prefix}_state.{name}" for name in STATE}
         self.names |= {"target": self.target, "now": warehouse.now}
         exclusions = self.ask("select *, {now} as now from {exclusions}")
         self.excluded = {r["exclusion_reason"]: r["customers"] for r in exclusions}
         self.facts = exclusions[0]
         (self.held,) = self.ask("select * from {held} where target = '{target}'")
         self.keys = Keys(self.facts["export_key"])
-        self.zero, self.start = elapsed(), self.facts["now"]
-        self.beaten = self.zero
+        self.zero = self.beaten = elapsed()
+        self.start = self.facts["now"]
         self.run_id = f"{self.start:%Y%m%dT%H%M%S}-{random_digits.token_hex(4)}"
         self.names |= {"key_id": self.keys.id, "run_id": self.run_id}
         # Rows that are written bear the mark, which is the number but in doubt.
@@ -252,8 +206,8 @@ class Sync:
                 f"{otherwise['customers']:,} customers have keys made otherwise, with "
                 f"another {SECRET} or clv_export_key: --rotate-key moves them"
             )
-        move = f"coalesce(op = 'upsert' and key_id != '{self.keys.id}', false)"
-        move = move if self.keys.id else "false"
+        move = "coalesce(op = 'upsert' and key_id != '{key_id}', false)"
+        move = move.format(**self.names) if self.keys.id else "false"
         due = "true" if self.is_whole else f"is_due or {move}"
         self.pages = self.pages_of(
             "select *, {move} as is_move from {delta} where target = '{target}' "
@@ -262,28 +216,29 @@ class Sync:
             due="is_withdrawal" if self.mode == "withdrawals" else due,
         )
         tally, leaving = Counter(), Counter()
-        for page in self.pages():
-            if odd := page[0].keys() ^ DELTA:
+        for row in itertools.chain.from_iterable(self.pages()):
+            if not tally and (odd := row.keys() ^ DELTA):
                 odd = ", ".join(sorted(odd))
                 raise ConfigError(f"the delta lacks or has unknown columns: {odd}")
-            tally["rows"] += len(page)
-            for name in ("is_double", "is_move", "is_quarantined"):
-                tally[name] += sum(row[name] for row in page)
-            for row in page:
-                change = row["change"]
-                # Removals come first; who has another key is not removed, but moved.
-                if change == "removed":
-                    leaving[row["customer_id"]] += 1
-                elif leaving and (moved := leaving.pop(row["customer_id"], 0)):
-                    tally["moved"] += moved
-                    change = "changed" if change == "new" else change
-                tally[change] += 1
+            change, customer = row["change"], row["customer_id"]
+            # Removals come first; who has another key is not removed, but moved.
+            if change == "removed":
+                leaving[customer] += 1
+            elif leaving and customer in leaving:
+                tally["moved"] += leaving.pop(customer)
+                change = "changed" if change == "new" else change
+            tally[change] += 1
+            tally["rows"] += 1
+            for name in MARKS:
+                if row[name]:
+                    tally[name] += 1
         if tally["is_double"]:
             raise ConfigError("two customers have the same key")
         segments = self.ask(
             "select clv_segment, count(*) as n from {audience} group by 1 "
             "order by 2 desc"
         )
+        told = zip(segments, marks(segments, "n"), strict=True)
         audience = sum(segment["n"] for segment in segments)
         self.planned = {name: tally[name] for name in ("new", "changed")} | {
             "removed": tally["removed"] - tally["moved"],
@@ -294,10 +249,7 @@ class Sync:
             "synced_before": self.held["active_rows"],
             "unchanged": audience - tally["new"] - tally["changed"],
             "excluded": {n: c for n, c in self.excluded.items() if n != "none"},
-            "segments": {
-                segment["clv_segment"]: mark or segment["n"]
-                for segment, mark in zip(segments, marks(segments, "n"), strict=True)
-            },
+            "segments": {s["clv_segment"]: mark or s["n"] for s, mark in told},
         }
 
     def guard_checks(self, which: str = "") -> None:
@@ -311,7 +263,7 @@ class Sync:
             else:
                 say(check["sentence"])
         if faults:
-            raise GuardError(f"nobody is added: {'; '.join(faults)}")
+            raise transports.GuardError(f"nobody is added: {'; '.join(faults)}")
 
     def guard(self) -> None:
         """Refuse what must not be synced unasked."""
@@ -323,7 +275,7 @@ class Sync:
         for what, number in (("remove", self.planned["removed"]), ("add", new)):
             limit = getattr(self.settings, f"max_{what}_pct")
             if number * 100 > limit * active:
-                raise GuardError(
+                raise transports.GuardError(
                     f"{number:,} customers would be {what.rstrip('e')}ed where "
                     f"{active:,} are active, more than {limit:g} %: nothing was "
                     f"synced; if it is right, say so with --max-{what}-pct"
@@ -332,19 +284,17 @@ class Sync:
     def doubt(self) -> str:
         """Say what the destination holds that the ledger does not know of, if any."""
         (there, newest), proven = self.transport.held(), self.held["proven_rows"]
-        self.mark = max(self.number, newest + 1)
-        known = f"the newest of run {newest}, and the ledger knows of {self.number - 1}"
+        cure = "--reconcile reads what is there"
         if not self.transport.is_read_back:
             there, cure = proven, "--full writes the whole audience, to replace it all"
-            if self.is_whole:
-                self.number = self.mark  # later than all that is there
-        else:
-            cure = "--reconcile reads what is there"
-            known = f"{there:,} rows, {known} runs, and of {proven:,} rows"
+        self.mark, known = max(self.number, newest + 1), self.number - 1
+        if self.is_whole and not self.transport.is_read_back:
+            self.number = self.mark  # later than all that is there
         is_as_many = proven <= there <= proven + self.held["doubtful_rows"]
         if is_as_many and self.mark == self.number:
             return ""
-        return f"{self.target} holds {known}: nobody is added; {cure}"
+        rows = f"{there:,} rows and run {newest}; the ledger knows of {proven:,}"
+        return f"{self.target} holds {rows} and {known}: nobody is added; {cure}"
 
     def due(self) -> Iterator[Row]:
         """Yield what to sync, keys and all; who moves is removed first."""
@@ -357,9 +307,8 @@ class Sync:
             if row["op"] == "upsert":
                 if row["has_consent"] is not True:
                     raise ConfigError("the delta holds a customer without consent")
-                own = row["customer_key"]
-                row["customer_key"] = self.keys.of(row["customer_id"], own)
                 row["key_id"] = self.keys.id
+                row[KEY.name] = self.keys.of(row["customer_id"], row[KEY.name])
             yield row
 
     def batches(self, transport: Any) -> Iterator[list[Row]]:
@@ -368,13 +317,13 @@ class Sync:
         while page := list(itertools.islice(rows, transport.max_rows)):
             for op in ("remove", "upsert"):
                 # Upserts only of customers whose old key is known to be gone.
-                wanted = (
-                    row
-                    for row in page
-                    if row["op"] == op
-                    and (op == "remove" or row["customer_id"] not in self.blocked)
-                )
-                yield from chunks(wanted, transport)
+                barred = set() if op == "remove" else self.blocked
+                chunk = [row for row in page if row["op"] == op]
+                chunk = [row for row in chunk if row["customer_id"] not in barred]
+                for row in chunk:
+                    row["line"] = transport.encode(row)
+                if chunk:
+                    yield chunk
             page.clear()  # before the next is read, to save memory
 
     def append(self, table: str, **columns: Any) -> None:
@@ -387,11 +336,11 @@ class Sync:
         """Record what the destination calls a request of the chunk under way."""
         self.append("export_requests", chunk=self.chunk, request_id=request)
 
-    def record(self, rows: list[Row], outcomes: list[Outcome] | Outcome) -> None:
+    def record(self, rows: list[Row], outcomes: Any) -> None:
         """Record the outcomes of rows, or one that all of them have."""
         columns = {name: [row[name] for row in rows] for name in LEDGER}
         if isinstance(outcomes, list):
-            outcomes = Outcome(*map(list, zip(*outcomes, strict=True)))
+            outcomes = transports.Outcome(*map(list, zip(*outcomes, strict=True)))
         columns |= {"is_synced": outcomes.ok, "is_transient": outcomes.transient}
         self.append("export_ledger", chunk=self.chunk, code=outcomes.code, **columns)
 
@@ -411,20 +360,21 @@ class Sync:
             alive = f"last_seen_at > {{now}} - interval {LEASE} second"
             for run in self.others(f"not has_ended and {alive}"):
                 if not self.settings.break_lock:
-                    raise BusyError(f"run {run} is at work; --break-lock takes over")
+                    text = f"run {run} is at work; --break-lock takes over"
+                    raise transports.BusyError(text)
                 say(f"run {run} is taken over: it sends nothing more")
         commit = os.environ.get("CLV_GIT_COMMIT") or os.environ.get("GITHUB_SHA")
         day = self.facts["as_of_date"]
         values = {"git_commit": commit, "as_of_date": day and str(day)}
-        if self.checks:
+        for check in self.checks[:1]:
             names = ("consent_users", "refusing_users", "suppressed_users")
-            values |= {name: self.checks[0][name] for name in names}
+            values |= {name: check[name] for name in names}
         self.event("started", **values)
 
     def give_way(self) -> None:
         """Stop where another run has started since this one read what is due."""
         for run in self.others(f"run_number >= {self.number}"):
-            raise BusyError(f"run {run} started: nothing more is sent")
+            raise transports.BusyError(f"run {run} started: nothing more is sent")
 
     def beat(self) -> None:
         """Show a sign of life now and then, and see whether others do."""
@@ -463,31 +413,30 @@ class Sync:
 
     def settle(self) -> None:
         """Wait until nothing that an earlier run sent is under way."""
-        deadline, over, left = self.settings.deadline, [], 0.0
+        deadline, left = self.settings.deadline, 0.0
         until = elapsed() + deadline
         # What is older than a day is not.
-        for chunk in self.ask(
-            "select *, {now} as now from {open_requests} where target = '{target}' "
-            "and run_id != '{run_id}' and last_seen_at > {now} - interval 1 day"
-        ):
+        over = self.ask(
+            "select * from {open_requests} where target = '{target}' and run_id != "
+            "'{run_id}' and last_seen_at > {now} - interval 1 day"
+        )
+        for chunk in over:
             for request in filter(None, (chunk["request_ids"] or "").split(",")):
                 if not self.transport.settle(request, max(0.0, until - elapsed())):
-                    raise UnavailableError(
+                    raise transports.UnavailableError(
                         f"request {request} of an earlier run is not over: "
                         "nothing was synced"
                     )
             if chunk["unknown_requests"] > 0:
-                since = (chunk["now"] - chunk["last_seen_at"]).total_seconds()
+                since = (self.now() - chunk["last_seen_at"]).total_seconds()
                 left = max(left, deadline + self.warehouse.skew - since)
-            over.append(chunk)
-        left = min(left, deadline)
-        if left > 1:
+        if (left := min(left, deadline)) > 1:
             say(f"a request of an earlier run may be under way: waiting {left:,.0f} s")
         self.transport.wait(lambda: self.beat() or self.is_interrupted, left)
         if over and not self.is_interrupted:
             names = ("run_id", "run_number", "chunk")
             columns = {name: [chunk[name] for chunk in over] for name in names}
-            self.append("export_requests", request_id=SETTLED, **columns)
+            self.append("export_requests", request_id=transports.SETTLED, **columns)
 
     def sync(self) -> int:
         """Sync everything; return the exit code."""
@@ -497,8 +446,7 @@ class Sync:
                 break
             self.chunk += 1
             self.beat()
-            outcomes = self.ship_chunk(rows)
-            for row, outcome in zip(rows, outcomes, strict=True):
+            for row, outcome in zip(rows, self.ship_chunk(rows), strict=True):
                 kind = "synced" if row["op"] == "upsert" else "removed"
                 if not outcome.ok:
                     kind = "transient" if outcome.transient else "rejected"
@@ -506,17 +454,17 @@ class Sync:
                     self.codes[outcome.code] += 1
                 self.counts[f"{kind}_rows"] += 1
             self.count(rows)
-            done = {name[:-5]: self.counts[name] for name in TALLY}
-            told = [f"{n:,} {what}" for what, n in done.items() if n]
-            told += [f"{n:,} times {code}" for code, n in sorted(self.codes.items())]
-            total = f"{sum(done.values()):,} of {self.expected:,} rows"
-            say(f"{total}: {', '.join(told)}")
-            del rows, outcomes
+            told = {name.removesuffix("_rows"): self.counts[name] for name in TALLY}
+            done = sum(told.values())
+            told |= {f"times {code}": n for code, n in sorted(self.codes.items())}
+            told = ", ".join(f"{n:,} {what}" for what, n in told.items() if n)
+            say(f"{done:,} of {self.expected:,} rows: {told}")
+            del rows, row  # before the next are read, to save memory
         if self.chunk and not self.transport.is_read_back:
             self.show(self.is_whole and not is_cut)
             shown = itertools.islice(self.batches(self.transport), self.chunk)
             for self.chunk, rows in enumerate(shown, 1):
-                self.record(rows, Outcome(True))
+                self.record(rows, transports.Outcome(True))
         if is_cut:
             return INTERRUPTED
         return int(self.counts["rejected_rows"] + self.counts["transient_rows"] > 0)
@@ -532,53 +480,53 @@ class Sync:
         self.counts["requests"] += 1
         self.counts["bytes"] += sum(len(row["line"]) + 1 for row in rows)
 
-    def ship_chunk(self, rows: list[Row]) -> list[Outcome]:
+    def ship_chunk(self, rows: list[Row]) -> list[transports.Outcome]:
         """Send a chunk, what is transient twice, and record it before and after."""
         self.size = len(rows)
-        self.record(rows, Outcome(False, "sent", transient=True))
+        self.record(rows, transports.Outcome(False, "sent", transient=True))
         outcomes = self.deliver(rows)
         again = [i for i, outcome in enumerate(outcomes) if outcome.transient]
         if again and not self.refusals(outcomes):
             second = self.deliver([rows[i] for i in again], is_again=True)
             for i, outcome in zip(again, second, strict=True):
                 outcomes[i] = outcome
-        refusals = self.refusals(outcomes)
+        refusals, is_keyed = self.refusals(outcomes), self.transport.is_keyed
         if refusals:
             # Not the rows' fault: recorded as such, so that none is quarantined.
             outcomes = [
-                o if o.ok and self.transport.is_keyed else Outcome(False, o.code, True)
+                o if o.ok and is_keyed else o._replace(ok=False, transient=True)
                 for o in outcomes
             ]
         if self.transport.is_read_back:
             self.record(rows, outcomes)
         if refusals:
             codes = ", ".join(sorted({outcome.code for outcome in refusals}))
-            raise GuardError(
+            raise transports.GuardError(
                 f"{len(refusals):,} of {len(outcomes):,} rows were refused ({codes}): "
                 "stopped, nothing more was synced"
             )
         return outcomes
 
-    def refusals(self, outcomes: list[Outcome]) -> list[Outcome]:
+    def refusals(self, outcomes: list[transports.Outcome]) -> list[transports.Outcome]:
         """Return the refusals, if they are so many that no row can be at fault."""
         found = [o for o in outcomes if not o.ok and not o.transient]
         limit = self.settings.max_reject_pct * self.size
         is_many = len(found) > FEW and len(found) * 100 > limit
         return found if is_many or len(found) == self.size > 1 else []
 
-    def deliver(self, rows: list[Row], is_again: bool = False) -> list[Outcome]:
+    def deliver(self, rows: list[Row], is_again: bool = False) -> list:
         """Send rows; return outcomes that rest on keys, or on what was read back.
 
         Where a result does not name its row, its place is a hint. A row said to be bad
         must indeed not be there as sent; else halves are sent, down to single rows.
         """
         if is_again and not self.transport.is_keyed:
-            self.note(RESENT)
+            self.note(transports.RESENT)
         try:
             outcomes = self.transport.send(rows, self.note)
-        except RefusedError as error:
+        except transports.RefusedError as error:
             if len(rows) == 1:
-                return [Outcome(False, str(error))]
+                return [transports.Outcome(False, str(error))]
         else:
             bad = [i for i, outcome in enumerate(outcomes) if not outcome.ok]
             if self.transport.is_keyed or not bad or len(rows) == 1:
@@ -593,17 +541,16 @@ class Sync:
         first = self.deliver(rows[:middle], is_again=True)
         refused = [o for o in first if not o.ok and not o.transient]
         if len(refused) == middle > FEW:
-            return first + [Outcome(False, refused[0].code)] * (len(rows) - middle)
+            return first + refused[:1] * (len(rows) - middle)
         return first + self.deliver(rows[middle:], is_again=True)
 
     def reconcile(self) -> int:
         """Append to the ledger what is found at the destination, where it differs."""
         with tempfile.TemporaryDirectory() as folder:
-            limits = {"threads": 1, "memory_limit": MEMORY, "temp_directory": folder}
-            scratch = duckdb.connect(config=limits)
+            scratch = duckdb.connect(config=LIMITS | {"temp_directory": folder})
             scratch.execute(SCRATCH)
             for page in self.transport.read():
-                hashes = [content(row) for row in page]
+                hashes = [transports.content(row) for row in page]
                 keys = [row[KEY.name] for row in page]
                 insert(scratch, "there", {KEY.name: keys, "row_hash": hashes})
             for page in self.pages_of(KNOWN)():
@@ -611,25 +558,26 @@ class Sync:
                 insert(scratch, "known", known)
             for page in self.pages_of("select * from {candidates}")():
                 ids = [row["customer_id"] for row in page]
-                keys = [
-                    self.keys.of(r["customer_id"], r["subscriber_key"]) for r in page
-                ]
+                own = [row["subscriber_key"] for row in page]
+                keys = [*map(self.keys.of, ids, own)]
                 insert(scratch, "wanted", {"customer_id": ids, KEY.name: keys})
             news = scratch.execute(NEWS.format(**self.names))
             while page := news.fetchmany(FOUND):
                 rows = [dict(zip(LEDGER, row, strict=True)) for row in page]
                 self.settings.found += len(rows)
-                self.record(rows, Outcome(True, "found"))
+                self.record(rows, transports.Outcome(True, "found"))
         say(f"found {self.settings.found:,} keys other than the ledger knew them")
         return 0
 
     def erase(self) -> int:
         """Delete there what is to be erased, and forget it once it is gone."""
         rows = self.ask("select * from {export_deletions} where target = '{target}'")
-        keys = sorted({row["customer_key"] for row in rows})
+        keys = sorted({row[KEY.name] for row in rows})
         parts = [keys[first : first + ERASED] for first in range(0, len(keys), ERASED)]
         if left := sum(len(self.transport.delete(part)) for part in parts):
-            raise UnavailableError(f"{left:,} rows are still there: run again")
+            raise transports.UnavailableError(
+                f"{left:,} rows are still there: run again"
+            )
         if not self.transport.is_read_back:
             self.show()
         self.ask(
@@ -656,27 +604,20 @@ class Sync:
             if misfits := self.transport.check(self.settings.create):
                 raise ConfigError("\n".join([*misfits, "it does not fit"]))
             return say("login and columns are right")
-        task = {"erase": self.erase, "reconcile": self.reconcile}.get(self.mode)
-        if not self.settings.dry_run:
-            if not self.keys.id and self.mode not in ("withdrawals", "erase"):
-                raise ConfigError(f"environment variable {SECRET} is not set")
-            if task:
-                self.open()
-                if self.mode == "reconcile" or not self.transport.is_read_back:
-                    self.doubt()
-                    self.number = self.mark  # later than all that is there
-                return self.work(task)
+        if self.settings.dry_run:
+            return self.rehearse()
+        if not self.keys.id and self.mode not in ("withdrawals", "erase"):
+            raise ConfigError(f"environment variable {SECRET} is not set")
+        if task := {"erase": self.erase, "reconcile": self.reconcile}.get(self.mode):
+            self.open()
+            if self.mode == "reconcile" or not self.transport.is_read_back:
+                self.doubt()
+                self.number = self.mark  # later than all that is there
+            return self.work(task)
+        is_guarded = self.mode != "withdrawals"
         self.plan()
-        if self.settings.dry_run:
-            for rows in self.batches(TRANSPORTS[self.target]):
-                self.count(rows)
-            for name, found in self.report().items():
-                say(f"{name}: {found}")
-            say(f"columns: {', '.join(column.name for column in COLUMNS)}")
-        if self.mode != "withdrawals":
+        if is_guarded:
             self.guard()
-        if self.settings.dry_run:
-            return None
         skipped = 0 if self.settings.retry_rejected else self.planned["quarantined"]
         self.expected = self.planned["rows"] - skipped
         self.open()
@@ -684,28 +625,58 @@ class Sync:
             raise ConfigError("; ".join(misfits))
         try:
             doubt = self.doubt()
-        except UnavailableError as error:
-            if self.mode != "withdrawals":
+        except transports.UnavailableError as error:
+            if is_guarded:
                 raise
             doubt = str(error)
-        if doubt and self.mode != "withdrawals":
-            raise GuardError(doubt)
+        if doubt and is_guarded:
+            raise transports.GuardError(doubt)
         if self.expected:
             self.work(self.sync)
         else:
             say("nothing to do")
-        if self.mode == "withdrawals" and self.exit_code == 0:
+        if not is_guarded and self.exit_code == 0:
             # Removals wait for nothing; whom they may have missed is said after them.
             if doubt:
-                raise GuardError(doubt)
+                raise transports.GuardError(doubt)
             self.guard_checks("and check_name not like 'audience%'")
         return None
 
-    def report(self) -> dict[str, Any]:
+    def rehearse(self) -> None:
+        """Count and say what would be synced."""
+        self.plan()
+        for rows in self.batches(TRANSPORTS[self.target]):
+            self.count(rows)
+        for name, found in self.report().items():
+            say(f"{name}: {found}")
+        say(f"columns: {', '.join(column.name for column in COLUMNS)}")
+        if self.mode != "withdrawals":
+            self.guard()
+
+    def report(self) -> Row:
         done = {name: self.counts[name] for name in (*TALLY, "requests", "bytes")}
         about = {"run_id": self.run_id, "target": self.target}
         about |= {"codes": dict(self.codes), "found": self.settings.found}
         return about | done | self.planned
+
+
+def judge(error: Exception) -> int:
+    """Say what went wrong; return the exit code."""
+    if isinstance(error, ExportError):
+        say(str(error))
+        return error.exit_code
+    # Its message may hold a customer's value or a secret: only where it happened.
+    name, where = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
+    say(f"failed with {name} at {Path(where.filename).name}:{where.lineno}")
+    if name == "OutOfMemoryException":
+        say("the delta needs more memory: set CLV_EXPORT_MEMORY, such as 500MB")
+        return ConfigError.exit_code
+    if name in ("CatalogException", "BinderException", "NotFound"):
+        say("the warehouse lacks tables or columns: build first")
+        return ConfigError.exit_code
+    if type(error).__module__.startswith(("google.", "_duckdb", "duckdb")):
+        return transports.UnavailableError.exit_code
+    return ExportError.exit_code
 
 
 flag = functools.partial(click.option, is_flag=True)
@@ -727,32 +698,26 @@ number = functools.partial(click.option, show_default=True)
 @flag("--check", help="Log in, compare the columns, and end.")
 @flag("--create", help="With --check: create what is missing.")
 @flag("--full", help="Sync the whole audience, not the changes.")
-@flag(
-    "--withdrawals", help="Only remove who refused, by the newest consents, unguarded."
-)
+@flag("--withdrawals", help="Only remove who refused, by the newest consents.")
 @flag("--reconcile", help="First read what the destination holds, and mend the ledger.")
 @flag("--erase", help="Delete what export_deletions names, and forget it there.")
 @flag("--rotate-key", help="Move customers from keys of another secret or kind.")
 @flag("--retry-rejected", help="Sync quarantined rows too.")
-@flag(
-    "--accept-audience", help="Sync an old audience, another shop's, an earlier day's."
-)
+@flag("--accept-audience", help="Sync an old, an earlier or another shop's audience.")
 @flag("--accept-consents", help="Sync with fewer consents or statuses than before.")
 @flag("--accept-nobody", help="Sync though statements are about nobody who is known.")
 @flag("--break-lock", help="Take over from a run at work.")
 @flag("--json", help="End with a line of JSON.")
 @number("--max-remove-pct", default=20.0, help="Stop where more active ones would go.")
 @number("--max-add-pct", default=20.0, help="Stop where more come; not the first time.")
-@number(
-    "--max-reject-pct", default=5.0, help="Stop where more, and over 20, are refused."
-)
+@number("--max-reject-pct", default=5.0, help="Stop where more than it and 20 fail.")
 @number("--pause", default=2.0, help="Seconds between tries.")
 @number("--timeout", default=60.0, help="Seconds for a call.")
 @number("--deadline", default=900.0, help="Seconds for a request to be worked off.")
 def main(warehouse: str, **chosen: Any) -> None:
     started = time.monotonic()
     settings = SimpleNamespace(**chosen, found=0)
-    report: dict[str, Any] = {"target": settings.target}
+    report: Row = {"target": settings.target}
     code, opened, transport = 0, None, None
     try:
         modes = [name for name in MODES if chosen[name]]
@@ -761,16 +726,13 @@ def main(warehouse: str, **chosen: Any) -> None:
         mode = (modes or ["delta"])[0].removesuffix("_key")
         is_trial = settings.dry_run or settings.check
         opened = DuckDb(is_trial) if warehouse == "duckdb" else BigQuery(warehouse)
-        steps = {"reconcile": ["reconcile", "delta"], "erase": []}.get(mode, [mode])
-        waiting = (
-            f"select 1 from {opened.prefix}_state.export_deletions "
-            f"where target = '{settings.target}' limit 1"
-        )
-        if is_trial:
-            steps = [mode]
-        elif opened.rows(waiting):
+        steps = [mode]
+        if not is_trial:
+            steps = {"reconcile": ["reconcile", "delta"], "erase": []}.get(mode, steps)
+            waiting = f"select 1 from {opened.prefix}_state.export_deletions "
             # Erasures first, in every mode: the ledger knows nothing of their rows.
-            steps = ["erase", *steps]
+            if opened.rows(f"{waiting} where target = '{settings.target}' limit 1"):
+                steps = ["erase", *steps]
         for step in steps:
             sync = Sync(opened, settings, step, transport)
             try:
@@ -780,25 +742,8 @@ def main(warehouse: str, **chosen: Any) -> None:
             transport = sync.transport
             if (code := sync.exit_code) == INTERRUPTED:
                 break
-    except ExportError as error:
-        say(str(error))
-        code = error.exit_code
-    except duckdb.OutOfMemoryException:
-        say("the delta needs more memory: set CLV_EXPORT_MEMORY, such as 500MB")
-        code = ConfigError.exit_code
     except Exception as error:
-        # Its message may hold a customer's value or a secret: only where it happened.
-        where, name = (
-            traceback.extract_tb(error.__traceback__)[-1],
-            type(error).__name__,
-        )
-        say(f"failed with {name} at {Path(where.filename).name}:{where.lineno}")
-        code = ExportError.exit_code
-        if type(error).__module__.startswith(("google.", "_duckdb", "duckdb")):
-            code = UnavailableError.exit_code
-        if name in ("CatalogException", "BinderException", "NotFound"):
-            say("the warehouse lacks tables or columns: build first")
-            code = ConfigError.exit_code
+        code = judge(error)
     finally:
         if opened:
             opened.close()

@@ -15,10 +15,11 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from string import capwords
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -27,6 +28,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util import Retry
+
+Row = dict[str, Any]
 
 
 class ExportError(Exception):
@@ -106,32 +109,35 @@ class Outcome(NamedTuple):
     transient: bool = False
 
 
-TRIES = 5
-LONG_PAUSES = 15  # a block without a Retry-After is waited out this many pauses long
+TRIES, ATTEMPTS = 5, 3  # of a call; to get a job of the CRM done
+LONG_PAUSES = 30  # a block without a Retry-After is waited out, 15 pauses long
 MAXIMUM_WAIT = 120  # less than a lease
-ATTEMPTS = 3  # to get a job of the CRM done
-# Noted instead of an id: one more request may come to be; one that failed.
-RESENT, REFUSED = "resent", "refused"
-SETTLED = "settled"  # noted when nothing of a chunk is under way any more
+# Noted instead of an id: one more request may come to be; one that failed; and when
+# nothing of a chunk is under way any more.
+RESENT, REFUSED, SETTLED = "resent", "refused", "settled"
+NOT_IN_TIME = "the rows were accepted, and not worked off in time"
+UNFORESEEN = (requests.RequestException, LookupError, TypeError, AttributeError)
 
 
-def secret(name: str, required: bool = True) -> str:
-    """Return an environment variable, or what it names in Google's Secret Manager."""
-    value = os.environ.get(name, "")
-    if required and not value:
+def setting(name: str, default: str | None = None, form: str = ".*") -> str:
+    """Return a variable of the environment, or what it names in Secret Manager."""
+    value = os.environ.get(name) or default
+    if value is None:
         raise ConfigError(f"environment variable {name} is not set")
-    if not value.startswith("sm://"):
-        return value
-    try:
-        from google.cloud.secretmanager import SecretManagerServiceClient
+    if value.startswith("sm://"):
+        try:
+            from google.cloud.secretmanager import SecretManagerServiceClient
 
-        project, _, key = value.removeprefix("sm://").partition("/")
-        path = f"projects/{project}/secrets/{key}/versions/latest"
-        found = SecretManagerServiceClient().access_secret_version(name=path)
-        return found.payload.data.decode().strip()
-    except Exception as error:
-        text = f"google-cloud-secret-manager does not read {name}"
-        raise ConfigError(f"{text}: {type(error).__name__}") from None
+            project, _, key = value.removeprefix("sm://").partition("/")
+            path = f"projects/{project}/secrets/{key}/versions/latest"
+            found = SecretManagerServiceClient().access_secret_version(name=path)
+            value = found.payload.data.decode().strip()
+        except Exception as error:
+            text = f"google-cloud-secret-manager does not read {name}"
+            raise ConfigError(f"{text}: {type(error).__name__}") from None
+    if not re.fullmatch(form, value, re.DOTALL):
+        raise ConfigError(f"environment variable {name} is not of the form {form}")
+    return value
 
 
 def word(text: object) -> str:
@@ -147,7 +153,7 @@ def trusted(pattern: str, host: str) -> str:
     return host
 
 
-def content(row: dict[str, Any]) -> str:
+def content(row: Row) -> str:
     """Return the row_hash of a row as it was read back, however it is worded.
 
     A blank row is 'removed', another inactive one 'odd'.
@@ -164,38 +170,42 @@ def content(row: dict[str, Any]) -> str:
     return "removed" if {*words} <= {"", "0"} else "odd"
 
 
-def latest(numbers: Iterable[Any]) -> int:
-    """Return the largest of some numbers of runs as they were read back, 0 of none."""
-    with contextlib.suppress(ValueError, OverflowError):
-        return max((int(float(number or 0)) for number in numbers), default=0)
-    return 0
-
-
-def fields_of(answer: requests.Response) -> dict[str, Any]:
-    """Return the answer's object, the first of a list, or an empty one."""
-    try:
-        found = answer.json()
-    except requests.JSONDecodeError:
-        return {}
-    found = found[0] if isinstance(found, list) and found else found
-    return found if isinstance(found, dict) else {}
-
-
 def code_of(answer: requests.Response) -> str:
-    """Return the code of an error."""
-    return word(fields_of(answer).get("errorcode", "unknown"))
+    """Return the code of an error, of whatever shape; nothing where there is none."""
+    with contextlib.suppress(ValueError, *UNFORESEEN):
+        found = answer.json()
+        found = found[0] if isinstance(found, list) else found
+        for message in found.get("resultMessages") or ():
+            if message.get("resultClass") == "Error":
+                return word(message.get("resultCode"))
+        for name in ("errorcode", "error"):
+            if name in found:
+                return word(found[name])
+    return f"HTTP_{answer.status_code}" if answer.status_code >= 300 else ""
 
 
-def listed(found: Any) -> list[dict[str, Any]]:
-    """Return the objects of a list, whatever it is."""
-    every = found if isinstance(found, list) else []
-    return [each if isinstance(each, dict) else {} for each in every]
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn exceptions over an answer of another shape, which show values, into ours."""
+    try:
+        yield
+    except Exception as error:
+        # By name, for it takes memory to import: only the CRM needs simple-salesforce.
+        name, module = type(error).__name__, type(error).__module__
+        if not module.startswith("simple_sales") and not isinstance(error, UNFORESEEN):
+            raise
+        if name == "SalesforceAuthenticationFailed":
+            raise LoginError(f"the login was refused: {word(error.code)}") from None
+        if name == "SalesforceResourceNotFound":
+            raise ConfigError("there is no such object (SF_OBJECT)") from None
+        status = f", HTTP {error.status}" if hasattr(error, "status") else ""
+        text = f"no answer as it should be: {name}{status}"
+        raise UnavailableError(text) from None
 
 
 class Tries(Retry):
     """Patience as the services ask for it, and a sign of life after every pause."""
 
-    pause: float
     beat: Callable[[], None]
 
     def get_retry_after(self, response: Any) -> float | None:
@@ -205,7 +215,7 @@ class Tries(Retry):
             return told
         with contextlib.suppress(ValueError, KeyError, TypeError):
             return min(abs(int(json.loads(response.data)["retryAfter"])), MAXIMUM_WAIT)
-        return self.pause * LONG_PAUSES
+        return self.backoff_factor * LONG_PAUSES
 
     def sleep(self, response: Any = None) -> None:
         super().sleep(response)
@@ -219,8 +229,7 @@ class Session(requests.Session):
         super().__init__()
         self.timeout, self.beat = settings.timeout, beat
         # Every method: a job or a token too many does no harm, nor do rows sent twice.
-        hooks = {"pause": settings.pause, "beat": lambda _: beat()}
-        retries = type("Bound", (Tries,), hooks)(
+        retries = type("Bound", (Tries,), {"beat": staticmethod(beat)})(
             total=TRIES - 1,
             backoff_factor=settings.pause / 2,
             backoff_jitter=settings.pause / 5,
@@ -247,10 +256,15 @@ class Session(requests.Session):
 
 
 class Transport:
-    """What the two ways have in common.
+    """What the ways out have in common.
+
+    Each has `login`; `check`, what does not fit there; `held`, the number of rows there
+    and of the latest run that wrote one; `read`, all of them in pages; `encode`, a row
+    as it is sent; `send`, the outcomes of rows; `state`, what is known of a request
+    that is over; and `delete`, which keys are still there after it.
 
     Attributes:
-        is_keyed: results name the key of each row.
+        is_keyed: results name the key of each row; else `holds` says what is there.
         is_read_back: what is there can be asked for; else a run shows all its rows at
             once, by `finish`, and nobody knows what becomes of them.
         beat: called whenever time has passed; it may stop the run.
@@ -269,7 +283,7 @@ class Transport:
         """Return the first answer that is something, or nothing in the end."""
         until = time.monotonic() + seconds
         # Soon at first, for a chunk may be done at once, then less and less often.
-        pause = self.settings.pause / 40
+        pause = self.settings.pause / 80
         while not (found := ask()) and time.monotonic() < until:
             time.sleep(pause)
             pause = min(pause * 2, 10)
@@ -279,19 +293,26 @@ class Transport:
         """Return what is known of a request once it is over, or nothing in the end."""
         return self.wait(lambda: self.state(request), seconds)
 
-    def named(self, request: Any, note: Callable[[str], None]) -> str:
+    def named(self, request: str, note: Callable[[str], None]) -> str:
         """Note what a request is called, if that is a name, and return it."""
-        if not re.fullmatch(r"[\w-]+", str(request)):
+        if not re.fullmatch(r"[\w-]+", request):
             raise UnavailableError("a request was accepted under no valid id")
         note(request)
         return request
 
-    def misfits(self, fields: dict[str, dict]) -> Iterator[str]:
+    def fit(self, body: bytes | str, note: Callable[[str], None]) -> None:
+        """Refuse what is larger than a request may be: it is sent in halves."""
+        if len(body) > self.max_bytes:
+            note(REFUSED)
+            raise RefusedError("TooLarge")
+
+    def misfits(self, fields: list[Row]) -> Iterator[str]:
         """Say what does not fit of a table's columns, one sentence each."""
+        there = {field["name"].lower(): field for field in fields}
         flag, meaning = self.key_flag
         for column in COLUMNS:
             name = column.crm if self.is_keyed else column.sfmc
-            field = fields.pop(name.lower(), None)
+            field = there.pop(name.lower(), None)
             if field is None:
                 yield f"column {name} is missing, or not visible to this user"
                 continue
@@ -304,6 +325,9 @@ class Transport:
                 yield f"column {name} holds less than {length} characters"
             if column is KEY and not field.get(flag):
                 yield f"column {name} is not {meaning}"
+        for name, field in there.items():
+            if field.get("isPrimaryKey") or field.get("isNullable") is False:
+                yield f"column {name} is required and unknown to the export"
 
 
 DELETE = """<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"
@@ -317,6 +341,7 @@ TABLES = "/data/v1/customobjects"
 # Of a column of a new table; tenants ask for each.
 FLAGS = ("isTemplateField", "isHidden", "isReadOnly", "isInheritable", "isOverridable")
 FLAGS += ("mustOverride",)
+JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class MarketingCloud(Transport):
@@ -329,57 +354,55 @@ class MarketingCloud(Transport):
     def __init__(self, settings: Any, key_length: int = KEY.length):
         super().__init__(settings, key_length)
         self.is_sendable = key_length != KEY.length  # a key that subscribers have
-        self.key = os.environ.get("SFMC_DATA_EXTENSION", "clv_segments")
+        self.key = setting("SFMC_DATA_EXTENSION", "clv_segments")
         self.name = quote(self.key, safe="")
         self.rowset = f"/data/v1/customobjectdata/key/{self.name}/rowset"
-        self.subdomain = secret("SFMC_SUBDOMAIN")
-        # Before it becomes part of an address: else a secret could go anywhere.
-        if not re.fullmatch(r"[A-Za-z0-9-]+", self.subdomain):
-            raise ConfigError("SFMC_SUBDOMAIN may hold letters, digits and - only")
+        # It becomes part of an address: else a secret could go anywhere.
+        self.subdomain = setting("SFMC_SUBDOMAIN", form="[A-Za-z0-9-]+")
 
+    @translated()
     def login(self) -> None:
         """Get a token; its answer says where to go with it."""
         body = {"grant_type": "client_credentials"}
-        for name in ("client_id", "client_secret"):
-            body[name] = secret(f"SFMC_{name.upper()}")
-        if account := secret("SFMC_ACCOUNT_ID", required=False):
+        body["client_id"] = setting("SFMC_CLIENT_ID")
+        body["client_secret"] = setting("SFMC_CLIENT_SECRET")
+        if account := setting("SFMC_ACCOUNT_ID", ""):
             body["account_id"] = account
-        host = f"https://{self.subdomain}.auth.marketingcloudapis.com"
-        answer = self.session.request("POST", f"{host}/v2/token", json=body)
-        found = fields_of(answer)
+        url = f"https://{self.subdomain}.auth.marketingcloudapis.com/v2/token"
+        answer = self.session.request("POST", url, json=body)
         if answer.status_code >= 300:
-            code = word(found.get("error", f"HTTP_{answer.status_code}"))
-            raise LoginError(f"the login was refused: {code}")
-        self.token = found.get("access_token")
-        if not isinstance(self.token, str):
-            raise UnavailableError("the login gave no token")
+            raise LoginError(f"the login was refused: {code_of(answer)}")
+        found = answer.json()
         pattern = r"https://[\w-]+\.rest\.marketingcloudapis\.com"
-        self.host = trusted(pattern, str(found.get("rest_instance_url")).rstrip("/"))
+        self.host = trusted(pattern, found["rest_instance_url"].rstrip("/"))
+        self.token = found["access_token"]
 
-    def call(self, method: str, path: str, **options: Any) -> requests.Response:
+    def call(
+        self, method: str, path: str, is_renewed: bool = False, **options: Any
+    ) -> requests.Response:
         """Make a call with a token that holds, renewed once when it does not."""
-        for renewed in (False, True):
-            if renewed:
-                self.login()
-            headers = {"Authorization": f"Bearer {self.token}"}
-            headers["Content-Type"] = "application/json"
-            url = self.host + path
-            answer = self.session.request(method, url, headers=headers, **options)
-            if answer.status_code not in (401, 403):
-                return answer
-        status = answer.status_code
-        raise LoginError(f"the call was refused: HTTP {status}, code {code_of(answer)}")
+        headers = {"Authorization": f"Bearer {self.token}"}
+        headers["Content-Type"] = "application/json"
+        url = self.host + path
+        answer = self.session.request(method, url, headers=headers, **options)
+        if (status := answer.status_code) not in (401, 403):
+            return answer
+        if is_renewed:
+            text = f"the call was refused: HTTP {status}, code {code_of(answer)}"
+            raise LoginError(text)
+        self.login()
+        return self.call(method, path, is_renewed=True, **options)
 
     def get(self, path: str) -> dict[str, Any]:
-        return fields_of(self.call("GET", path))
+        return self.call("GET", path).json()
 
     def find(self) -> dict[str, Any] | None:
         """Return the data extension as the search shows it."""
-        items = listed(self.get(f"{TABLES}?$search={self.name}").get("items"))
-        return next((each for each in items if each.get("key") == self.key), None)
+        items = self.get(f"{TABLES}?$search={self.name}")["items"]
+        return next((each for each in items if each["key"] == self.key), None)
 
+    @translated()
     def check(self, create: bool = False) -> list[str]:
-        """Compare the data extension with the template, or create it."""
         found = self.find()
         if found is None and create:
             self.create()
@@ -387,42 +410,29 @@ class MarketingCloud(Transport):
         if found is None:
             hint = "not found yet" if create else "missing: --check --create makes it"
             return [f"data extension {self.key} is {hint}"]
-        path = f"{TABLES}/{quote(str(found.get('id')), safe='')}"
-        fields = {
-            str(field.get("name")).lower(): field
-            for field in listed(self.get(f"{path}/fields").get("fields"))
-        }
-        misfits = list(self.misfits(fields))
-        for name, field in fields.items():
-            if field.get("isPrimaryKey") or field.get("isNullable") is False:
-                misfits.append(f"column {name} is required and unknown to the export")
+        path = f"{TABLES}/{quote(found['id'], safe='')}"
+        misfits = [*self.misfits(self.get(f"{path}/fields")["fields"])]
         if self.is_sendable and not self.get(path).get("isSendable"):
-            misfits.append(
-                "its rows are not sendable, though their key is subscribers'"
-            )
+            misfits.append("its rows are not sendable, though subscribers have its key")
         return misfits
 
     def create(self) -> None:
         """Make the data extension as a tenant takes it."""
-        folder = os.environ.get("SFMC_FOLDER_ID", "")
-        if not folder.isdigit():
-            raise ConfigError("SFMC_FOLDER_ID is not set: the number of the folder")
+        folder = int(setting("SFMC_FOLDER_ID", form="[0-9]+"))
         fields = [
-            {
-                **{"name": column.sfmc, "type": column.kind, "ordinal": ordinal},
-                **{"isNullable": column is not KEY, "isPrimaryKey": column is KEY},
-                **dict.fromkeys(FLAGS, False),
-                **({"length": column.length} if column.kind == "Text" else {}),
-            }
+            {"name": column.sfmc, "type": column.kind, "ordinal": ordinal}
+            | {"isNullable": column is not KEY, "isPrimaryKey": column is KEY}
+            | dict.fromkeys(FLAGS, False)
+            | ({"length": column.length} if column.kind == "Text" else {})
             for ordinal, column in enumerate(COLUMNS)
         ]
         fields[0]["length"] = self.key_length
-        body = {"name": self.key, "key": self.key, "categoryId": int(folder)}
+        body = {"name": self.key, "key": self.key, "categoryId": folder}
         body |= {"isSendable": False, "fields": fields}
         answer = self.call("POST", TABLES, json=body)
         if answer.status_code < 300 and self.is_sendable:
             # In one call with the rest, tenants refuse it.
-            path = f"{TABLES}/{quote(str(fields_of(answer).get('id')))}"
+            path = f"{TABLES}/{quote(answer.json()['id'])}"
             body = {"isSendable": True, "sendableCustomObjectField": KEY.sfmc}
             body["sendableSubscriberField"] = "Subscriber Key"
             answer = self.call("PATCH", path, json=body)
@@ -435,45 +445,45 @@ class MarketingCloud(Transport):
         number, read, count = 1, 0, 1
         while read < count:
             found = self.get(f"{path}&$page={number}")
-            count, items = found.get("count"), listed(found.get("items"))
-            is_page = isinstance(count, int) and found.get("page", number) == number
-            number, read = number + 1, read + len(items)
-            if not is_page or (not items and read < count):
+            count, items = found["count"], found["items"]
+            read += len(items)
+            if found.get("page", number) != number or (not items and read < count):
                 raise UnavailableError("what is there cannot be read in pages")
             yield count, items
+            number += 1
 
     @staticmethod
-    def row(item: dict[str, Any]) -> dict[str, Any]:
+    def row(item: dict[str, Any]) -> Row:
         """Return a row by our names; the service's regard no case."""
         found = (item.get("keys") or {}) | (item.get("values") or {})
-        found = {str(name).lower(): value for name, value in found.items()}
+        found = {name.lower(): value for name, value in found.items()}
         return {column.name: found.get(column.sfmc.lower()) for column in COLUMNS}
 
+    @translated()
     def held(self) -> tuple[int, int]:
-        """Return the number of rows, and of the latest run that wrote one."""
         query = f"$pagesize=1&$orderBy={RUN.sfmc}%20desc"
         count, items = next(self.pages(f"{self.rowset}?{query}"))
-        return count, latest(self.row(item)[RUN.name] for item in items)
+        return count, int(self.row(items[0])[RUN.name] or 0) if items else 0
 
-    def read(self) -> Iterator[list[dict[str, Any]]]:
-        """Yield all rows, in pages."""
-        for _, items in self.pages(f"{self.rowset}?$pagesize=2500"):
-            yield [self.row(item) for item in items]
+    def read(self) -> Iterator[list[Row]]:
+        with translated():
+            for _, items in self.pages(f"{self.rowset}?$pagesize=2500"):
+                yield [self.row(item) for item in items]
 
-    def look(self, key: str) -> list[Any]:
+    def look(self, key: str) -> list[Row]:
         """Return the row of a key, or none."""
         quoted = key.replace("'", "''")
         wanted = quote(f"{KEY.sfmc} eq '{quoted}'", safe="")
         pages = self.pages(f"{self.rowset}?$pagesize=1&$filter={wanted}")
         return [self.row(item) for _, items in pages for item in items]
 
-    def holds(self, row: dict[str, Any]) -> bool:
+    @translated()
+    def holds(self, row: Row) -> bool:
         """Return whether the table holds what was sent of a row."""
-        found = self.look(row[KEY.name])
-        return [content(each) for each in found] == [content(row)]
+        return [*map(content, self.look(row[KEY.name]))] == [content(row)]
 
+    @translated()
     def delete(self, keys: list[str]) -> list[str]:
-        """Delete rows for good, by SOAP; return the keys that are still there."""
         if there := [key for key in keys if self.look(key)]:
             headers = {"SOAPAction": "Delete", "Content-Type": "text/xml"}
             url = self.host.replace(".rest.", ".soap.") + "/Service.asmx"
@@ -486,14 +496,14 @@ class MarketingCloud(Transport):
         return [key for key in there if self.look(key)]
 
     @staticmethod
-    def encode(row: dict[str, Any]) -> bytes:
-        body = {column.sfmc: row[column.name] for column in COLUMNS}
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    def encode(row: Row) -> bytes:
+        return JSON.encode({c.sfmc: row[c.name] for c in COLUMNS}).encode()
 
-    def send(self, rows: list[dict], note: Callable[[str], None]) -> list[Outcome]:
-        """Submit, wait until it is done, and read the outcome of every row."""
+    @translated()
+    def send(self, rows: list[Row], note: Callable[[str], None]) -> list[Outcome]:
         path = f"/data/v1/async/dataextensions/key:{self.name}/rows"
         body = b'{"items":[' + b",".join(row["line"] for row in rows) + b"]}"
+        self.fit(body, note)
         try:
             answer = self.call("PUT", path, data=body)
         except LoginError:
@@ -501,29 +511,19 @@ class MarketingCloud(Transport):
             raise
         # Whether an earlier try may have been taken too; of a proxy nobody knows.
         never = (NewConnectionError, ConnectTimeoutError)
-        if any(
-            each.status != 429 and not isinstance(each.error, never)
-            for each in answer.raw.retries.history
-        ):
+        history = answer.raw.retries.history
+        if any(t.status != 429 and not isinstance(t.error, never) for t in history):
             note(RESENT)
-        found = fields_of(answer)
-        faults = [
-            word(message.get("resultCode"))
-            for message in listed(found.get("resultMessages"))
-            if message.get("resultClass") == "Error"
-        ]
-        if answer.status_code >= 300 or faults:
+        if code := code_of(answer):
             note(REFUSED)
-            code = faults[0] if faults else code_of(answer)
             if answer.status_code in (400, 413) and code != "CustomObjectNotFound":
                 raise RefusedError(code)
             raise ConfigError(f"the rows were refused: {code}")
-        request = self.named(found.get("requestId"), note)
+        request = self.named(answer.json()["requestId"], note)
         status = self.settle(request, self.settings.deadline)
         if status is None:
-            raise UnavailableError("the rows were accepted and not worked off in time")
-        is_done = str(status.get("requestStatus")).startswith("Complete")
-        if is_done and status["hasErrors"] is False:
+            raise UnavailableError(NOT_IN_TIME)
+        if status["requestStatus"] != "Error" and status["hasErrors"] is False:
             return [Outcome(True)] * len(rows)
         pages = self.pages(f"/data/v1/async/{request}/results?$pageSize=2500")
         items = [item for _, items in pages for item in items]
@@ -532,12 +532,12 @@ class MarketingCloud(Transport):
             raise UnavailableError(f"{counts}: outcomes unknown")
         return [self.outcome(item) for item in items]
 
+    @translated()
     def state(self, request: str) -> dict[str, Any] | None:
-        """Return the status of a request that is over; there is none at first."""
-        found = self.get(f"/data/v1/async/{request}/status").get("status")
-        is_told = isinstance(found, dict) and "hasErrors" in found
-        done = ("Complete", "Completed", "Error")
-        return found if is_told and found.get("requestStatus") in done else None
+        # There is none at first.
+        found = self.get(f"/data/v1/async/{request}/status").get("status") or {}
+        is_over = found.get("requestStatus") in ("Complete", "Completed", "Error")
+        return found if is_over and "hasErrors" in found else None
 
     @staticmethod
     def outcome(item: dict[str, Any]) -> Outcome:
@@ -547,32 +547,16 @@ class MarketingCloud(Transport):
         if "Rerun the transaction." in str(item):
             return Outcome(False, "deadlock", transient=True)
         ours = {column.sfmc.lower(): column.sfmc for column in COLUMNS}
-        codes = [
-            f"{word(each.get('errorCode', 'unknown'))}:"
-            f"{ours.get(str(each.get('name', '')).lower(), 'unknown')}"
-            for each in listed(item.get("errors"))
-        ]
+        codes = []
+        for each in item.get("errors") or ():
+            column = ours.get(str(each.get("name")).lower(), "unknown")
+            codes.append(f"{word(each.get('errorCode', 'unknown'))}:{column}")
         code = word(item.get("errorCode", "unknown"))
         return Outcome(False, ";".join(dict.fromkeys(codes)) or code)
 
 
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """Turn simple-salesforce's exceptions, which show values, into ours."""
-    from simple_salesforce import exceptions as sf
-
-    unforeseen = (sf.SalesforceError, sf.SalesforceOperationError, TypeError)
-    unforeseen += (requests.RequestException, AttributeError, KeyError)
-    try:
-        yield
-    except sf.SalesforceAuthenticationFailed as error:
-        raise LoginError(f"the login was refused: {word(error.code)}") from None
-    except sf.SalesforceResourceNotFound:
-        raise ConfigError("there is no such object (SF_OBJECT)") from None
-    except unforeseen as error:
-        status = f", HTTP {error.status}" if hasattr(error, "status") else ""
-        text = f"no answer as it should be: {type(error).__name__}{status}"
-        raise UnavailableError(text) from None
+# Returns a line as bytes, for that is what "writing" it returns.
+CSV = csv.writer(SimpleNamespace(write=str.encode), lineterminator="\n")
 
 
 class Crm(Transport):
@@ -584,32 +568,29 @@ class Crm(Transport):
 
     def __init__(self, settings: Any, key_length: int = KEY.length):
         super().__init__(settings, key_length)
-        self.object = os.environ.get("SF_OBJECT", "Customer_Segment__c")
+        self.object = setting("SF_OBJECT", "Customer_Segment__c", r"\w+")
         self.rows = f"FROM {self.object} WHERE {KEY.crm}"
-        self.domain = secret("SF_DOMAIN")
-        if not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", self.domain):
-            raise ConfigError("SF_DOMAIN is a name such as acme.my, without https://")
-        if not re.fullmatch(r"\w+", self.object):
-            raise ConfigError("SF_OBJECT is a name such as Customer_Segment__c")
+        # Such as acme.my, without https://.
+        self.domain = setting("SF_DOMAIN", form=r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 
+    @translated()
     def login(self) -> None:
         """Get a session, with a client's secret or a key."""
         from jwt import PyJWTError
         from simple_salesforce import Salesforce
 
-        options = {"consumer_key": secret("SF_CONSUMER_KEY"), "domain": self.domain}
-        if found := secret("SF_CONSUMER_SECRET", required=False):
+        options = {"consumer_key": setting("SF_CONSUMER_KEY"), "domain": self.domain}
+        if found := setting("SF_CONSUMER_SECRET", ""):
             options["consumer_secret"] = found
         else:
             is_test = "sandbox" in self.domain or self.domain == "test"
             options |= {
-                "username": secret("SF_USERNAME"),
-                "privatekey_file": secret("SF_PRIVATE_KEY_FILE"),
+                "username": setting("SF_USERNAME"),
+                "privatekey_file": setting("SF_PRIVATE_KEY_FILE"),
                 "domain": "test" if is_test else "login",
                 "instance_url": self.domain,
             }
-        with warnings.catch_warnings(), translated():
-            warnings.simplefilter("ignore")  # they show the consumer key
+        with warnings.catch_warnings(action="ignore"):  # they show the consumer key
             try:
                 self.salesforce = Salesforce(session=self.session, **options)
             except requests.RequestException:
@@ -623,45 +604,37 @@ class Crm(Transport):
 
     @translated()
     def check(self, create: bool = False) -> list[str]:
-        """Compare the object with the columns; objects are created in Setup."""
         described = getattr(self.salesforce, self.object).describe()
-        fields = {field["name"].lower(): field for field in described["fields"]}
-        return list(self.misfits(fields))
+        return [*self.misfits(described["fields"])]
 
     @translated()
     def held(self) -> tuple[int, int]:
-        """Return the number of rows, and of the latest run that wrote one."""
-        ask, rows = self.salesforce.query, f"{self.rows} != null"
-        count = int(ask(f"SELECT COUNT() {rows}")["totalSize"])
-        order = f"ORDER BY {RUN.crm} DESC NULLS LAST LIMIT 1"
-        records = ask(f"SELECT {RUN.crm} {rows} {order}")["records"]
-        return count, latest(record[RUN.crm] for record in records)
+        wanted = f"SELECT COUNT(Id) held, MAX({RUN.crm}) newest {self.rows} != null"
+        (found,) = self.salesforce.query(wanted)["records"]
+        return found["held"], int(found["newest"] or 0)
 
-    def read(self) -> Iterator[list[dict[str, Any]]]:
-        """Yield all rows that have a key, through a query job."""
-        names = ", ".join(column.crm for column in COLUMNS)
-        query = f"SELECT {names} {self.rows} != null"
+    def read(self) -> Iterator[list[Row]]:
+        names = {column.name: column.crm for column in COLUMNS}
+        query = f"SELECT {', '.join(names.values())} {self.rows} != null"
         with translated():
             for page in self.bulk.query(query, 10_000, wait=self.settings.pause):
                 yield [
-                    {column.name: row.get(column.crm) for column in COLUMNS}
+                    {ours: row[theirs] for ours, theirs in names.items()}
                     for row in self.parse(page)
                 ]
 
     @staticmethod
-    def encode(row: dict[str, Any]) -> bytes:
+    def encode(row: Row) -> bytes:
         # An empty cell leaves a field as it is; this clears it.
-        words = {"": "#N/A", True: "true", False: "false"}
-        values = (row[column.name] for column in COLUMNS)
-        cells = [words[v] if v == "" or isinstance(v, bool) else v for v in values]
-        line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(cells)
-        return line.getvalue().encode()
+        cells = ["#N/A" if (v := row[c.name]) == "" else v for c in COLUMNS]
+        cells[-1] = str(row[ACTIVE.name]).lower()
+        return CSV.writerow(cells)
 
-    def send(self, rows: list[dict], note: Callable[[str], None]) -> list[Outcome]:
+    def send(self, rows: list[Row], note: Callable[[str], None]) -> list[Outcome]:
         """Run a job for the rows, anew when it is lost: an upsert bears repeating."""
         header = ",".join(column.crm for column in COLUMNS) + "\n"
         data = header + b"".join(row["line"] for row in rows).decode()
+        self.fit(data, note)
         deadline, job = self.settings.deadline, ""
         for attempt in range(ATTEMPTS):
             try:
@@ -682,7 +655,7 @@ class Crm(Transport):
                 failure = error
                 continue
             if info is None:
-                raise UnavailableError("the rows were accepted, not worked off in time")
+                raise UnavailableError(NOT_IN_TIME)
             if "InvalidBatch" in str(info.get("errorMessage")):
                 raise ConfigError("the job was refused: InvalidBatch")
             failure = UnavailableError(f"the job ended as {word(info['state'])}")
@@ -690,28 +663,27 @@ class Crm(Transport):
 
     @translated()
     def state(self, job: str) -> dict[str, Any] | None:
-        """Return what is known of a job that is over."""
         found = self.client.get_job(job, False)
         return found if found["state"] in ("JobComplete", "Aborted", "Failed") else None
 
-    def settle(self, job: str, seconds: float) -> Any:
+    def settle(self, request: str, seconds: float) -> Any:
         """Abort a job that is not over, and wait until it is."""
         try:
-            if self.state(job) is None:
+            if self.state(request) is None:
                 with translated():
-                    self.client.abort_job(job, False)
-            return super().settle(job, seconds)
+                    self.client.abort_job(request, False)
+            return super().settle(request, seconds)
         except ConfigError:
             return True  # it is gone
 
     @translated()
     def outcomes(self, job: str, keys: list[str]) -> list[Outcome]:
-        """Read what became of rows; results come in any order, matched by key."""
+        """Return what became of rows; results come in any order, matched by key."""
         found = dict.fromkeys(keys, Outcome(False, "unprocessed", transient=True))
         for row in self.parse(self.bulk.get_failed_records(job)):
-            found[row.get(KEY.crm)] = self.outcome(str(row.get("sf__Error")))
+            found[row[KEY.crm]] = self.outcome(row["sf__Error"])
         for row in self.parse(self.bulk.get_successful_records(job)):
-            found[row.get(KEY.crm)] = Outcome(True)
+            found[row[KEY.crm]] = Outcome(True)
         return [found[key] for key in keys]
 
     @staticmethod
@@ -729,7 +701,6 @@ class Crm(Transport):
 
     @translated()
     def delete(self, keys: list[str]) -> list[str]:
-        """Delete records for good, by their ids; return the keys still there."""
         from simple_salesforce import format_soql
 
         query = format_soql(f"SELECT Id, {KEY.crm} {self.rows} IN {{}}", keys)

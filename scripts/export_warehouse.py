@@ -1,41 +1,51 @@
 """The warehouse as export_segments.py sees it: pages of rows out, rows of state in.
 
-DuckDB: one connection is held for the whole run. The file admits one writer, so a
-second run or a build meanwhile is refused by DuckDB itself, and its lock vanishes with
-a process that dies. BigQuery: a large read is one query, whose stored result is paged
-as often as needed; rows are appended by load jobs, of which the client's own repetition
-appends nothing twice. Times are those of the warehouse.
+One connection holds a DuckDB file for the whole run: DuckDB refuses a second run or a
+build meanwhile, and its lock vanishes with a process that dies. On BigQuery a large
+read is one query, whose stored result is paged as often as needed; the client's own
+repetition of a load job appends nothing twice. Times are those of the warehouse.
 """
 
+import csv
 import os
+import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow
 from export_transports import BusyError, ConfigError, LoginError
 
 PROJECT = Path(__file__).resolve().parent.parent
-MEMORY = "64MB"
-PAGE = 2_000
-LOAD_SECONDS = 600
+MEMORY, PAGE, LOAD_SECONDS = "64MB", 2_000, 600
+LIMITS = {"threads": 1, "memory_limit": MEMORY}
+NULL = "\\N"
+PLAIN = """auto_detect = false, delim = ',', quote = '"', escape = '"'"""
+PLAIN += f", nullstr = '{NULL}'"  # an empty text is one
 Pages = Iterator[list[dict[str, Any]]]
 
-# Of its jobs on BigQuery, as dbt labels its own.
-LABELS = {"node_id": "export_segments"}
 
-
-def spread(columns: dict[str, Any]) -> dict[str, list]:
-    """Return columns as lists; what is no list is the same in all rows."""
+def spread(columns: dict[str, Any]) -> Iterator[tuple]:
+    """Yield the rows of columns; what is no list is the same in all rows."""
     length = max([len(v) for v in columns.values() if isinstance(v, list)], default=1)
-    return {n: v if isinstance(v, list) else [v] * length for n, v in columns.items()}
+    lists = [v if isinstance(v, list) else [v] * length for v in columns.values()]
+    return zip(*lists, strict=True)
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, columns: dict) -> None:
-    connection.register("found", pyarrow.table(spread(columns)))
-    connection.execute(f"insert into {table} by name from found")
+    """Insert rows, through a file without a name, which no kill leaves behind.
+
+    To give DuckDB values or frames takes pandas and pyarrow: 100 MB.
+    """
+    kinds = dict.fromkeys(columns, "varchar")
+    with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as file:
+        rows = [[NULL if v is None else v for v in row] for row in spread(columns)]
+        csv.writer(file, "unix").writerows(rows)
+        file.seek(0)
+        path = f"/dev/fd/{file.fileno()}"
+        source = f"read_csv('{path}', columns = {kinds}, header = false, {PLAIN})"
+        connection.execute(f"insert into {table} by name from {source}")
 
 
 class DuckDb:
@@ -65,6 +75,7 @@ class DuckDb:
         self.connection.execute(f"set threads = 1; set memory_limit = '{memory}'")
         (database,) = self.connection.execute("select current_database()").fetchone()
         self.prefix, self.stored = f'"{database}".clv', 0
+        self.close = self.connection.close
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         found = self.connection.execute(sql)
@@ -79,10 +90,8 @@ class DuckDb:
         self.connection.execute(f"create temp table {name} as {sql}")
 
         def pages() -> Pages:
-            first = 0
-            while page := self.rows(
-                f"from {name} where rowid >= {first} and rowid < {first + PAGE}"
-            ):
+            first, part = 0, f"from {name} where rowid >= {{}} and rowid < {{}}"
+            while page := self.rows(part.format(first, first + PAGE)):
                 yield page
                 first += PAGE
 
@@ -91,15 +100,9 @@ class DuckDb:
     def append(self, table: str, columns: dict[str, Any]) -> None:
         insert(self.connection, f"{self.prefix}_state.{table}", columns)
 
-    def close(self) -> None:
-        self.connection.close()
-
 
 class BigQuery:
-    """A dataset of BigQuery, named and entered as profiles.yml does.
-
-    Another machine may run at the same time.
-    """
+    """A dataset of BigQuery, named and entered as profiles.yml does; others may too."""
 
     is_exclusive, skew = False, 0
     now = "current_timestamp()"
@@ -116,14 +119,15 @@ class BigQuery:
         set_from_args(Namespace(profiles_dir=folder), {})
         set_invocation_context(os.environ)
         profile = load_profile(str(PROJECT), {}, target_override=target).credentials
+        labels = {"node_id": "export_segments"}  # as dbt labels its own jobs
         try:
             self.client = bigquery.Client(
                 profile.execution_project,
                 create_google_credentials(profile),
                 location=profile.location,
                 client_options={"api_endpoint": profile.api_endpoint},
-                default_query_job_config=bigquery.QueryJobConfig(labels=LABELS),
-                default_load_job_config=bigquery.LoadJobConfig(labels=LABELS),
+                default_query_job_config=bigquery.QueryJobConfig(labels=labels),
+                default_load_job_config=bigquery.LoadJobConfig(labels=labels),
             )
         except (DbtConfigError, OSError) as error:
             raise LoginError(
@@ -131,6 +135,7 @@ class BigQuery:
                 "makes one, or CLV_BIGQUERY_KEYFILE names a key file"
             ) from error
         self.prefix = f"`{profile.database}`.{profile.schema}"
+        self.close = self.client.close
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         return [dict(row) for row in self.client.query(sql).result()]
@@ -147,10 +152,6 @@ class BigQuery:
         return pages
 
     def append(self, table: str, columns: dict[str, Any]) -> None:
-        values = zip(*spread(columns).values(), strict=True)
-        rows = [dict(zip(columns, row, strict=True)) for row in values]
+        rows = [dict(zip(columns, row, strict=True)) for row in spread(columns)]
         name = f"{self.prefix}_state.{table}".replace("`", "")
         self.client.load_table_from_json(rows, name).result(timeout=LOAD_SECONDS)
-
-    def close(self) -> None:
-        self.client.close()

@@ -17,6 +17,7 @@ told.
 import argparse
 import os
 import random
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -154,6 +155,7 @@ def attack(folder, built, target, kills, seed, setenv=os.environ.__setitem__):
     try:
         while campaign.tally["kills"] < kills:
             campaign.round()
+            print(f"{target}: {campaign.tally}", file=sys.stderr)
     finally:
         campaign.close()
     return campaign.tally

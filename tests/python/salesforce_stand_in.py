@@ -687,8 +687,7 @@ class StandIn:
     def selected(self, query):
         """Return names and rows of the few kinds of query that there are here."""
         found = re.fullmatch(
-            r"SELECT (.+) FROM (\w+) WHERE (\w+) (?:!= null|IN \('(.*)'\))"
-            r"(?: ORDER BY (\w+) DESC NULLS LAST LIMIT 1)?",
+            r"SELECT (.+) FROM (\w+) WHERE (\w+) (?:!= null|IN \('(.*)'\))",
             query,
         )
         if found is None:
@@ -698,16 +697,23 @@ class StandIn:
         if found[4] is not None:
             keys = {key.replace("\\'", "'") for key in re.split("', ?'", found[4])}
             rows = [row for row in rows if row[found[3]] in keys]
-        if found[5]:
-            rows = sorted(rows, key=sorted_as(one.fields[found[5]], found[5]))[-1:]
         return found[1].split(", "), rows
 
     def query(self, query):
         names, rows = self.selected(urllib.parse.parse_qs(query)["q"][0])
-        body = {"totalSize": len(rows), "done": True, "records": []}
-        if names != ["COUNT()"]:
-            body["records"] = [{name: row[name] for name in names} for row in rows]
-        raise Answer(200, body)
+        records = [{}] if "(" in names[0] else rows
+        for name in names:
+            # Such as MAX(Number__c) largest, of numbers, without those that are null.
+            found = re.fullmatch(r"(COUNT|MAX)\((\w+)\) (\w+)", name)
+            if found:
+                values = [row[found[2]] for row in rows if row[found[2]] is not None]
+                is_count = found[1] == "COUNT"
+                records[0][found[3]] = (
+                    len(values) if is_count else max(map(float, values), default=None)
+                )
+        if records is rows:
+            records = [{name: row[name] for name in names} for row in rows]
+        raise Answer(200, {"totalSize": len(records), "done": True, "records": records})
 
     def query_job(self, request, path):
         """Make a query job, tell of it, or give a page of its rows."""
@@ -905,6 +911,8 @@ class Handler(BaseHTTPRequestHandler):
     def handle_tunnelled(self):
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
+        if len(body) < length:  # of a client that died
+            return self.cut()
         HEADERS.found = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, self.host, self.path, body)
         self.stand_in.requests.append(request)
