@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Build the project: load the input, run every seed, model, snapshot and test, write the
-# page, sum up.
+# Build the project: load the input, run every seed, model and data test, write the page,
+# sum up. Unit tests, of the code, are not run: scripts/test.sh does.
 #
 # usage: scripts/build.sh [options]
 #
@@ -46,12 +46,12 @@ while (($#)); do
         --help | -h) usage "${BASH_SOURCE[0]}" && exit ;;
         --full-refresh) dbt_options+=(--full-refresh) && shift && continue ;;
         --fast)
-            dbt_options+=(--exclude-resource-type test --exclude-resource-type unit_test)
+            dbt_options+=(--exclude-resource-type test)
             page=false
             shift && continue
             ;;
         --empty)
-            dbt_options+=(--empty --exclude-resource-type unit_test)
+            dbt_options+=(--empty)
             empty=true page=false
             shift && continue
             ;;
@@ -123,8 +123,6 @@ if [[ "$target" == emulator ]]; then
     exec python scripts/build_emulator.py --server "$clv_root/.venv/emulator/bin/python" "${options[@]}"
 fi
 [[ -z "$daily" ]] || fail "--daily is for target emulator only."
-# There every unit test would be two jobs; Google's own implementation runs them without an account.
-[[ "$target" != bigquery ]] || dbt_options+=(--exclude-resource-type unit_test)
 
 # The table that is read, where it is not the one that is loaded into.
 [[ -z "$input" ]] || load_options=(--input "$input" ${reading[@]+"${reading[@]}"})
@@ -149,7 +147,7 @@ quiet=' START (sql|seed|snapshot|test|unit_test|hook)| PASS | SKIP (test|unit_te
 quiet+='| OK (created|loaded|hook:|snapshotted)|NO-OP exposure|^[0-9:]+ +(Running with|Registered|Unable to do|Found [0-9]|Concurrency)'
 results="${DBT_TARGET_PATH:-target}/run_results.json" built=true
 rm -f "$results"
-dbt --no-use-colors build --target "$target" --vars "$vars" \
+dbt --no-use-colors build --target "$target" --vars "$vars" --exclude-resource-type unit_test \
     ${dbt_options[@]+"${dbt_options[@]}"} \
     | grep --line-buffered -vE "$quiet" \
     || built=false

@@ -7,7 +7,7 @@
 #            tests that build many times or simulate, every set of variables through
 #            Google's analyzer, and builds on a local BigQuery emulator, compared with
 #            DuckDB; takes several times as long
-#   builds   these checks only: the demo, its second build, docs, rules; with --all the
+#   builds   these checks only: the demo, unit tests, its second build, docs, rules; with --all the
 #            builds on the emulator
 #   sql      ruff, codespell, sqlfluff and Google's analyzer
 #   python   pytest, on the demo
@@ -110,6 +110,10 @@ build_demo() {
         && cp "$CLV_DUCKDB_PATH" "$scratch/report.html" "$scratch/first/"
 }
 
+run_unit_tests() {
+    dbt --quiet test --select test_type:unit
+}
+
 rebuild_and_compare() {
     { scripts/build.sh --fast > "$scratch/second.log" || { cat "$scratch/second.log" && false; }; } \
         && python scripts/compare_builds.py "$scratch/first/warehouse.duckdb" "$CLV_DUCKDB_PATH"
@@ -145,6 +149,7 @@ check_demo() {
 }
 
 check_builds() {
+    gate "dbt: unit tests" run_unit_tests
     gate "dbt: a second build changes no mart" rebuild_and_compare
     gate "dbt: the docs are one page" write_docs
     gate "project rules" check_rules

@@ -399,8 +399,9 @@ FAULTS = [
     Fault(
         ONE_SOURCE,
         "customers on a plan are in the backtest",
-        "insert into int_contracts__listed "
-        "select distinct customer_id, 'club', 91 from int_histories__held_out",
+        "insert into int_histories__held_out select outcomes.* replace ("
+        "(select min(customer_id) from int_contracts__listed) as customer_id) "
+        "from int_histories__held_out as outcomes limit 1",
     ),
     Fault(
         NEXT_ORDERS,

@@ -145,8 +145,9 @@ select
     contracts.expected_renewals_{{ horizon }}d as expected_purchases_{{ horizon }}d,
     contracts.clv_{{ horizon }}d,
     {%- for level in value_levels(horizon) %}
-    contracts.clv_{{ horizon }}d_{{ level.removesuffix('_raw') }}
-    {{- ' as clv_%sd_%s' % (horizon, level) if '_raw' in level }},
+    {%- set shown = level.removesuffix('_raw') %}
+    {%- set alias = ' as clv_%sd_%s' % (horizon, level) if shown != level else '' %}
+    contracts.clv_{{ horizon }}d_{{ shown }}{{ alias }},
     {%- endfor %}
     'contract' as interval_source_{{ horizon }}d,
     {%- endfor %}
