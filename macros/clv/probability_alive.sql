@@ -148,18 +148,15 @@ end as stage_{{ stage }}{{ ',\n' if not loop.last }}
 #}
 {% macro over_stages(columns, horizon) -%}
     {%- set suffix = '_' ~ horizon ~ ('d' if horizon is number else '') -%}
-    {%- set first = 'tabulated.' ~ columns | join(suffix ~ ' * tabulated.') ~ suffix -%}
+    {%- set names = [] -%}
+    {%- for column in columns -%}{%- do names.append(column ~ suffix) -%}{%- endfor -%}
     {%- if has_stages() -%}
-(
-    {{ first }}
-    {%- for stage in range(1, 4) %}
-    {%- set relation = 'tabulated_' ~ stage ~ '.' %}
-    + alive.stage_{{ stage }}
-    * coalesce({{ relation }}{{ columns | join(suffix ~ ' * ' ~ relation) }}{{ suffix }}, 0)
-    {%- endfor %}
-) / ({{ stage_chances_sum() }})
+    {%- for stage in range(4) -%}
+    {%- set place = 'tabulated' ~ ('_%d' % stage if stage else '') ~ '.' -%}
+    {{ '\n+ ' if stage }}alive.stage_share_{{ stage }} * {{ place }}{{ names | join(' * ' ~ place) }}
+    {%- endfor -%}
     {%- else -%}
-{{ first }}
+    tabulated.{{ names | join(' * tabulated.') }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -181,14 +178,20 @@ end as stage_{{ stage }}{{ ',\n' if not loop.last }}
 {% macro joined_stages() -%}
     {%- for stage in range(4 if has_stages() else 1) %}
     {%- set place = 'tabulated_' ~ stage if stage else 'tabulated' %}
-{{ 'left join tabulated as ' ~ place if stage else 'inner join tabulated' }}
+inner join tabulated{{ ' as ' ~ place if stage }}
     on
         alive.model_version = {{ place }}.model_version
         and alive.stratum = {{ place }}.stratum
         and alive.cutoff_date = {{ place }}.cutoff_date
         and alive.frequency = {{ place }}.frequency
         and alive.age_days = {{ place }}.age_days
-        and {{ place }}.stage_quarters = {{ 4 * stage }}
+        {%- if stage %}
+        -- A stage that they cannot be in has no row.
+        and case when alive.stage_share_{{ stage }} > 0 then {{ 4 * stage }} else 0 end
+        = {{ place }}.stage_quarters
+        {%- else %}
+        and {{ place }}.stage_quarters = 0
+        {%- endif %}
     {%- endfor %}
 {%- endmacro %}
 

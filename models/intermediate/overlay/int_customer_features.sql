@@ -57,30 +57,32 @@ identities as (
 ranked_days as (
 
     select
-        known.customer_id,
-        known.cutoff_date,
-        known.purchase_date,
-        cast(known.value_amount as {{ double }}) as amount,
-        {{ days_between('known.purchase_date', 'known.cutoff_date') }} as days_ago,
+        purchase_days.customer_id,
+        observed.cutoff_date,
+        purchase_days.purchase_date,
+        cast(purchase_days.value_amount as {{ double }}) as amount,
+        {{ days_between('purchase_days.purchase_date', 'observed.cutoff_date') }}
+            as days_ago,
         {{ days_between(
-            'lag(known.purchase_date) over (
-                partition by known.customer_id, known.cutoff_date
-                order by known.purchase_date
-            )', 'known.purchase_date'
+            'lag(purchase_days.purchase_date) over (
+                partition by purchase_days.customer_id, observed.cutoff_date
+                order by purchase_days.purchase_date
+            )', 'purchase_days.purchase_date'
         ) }} as gap_days,
         row_number() over (
-            partition by known.customer_id, known.cutoff_date
-            order by known.purchase_date
+            partition by purchase_days.customer_id, observed.cutoff_date
+            order by purchase_days.purchase_date
         ) as number,
         row_number() over (
-            partition by known.customer_id, known.cutoff_date
-            order by known.purchase_date desc
+            partition by purchase_days.customer_id, observed.cutoff_date
+            order by purchase_days.purchase_date desc
         ) as number_from_last
-    from {{ ref('int_purchase_days__known') }} as known
+    from {{ ref('int_purchase_days') }} as purchase_days
     inner join observed
         on
-            known.customer_id = observed.customer_id
-            and known.cutoff_date = observed.cutoff_date
+            purchase_days.customer_id = observed.customer_id
+            and {{ known_at('observed.cutoff_date') }}
+    where purchase_days.is_purchase
 
 ),
 

@@ -44,35 +44,6 @@ horizons as (
 
 ),
 
-alive as (
-
-    select spec.*
-    from spec
-    inner join totals
-        on
-            spec.cutoff_date = totals.cutoff_date
-            and {{ hash_bucket('spec.customer_id', 100000) }}
-            < 100000 * totals.sampled_share
-
-),
-
-tabulated as (
-
-    select *
-    from {{ ref('int_expectations__wide') }}
-
-),
-
-given_alive as (
-
-    select
-        {{ if_alive(['purchases']) | indent(8) }},
-        alive.*
-    from alive
-    {{ joined_stages() | indent(4) }}
-
-),
-
 paired as (
 
     select
@@ -96,9 +67,12 @@ paired as (
         ) as {{ own }},
         {%- endfor %}
         spec.cutoff_date
-    from given_alive as spec
+    from spec
     inner join totals
-        on spec.cutoff_date = totals.cutoff_date
+        on
+            spec.cutoff_date = totals.cutoff_date
+            and {{ hash_bucket('spec.customer_id', 100000) }}
+            < 100000 * totals.sampled_share
     inner join {{ ref('int_histories__held_out') }} as outcomes
         on
             spec.customer_id = outcomes.customer_id

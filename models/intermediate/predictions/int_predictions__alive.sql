@@ -38,6 +38,13 @@ season as (
 
 ),
 
+tabulated as (
+
+    select *
+    from {{ ref('int_expectations__wide') }}
+
+),
+
 {%- if has_months %}
 
 by_month as (
@@ -137,71 +144,83 @@ modelled as (
         {{ leaving_span() | indent(8) }} as leaving_span
     from timed
 
+),
+
+alive as (
+
+    select
+        customer_id,
+        model_version,
+        is_current_spec,
+        is_challenger,
+        purchase_model,
+        stratum,
+        frequency,
+        age_days,
+        is_on_plan,
+        {{ probability_alive(models=models) | indent(8) }}
+            as probability_alive,
+        {%- if has_stages() %}
+        -- The probability of each stage.
+        {%- for stage in range(4) %}
+        {{ 'stage_%d' % stage if stage else '1' }} / ({{ stage_chances_sum() }})
+            as stage_share_{{ stage }},
+        {%- endfor %}
+        cast(
+            floor(
+                4 * (stage_1 + 2 * stage_2 + 3 * stage_3) / ({{ stage_chances_sum() }})
+                + 0.5
+            ) as {{ type_integer() }}
+        ) as stage_quarters,
+        {%- else %}
+        0 as stage_quarters,
+        {%- endif %}
+        spend_scale,
+        -- Posterior mean of the value of one purchase day (Fader & Hardie 2013, note 025).
+        p * spend_scale / (p * purchase_days + q - 1) as expected_value,
+        -- Posterior mean of purchases a day while alive, and the ratio to it when older purchases
+        -- weigh less.
+        {%- set rate = '(r + k * frequency) / (alpha + age_days) / k' %}
+        {{ by_month('1.0 / mean_gap_by_month', rate, has_months) | indent(8) }}
+            as purchase_rate,
+        {%- for days in forgetting_days() %}
+        {%- set weighted = 'weighted_purchases_' ~ days ~ 'd' %}
+        {%- set time -%}
+        {{ days }} * (1 - exp(-least(age_days, {{ longest }}) / {{ days }}.0))
+        {%- endset %}
+        {%- set of_months -%}
+        mean_gap_by_month * (alpha + {{ weighted }})
+        / ({{ month_days() }} * (alpha + beta) + {{ time }})
+        {%- endset %}
+        {%- set of_days -%}
+        (r + k * {{ weighted }}) / (alpha + {{ time }})
+        / ((r + k * frequency) / (alpha + age_days))
+        {%- endset %}
+        {{ by_month(of_months, of_days, has_months) | indent(8) }}
+            as forgetting_{{ days }}d,
+        {%- endfor %}
+        {%- for horizon in horizons %}
+        own_purchases_{{ horizon }}d,
+        own_value_{{ horizon }}d,
+        {%- endfor %}
+        -- The customer's own rhythm at their last purchase, while they stay: mean gap, and the probability
+        -- of a gap longer than that since then.
+        {%- set gap = '(alpha + recency_time) / (r / k + frequency)' %}
+        {{ by_month('typical_gap_by_month', gap, has_months) | indent(8) }}
+            as typical_gap_days,
+        {%- set longer -%}
+        exp((r + k * frequency) * ln((alpha + recency_time) / (alpha + age_time)))
+        * ({{ stage_chances_sum() if has_stages() else 1 }})
+        {%- endset %}
+        {{ by_month('longer_gap_by_month', longer, has_months) | indent(8) }}
+            as probability_longer_gap,
+        cutoff_date
+    from modelled
+
 )
 
 select
-    customer_id,
-    model_version,
-    is_current_spec,
-    is_challenger,
-    purchase_model,
-    stratum,
-    frequency,
-    age_days,
-    is_on_plan,
-    {{ probability_alive(models=models) | indent(4) }}
-        as probability_alive,
-    {%- if has_stages() %}
-    stage_1,
-    stage_2,
-    stage_3,
-    cast(
-        floor(
-            4 * (stage_1 + 2 * stage_2 + 3 * stage_3) / ({{ stage_chances_sum() }})
-            + 0.5
-        ) as {{ type_integer() }}
-    ) as stage_quarters,
-    {%- else %}
-    0 as stage_quarters,
-    {%- endif %}
-    spend_scale,
-    -- Posterior mean of the value of one purchase day (Fader & Hardie 2013, note 025).
-    p * spend_scale / (p * purchase_days + q - 1) as expected_value,
-    -- Posterior mean of purchases a day while alive, and the ratio to it when older purchases
-    -- weigh less.
-    {%- set rate = '(r + k * frequency) / (alpha + age_days) / k' %}
-    {{ by_month('1.0 / mean_gap_by_month', rate, has_months) | indent(4) }}
-        as purchase_rate,
-    {%- for days in forgetting_days() %}
-    {%- set weighted = 'weighted_purchases_' ~ days ~ 'd' %}
-    {%- set time -%}
-    {{ days }} * (1 - exp(-least(age_days, {{ longest }}) / {{ days }}.0))
-    {%- endset %}
-    {%- set of_months -%}
-    mean_gap_by_month * (alpha + {{ weighted }})
-    / ({{ month_days() }} * (alpha + beta) + {{ time }})
-    {%- endset %}
-    {%- set of_days -%}
-    (r + k * {{ weighted }}) / (alpha + {{ time }})
-    / ((r + k * frequency) / (alpha + age_days))
-    {%- endset %}
-    {{ by_month(of_months, of_days, has_months) | indent(4) }}
-        as forgetting_{{ days }}d,
-    {%- endfor %}
-    {%- for horizon in horizons %}
-    own_purchases_{{ horizon }}d,
-    own_value_{{ horizon }}d,
-    {%- endfor %}
-    -- The customer's own rhythm at their last purchase, while they stay: mean gap, and the probability
-    -- of a gap longer than that since then.
-    {%- set gap = '(alpha + recency_time) / (r / k + frequency)' %}
-    {{ by_month('typical_gap_by_month', gap, has_months) | indent(4) }}
-        as typical_gap_days,
-    {%- set longer -%}
-    exp((r + k * frequency) * ln((alpha + recency_time) / (alpha + age_time)))
-    * ({{ stage_chances_sum() if has_stages() else 1 }})
-    {%- endset %}
-    {{ by_month('longer_gap_by_month', longer, has_months) | indent(4) }}
-        as probability_longer_gap,
-    cutoff_date
-from modelled
+    {{ if_alive(['purchases', 'discounted', 'chance', 'squared']) | indent(4) }},
+    alive.*
+from alive
+{{ joined_stages() }}

@@ -6,28 +6,10 @@
 {%- set gate_horizon = var('clv_gate_horizon_days') %}
 {#- The horizon whose corrections serve beyond the horizons (int_predictions__lifetime). #}
 {%- set last = 365 if 365 in horizons else horizons | max %}
-with tabulated as (
-
-    select *
-    from {{ ref('int_expectations__wide') }}
-
-),
-
-alive as (
+with alive as (
 
     select *
     from {{ ref('int_predictions__alive') }}
-
-),
-
-given_alive as (
-
-    select
-        {{ if_alive(['purchases', 'discounted', 'chance', 'squared'])
-            | indent(8) }},
-        alive.*
-    from alive
-    {{ joined_stages() | indent(4) }}
 
 ),
 
@@ -156,7 +138,7 @@ corrected as (
         + corrections.alive_floor_{{ last }}d * (1 - alive.probability_alive)
             as probability_alive_beyond,
         {{ range_class('alive', 'bounds') | indent(8) }} as range_class
-    from given_alive as alive
+    from alive
     inner join totals
         on
             alive.model_version = totals.model_version
