@@ -180,7 +180,9 @@ check_python() {
         tests=()
         ensure_emulator || echo "No Python 3.13: the tests on the emulator are skipped." >&2
     fi
-    CLV_TEST_DEMO="$scratch/first/warehouse.duckdb" CLV_DUCKDB_PATH="$scratch/tests.duckdb" \
+    mkdir "$scratch/tests"
+    # The file keeps its name, which is the database of a project that was read once.
+    CLV_TEST_DEMO="$scratch/first/warehouse.duckdb" CLV_DUCKDB_PATH="$scratch/tests/warehouse.duckdb" \
         DBT_TARGET_PATH="$scratch/tests" DBT_LOG_PATH="$scratch/tests" gate "Python: pytest" \
         python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/python \
         ${tests[@]+"${tests[@]}"} "$@"
