@@ -237,7 +237,7 @@ PLANTED = {
         OBSERVED,
         "purchase_days - 1 as frequency",
         "purchase_days - 1",
-        "column 4 has no name",
+        "column 5 has no name",
     ),
     "a missing comma": (
         OBSERVED,
