@@ -78,8 +78,8 @@ def shop(compiled):
         )
         connection.execute(
             "create or replace temp table int_histories__observed as "
-            "select *, cast(cutoff_date as date) as last_purchase_date "
-            "from both_periods"
+            "select *, cast(cutoff_date as date) as last_purchase_date, "
+            "false as is_on_plan from both_periods"
         )
         for name in MODELS[:2]:
             sql = compiled[name]

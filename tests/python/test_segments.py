@@ -50,6 +50,9 @@ create table clv_intermediate.int_predictions__expected (
     probability_alive double,
     expected_purchases_365d double, clv_365d double
 );
+create table clv_intermediate.int_contracts__listed (
+    customer_id varchar, plan varchar, billing_period_days bigint
+);
 create table clv_intermediate.int_customers__status (
     customer_id varchar, is_suppressed boolean
 );
