@@ -21,11 +21,12 @@
                 ~ ' does not exist. ' ~ full_run
             ) -%}
         {%- endfor -%}
-        {%- if 'settings' not in adapter.get_columns_in_relation(declared) | map(attribute='name') | map('lower') -%}
+        {%- set kept = adapter.get_columns_in_relation(declared) | map(attribute='name') | map('lower') | list -%}
+        {%- for column in ['settings', 'lines_closed_until'] if column not in kept -%}
             {%- do exceptions.raise_compiler_error(
-                'clv: the last full run is of an earlier release, which kept no settings. ' ~ full_run
+                'clv: the last full run is of an earlier release, which kept no ' ~ column ~ '. ' ~ full_run
             ) -%}
-        {%- endif -%}
+        {%- endfor -%}
         {%- set known = run_query(
             'select max(loads.as_of_date) from ' ~ source('clv_state', 'accepted_loads') ~ ' as loads inner join '
             ~ logs ~ ' as logs on ' ~ log_family('loads.log_id') ~ ' = ' ~ log_family('logs.log_id')

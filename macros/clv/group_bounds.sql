@@ -41,3 +41,16 @@
     greatest(0, {{ expected }} - 1.959963985 * sqrt({{ variance }})) as lower_95_raw,
     {{ expected }} + 1.959963985 * sqrt({{ variance }}) as upper_95_raw,
 {%- endmacro %}
+
+{#
+    Half the width of the 80 % range of a total in the logarithm: its standard deviation, scaled to the errors
+    of windows that have ended, over its mean. `ended` has their number, `windows`, and `squared_error`, the mean
+    of squared errors over the variance; `prior_windows` is the weight of the variance itself.
+#}
+{% macro learned_reach(variance, mean, ended, prior_windows) -%}
+    1.281551566 * sqrt(
+        {{ variance }}
+        * ({{ prior_windows }} + coalesce({{ ended }}.windows * {{ ended }}.squared_error, 0.0))
+        / ({{ prior_windows }} + coalesce({{ ended }}.windows, 0))
+    ) / nullif({{ mean }}, 0)
+{%- endmacro %}

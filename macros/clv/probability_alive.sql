@@ -136,62 +136,40 @@ end as stage_{{ stage }}{{ ',\n' if not loop.last }}
     1.0 + stage_1 + stage_2 + stage_3
 {%- endmacro %}
 
-{# Whether a model version that is scored has stages. #}
-{% macro has_stages() %}
-    {%- do return(scored_models() | select('in', staged_models()) | list | length > 0) %}
-{% endmacro %}
-
 {#
     The product of columns of the expectation table, on average over the stages that a customer may be in. Stages
-    from 1 on are rows of their own, tabulated_1 ... tabulated_3. `horizon` is in days, or
+    from 1 on are rows of their own, tabulated_1 ... tabulated_3, where `has_stages`. `horizon` is in days, or
     the name of one.
 #}
-{% macro over_stages(columns, horizon) -%}
+{% macro over_stages(columns, horizon, has_stages) -%}
     {%- set suffix = '_' ~ horizon ~ ('d' if horizon is number else '') -%}
-    {%- set names = [] -%}
-    {%- for column in columns -%}{%- do names.append(column ~ suffix) -%}{%- endfor -%}
-    {%- if has_stages() -%}
-    {%- for stage in range(4) -%}
-    {%- set place = 'tabulated' ~ ('_%d' % stage if stage else '') ~ '.' -%}
-    {{ '\n+ ' if stage }}alive.stage_share_{{ stage }} * {{ place }}{{ names | join(' * ' ~ place) }}
-    {%- endfor -%}
+    {%- set first = 'tabulated.' ~ columns | join(suffix ~ ' * tabulated.') ~ suffix -%}
+    {%- if has_stages -%}
+(
+    {{ first }}
+    {%- for stage in range(1, 4) %}
+    {%- set relation = 'tabulated_' ~ stage ~ '.' %}
+    + alive.stage_{{ stage }}
+    * coalesce({{ relation }}{{ columns | join(suffix ~ ' * ' ~ relation) }}{{ suffix }}, 0)
+    {%- endfor %}
+) / ({{ stage_chances_sum() }})
     {%- else -%}
-    tabulated.{{ names | join(' * tabulated.') }}
+{{ first }}
     {%- endif -%}
 {%- endmacro %}
 
-{# Columns of over_stages: what the purchase model expects within each horizon, given alive. #}
-{% macro if_alive(names) -%}
-    {%- set measures = {
-        'purchases': ['expected_purchases'], 'discounted': ['discounted_purchases'],
-        'chance': ['probability_purchase'], 'squared': ['probability_purchase', 'squared_spend'],
-    } -%}
-    {%- for horizon in shaped('clv_horizons') %}
-    {%- for name in names %}
-    {{- ',\n' if not (loop.first and horizon == shaped('clv_horizons')[0]) }}
-    {{- over_stages(measures[name], horizon) }} as {{ name }}_if_alive_{{ horizon }}d
-    {%- endfor %}
-    {%- endfor %}
-{%- endmacro %}
-
 {# Joins to `alive` the rows of `tabulated` that over_stages reads. #}
-{% macro joined_stages() -%}
-    {%- for stage in range(4 if has_stages() else 1) %}
+{% macro joined_stages(has_stages) -%}
+    {%- for stage in range(4 if has_stages else 1) %}
     {%- set place = 'tabulated_' ~ stage if stage else 'tabulated' %}
-inner join tabulated{{ ' as ' ~ place if stage }}
+{{ 'left join tabulated as ' ~ place if stage else 'inner join tabulated' }}
     on
         alive.model_version = {{ place }}.model_version
         and alive.stratum = {{ place }}.stratum
         and alive.cutoff_date = {{ place }}.cutoff_date
         and alive.frequency = {{ place }}.frequency
         and alive.age_days = {{ place }}.age_days
-        {%- if stage %}
-        -- A stage that they cannot be in has no row.
-        and case when alive.stage_share_{{ stage }} > 0 then {{ 4 * stage }} else 0 end
-        = {{ place }}.stage_quarters
-        {%- else %}
-        and {{ place }}.stage_quarters = 0
-        {%- endif %}
+        and {{ place }}.stage_quarters = {{ 4 * stage }}
     {%- endfor %}
 {%- endmacro %}
 

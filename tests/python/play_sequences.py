@@ -769,14 +769,13 @@ class Sequence:
         ]
         modelled = ["probability_alive", "purchase_rate", "expected_value"]
         modelled += ["forgetting_60d", "forgetting_120d", "forgetting_240d"]
+        modelled += [f"purchases_if_alive_{h}d" for h in HORIZONS]
         modelled += [
             f"own_{own}_{h}d" for own in ("purchases", "value") for h in HORIZONS
         ]
         columns = [f"served.{name}" for name in facts]
         columns += [f"alive.{name}" for name in modelled]
-        expected = [f"model_purchases_{h}d" for h in HORIZONS]
-        columns += [f"expected.{name}" for name in expected]
-        facts += modelled + expected
+        facts += modelled
         query = f"""
             select served.customer_id, {", ".join(columns)}
             from clv.customer_lifetime_value as served
@@ -784,10 +783,6 @@ class Sequence:
                 on served.customer_id = alive.customer_id
                 and served.model_version = alive.model_version
                 and served.scored_on = alive.cutoff_date
-            left join clv_intermediate.int_predictions__expected as expected
-                on served.customer_id = expected.customer_id
-                and served.model_version = expected.model_version
-                and served.scored_on = expected.cutoff_date
         """
         ours, theirs = (
             {row["customer_id"]: row for row in each.read(query)}

@@ -280,13 +280,11 @@ def scored(build):
         """
         select
             alive.customer_id, alive.frequency, alive.probability_alive as alive,
-            expected.model_purchases_365d as purchases,
+            alive.probability_alive * alive.purchases_if_alive_365d as purchases,
             histories.last_purchase_date, histories.recency_days, histories.age_days,
             histories.cutoff_date, parameters.alpha, parameters.beta,
             parameters.a, parameters.b
         from clv_intermediate.int_predictions__alive as alive
-        inner join clv_intermediate.int_predictions__expected as expected
-            using (customer_id, cutoff_date, model_version)
         inner join clv_intermediate.int_histories__observed as histories
             using (customer_id, cutoff_date)
         inner join clv_intermediate.int_parameters as parameters
@@ -341,33 +339,23 @@ def test_score_history_says_the_same(build):
     off = build.read(
         """
         with members as (
-            select
-                histories.*, alive.probability_alive, alive.expected_value,
-                given_alive.expected_purchases_365d,
-                given_alive.discounted_purchases_365d
+            select *
             from clv_intermediate.int_predictions__alive as alive
             inner join clv_intermediate.int_histories__observed as histories
                 using (customer_id, cutoff_date)
-            inner join clv_intermediate.int_expectations__wide as given_alive
-                on
-                    alive.model_version = given_alive.model_version
-                    and alive.cutoff_date = given_alive.cutoff_date
-                    and alive.frequency = given_alive.frequency
-                    and alive.age_days = given_alive.age_days
-            inner join clv_intermediate.int_as_of as as_of
-                on alive.cutoff_date = as_of.as_of_date
-            order by hash(histories.customer_id)
+            where cutoff_date = (select as_of_date from clv_intermediate.int_as_of)
+            order by hash(customer_id)
             limit 50
         )
         select
             abs(asked.probability_alive - members.probability_alive) as alive,
             abs(
                 asked.expected_purchases
-                / (members.probability_alive * members.expected_purchases_365d) - 1
+                / (members.probability_alive * members.purchases_if_alive_365d) - 1
             ) as purchases,
             abs(
                 asked.clv / (
-                    members.probability_alive * members.discounted_purchases_365d
+                    members.probability_alive * members.discounted_if_alive_365d
                     * members.expected_value
                 ) - 1
             ) as clv

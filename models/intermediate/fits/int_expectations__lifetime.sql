@@ -1,5 +1,5 @@
 -- grain: one row per model version, stratum, frequency, age and stage at the as-of date: beyond the horizons
--- The next 365 and 1,095 days, and the rest of the life: the longest horizon that int_expectations has.
+-- The next 1,095 days, and the rest of the life: the longest horizon that int_expectations has.
 {%- set grid = spend_grid() %}
 {%- set keys = [
     'model_version', 'stratum', 'cutoff_date', 'frequency', 'age_days', 'stage_quarters'
@@ -52,9 +52,6 @@ select
     {{ relation }}.{{ measure }} as {{ measure }}_{{ name }},
     {%- endfor %}
     {%- endfor %}
-    year.expected_purchases as expected_purchases_365d,
-    year.discounted_purchases as discounted_purchases_365d,
-    year.probability_purchase as probability_purchase_365d,
     lives.cutoff_date
 from lives
 inner join tabulated as further
@@ -63,9 +60,3 @@ inner join tabulated as further
         {{ 'and ' if not loop.first }}lives.{{ key }} = further.{{ key }}
         {%- endfor %}
         and further.horizon_days = 1095
-inner join {{ ref('int_expectations') }} as year
-    on
-        {%- for key in keys %}
-        {{ 'and ' if not loop.first }}lives.{{ key }} = year.{{ key }}
-        {%- endfor %}
-        and year.horizon_days = 365

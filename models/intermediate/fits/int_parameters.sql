@@ -108,15 +108,6 @@ production as (
     from registered
 
 )
-{%- if not is_daily() %},
-
-candidates as (
-
-    select *
-    from {{ ref('int_candidate') }}
-
-)
-{%- endif %}
 {%- endif %}
 
 select
@@ -174,7 +165,7 @@ select
     {%- endfor %}
     candidate.season,
     cutoffs.cutoff_date
-from candidates as candidate
+from {{ 'candidates' if shaped('clv_strata') else ref('int_candidate') }} as candidate
 inner join cutoffs
     on cutoffs.is_production
 

@@ -207,11 +207,9 @@ scaled as (
 
     select
         valued.*,
-        1.281551566 * sqrt(
-            valued.value_variance
-            * ({{ prior_windows }} + coalesce(ended.windows * ended.squared_error, 0.0))
-            / ({{ prior_windows }} + coalesce(ended.windows, 0))
-        ) / nullif(valued.total_value, 0) as reach
+        {{ learned_reach(
+            'valued.value_variance', 'valued.total_value', 'ended', prior_windows
+        ) | indent(8) }} as reach
     from valued
     left join ended
         on valued.cutoff_date = ended.cutoff_date

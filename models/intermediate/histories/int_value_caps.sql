@@ -1,5 +1,6 @@
 -- grain: one row per cutoff: the purchase-day value at which values are capped for the fit
--- A discrete percentile over the histogram of values: exact, and the same on every warehouse.
+-- A discrete percentile over the histogram of values: exact, and the same on every warehouse. Customers on a
+-- plan are not fitted, and do not count.
 {%- set percentile = 0.999 %}
 with histogram as (
 
@@ -10,7 +11,14 @@ with histogram as (
     from {{ ref('int_purchase_days') }} as purchase_days
     inner join {{ ref('int_cutoffs') }} as cutoffs
         on {{ known_at('cutoffs.cutoff_date') }}
-    where purchase_days.is_purchase and purchase_days.value_amount > 0
+    left join {{ ref('int_contracts__listed') }} as listed
+        on
+            purchase_days.customer_id = listed.customer_id
+            and listed.billing_period_days is not null
+    where
+        purchase_days.is_purchase
+        and purchase_days.value_amount > 0
+        and listed.customer_id is null
     group by 1, 2
 
 ),

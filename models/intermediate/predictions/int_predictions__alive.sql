@@ -6,6 +6,7 @@
 {%- set longest = horizons | max %}
 {%- set models = scored_models() %}
 {%- set has_months = 'bgbb' in models %}
+{%- set has_stages = models | select('in', staged_models()) | list | length > 0 %}
 with histories as (
 
     select *
@@ -27,6 +28,13 @@ own as (
 
 ),
 
+tabulated as (
+
+    select *
+    from {{ ref('int_expectations__wide') }}
+
+),
+
 season as (
 
     select
@@ -35,13 +43,6 @@ season as (
         days_ago,
         time_ago
     from {{ ref('int_season') }}
-
-),
-
-tabulated as (
-
-    select *
-    from {{ ref('int_expectations__wide') }}
 
 ),
 
@@ -137,7 +138,7 @@ modelled as (
 
     select
         *,
-        {%- if has_stages() %}
+        {%- if has_stages %}
         {{ stage_chances() | indent(8) }},
         {%- endif %}
         {{ leaving_from() }} as leaving_from,
@@ -160,12 +161,10 @@ alive as (
         is_on_plan,
         {{ probability_alive(models=models) | indent(8) }}
             as probability_alive,
-        {%- if has_stages() %}
-        -- The probability of each stage.
-        {%- for stage in range(4) %}
-        {{ 'stage_%d' % stage if stage else '1' }} / ({{ stage_chances_sum() }})
-            as stage_share_{{ stage }},
-        {%- endfor %}
+        {%- if has_stages %}
+        stage_1,
+        stage_2,
+        stage_3,
         cast(
             floor(
                 4 * (stage_1 + 2 * stage_2 + 3 * stage_3) / ({{ stage_chances_sum() }})
@@ -210,7 +209,7 @@ alive as (
             as typical_gap_days,
         {%- set longer -%}
         exp((r + k * frequency) * ln((alpha + recency_time) / (alpha + age_time)))
-        * ({{ stage_chances_sum() if has_stages() else 1 }})
+        * ({{ stage_chances_sum() if has_stages else 1 }})
         {%- endset %}
         {{ by_month('longer_gap_by_month', longer, has_months) | indent(8) }}
             as probability_longer_gap,
@@ -220,7 +219,16 @@ alive as (
 )
 
 select
-    {{ if_alive(['purchases', 'discounted', 'chance', 'squared']) | indent(4) }},
+    {%- for horizon in horizons %}
+    {%- for name, columns in {
+        'purchases': ['expected_purchases'], 'discounted': ['discounted_purchases'],
+        'chance': ['probability_purchase'],
+        'squared': ['probability_purchase', 'squared_spend'],
+    }.items() %}
+    {{ over_stages(columns, horizon, has_stages) | indent(4) }}
+        as {{ name }}_if_alive_{{ horizon }}d,
+    {%- endfor %}
+    {%- endfor %}
     alive.*
 from alive
-{{ joined_stages() }}
+{{ joined_stages(has_stages) }}

@@ -110,11 +110,11 @@ corrected as (
     select
         alive.*,
         {%- for horizon in horizons %}
-        {%- for name in ['purchases', 'chance'] %}
-        alive.{{ name }}_if_alive_{{ horizon }}d * (
+        {%- for given_alive in ['purchases', 'chance'] %}
+        alive.{{ given_alive }}_if_alive_{{ horizon }}d * (
             alive.probability_alive
             + corrections.alive_floor_{{ horizon }}d * (1 - alive.probability_alive)
-        ) as base_{{ name }}_{{ horizon }}d,
+        ) as base_{{ given_alive }}_{{ horizon }}d,
         {%- endfor %}
         (1 + corrections.level_shift_{{ horizon }}d) * (
             1

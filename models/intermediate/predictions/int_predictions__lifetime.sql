@@ -2,6 +2,8 @@
 -- Up to 365 days it is the corrected forecast. What the purchase model adds after them carries the floor and
 -- the forgetting of that horizon, which borrows them from the longest horizon with a completed window;
 -- blends, of sums over a window, are not carried on. Ranges are read at the levels of that horizon, too.
+{%- set models = scored_models() %}
+{%- set has_stages = models | select('in', staged_models()) | list | length > 0 %}
 {%- set spans = ['1095d', 'lifetime'] %}
 {%- set levels = ['p10', 'p50', 'p90'] %}
 with cutoffs as (
@@ -67,21 +69,23 @@ calibration as (
 given_alive as (
 
     select
+        {%- for span in spans %}
         {%- for name, measure in {
             'purchases': 'expected_purchases', 'discounted': 'discounted_purchases',
             'chance': 'probability_purchase',
         }.items() %}
-        {%- for horizon in [365, 1095, 'lifetime'] %}
-        {%- set span = horizon ~ ('d' if horizon is number else '') %}
-        {{ over_stages([measure], horizon) | indent(8) }}
+        {%- set horizon = 1095 if span == '1095d' else span %}
+        {{ over_stages([measure], horizon, has_stages) | indent(8) }}
             as {{ name }}_if_alive_{{ span }},
         {%- endfor %}
         {%- endfor %}
+        alive.purchases_if_alive_365d,
+        alive.discounted_if_alive_365d,
         alive.spend_scale,
         alive.customer_id,
         alive.model_version
     from alive
-    {{ joined_stages() | indent(4) }}
+    {{ joined_stages(has_stages) | indent(4) }}
 
 ),
 

@@ -265,14 +265,9 @@ ranges as (
 
     select
         varied.day,
-        1.281551566 * sqrt(
-            varied.value_variance
-            * (
-                {{ prior_windows }}
-                + coalesce(squares.windows * squares.squared_error, 0.0)
-            )
-            / ({{ prior_windows }} + squares.windows)
-        ) / nullif(varied.expected_value, 0) as reach
+        {{ learned_reach(
+            'varied.value_variance', 'varied.expected_value', 'squares', prior_windows
+        ) | indent(8) }} as reach
     from varied
     cross join squares
     where varied.is_production
