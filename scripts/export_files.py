@@ -62,8 +62,8 @@ class Files(transports.Transport):
 
     def held(self) -> tuple[None, int]:
         """Return that nobody knows what readers hold, and the latest run here."""
-        runs = [int(path.name[4:]) for path in self.folder.glob("run-[0-9]*")]
-        return None, max(runs, default=0)
+        runs = (path.name[4:] for path in self.folder.glob("run-*"))
+        return None, max((int(run) for run in runs if run.isdecimal()), default=0)
 
     @staticmethod
     def encode(row: Row) -> bytes:

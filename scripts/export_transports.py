@@ -117,6 +117,7 @@ MAXIMUM_WAIT = 120  # less than a lease
 RESENT, REFUSED, SETTLED = "resent", "refused", "settled"
 NOT_IN_TIME = "the rows were accepted, and not worked off in time"
 UNFORESEEN = (requests.RequestException, LookupError, TypeError, AttributeError)
+UNFORESEEN += (ValueError, OverflowError)
 
 
 def setting(name: str, default: str | None = None, form: str = ".*") -> str:
@@ -172,7 +173,7 @@ def content(row: Row) -> str:
 
 def code_of(answer: requests.Response) -> str:
     """Return the code of an error, of whatever shape; nothing where there is none."""
-    with contextlib.suppress(ValueError, *UNFORESEEN):
+    with contextlib.suppress(*UNFORESEEN):
         found = answer.json()
         found = found[0] if isinstance(found, list) else found
         for message in found.get("resultMessages") or ():
@@ -300,7 +301,7 @@ class Transport:
         note(request)
         return request
 
-    def fit(self, body: bytes | str, note: Callable[[str], None]) -> None:
+    def fit(self, body: bytes, note: Callable[[str], None]) -> None:
         """Refuse what is larger than a request may be: it is sent in halves."""
         if len(body) > self.max_bytes:
             note(REFUSED)
@@ -463,7 +464,7 @@ class MarketingCloud(Transport):
     def held(self) -> tuple[int, int]:
         query = f"$pagesize=1&$orderBy={RUN.sfmc}%20desc"
         count, items = next(self.pages(f"{self.rowset}?{query}"))
-        return count, int(self.row(items[0])[RUN.name] or 0) if items else 0
+        return count, int(float(self.row(items[0])[RUN.name] or 0)) if items else 0
 
     def read(self) -> Iterator[list[Row]]:
         with translated():
@@ -632,10 +633,10 @@ class Crm(Transport):
 
     def send(self, rows: list[Row], note: Callable[[str], None]) -> list[Outcome]:
         """Run a job for the rows, anew when it is lost: an upsert bears repeating."""
-        header = ",".join(column.crm for column in COLUMNS) + "\n"
-        data = header + b"".join(row["line"] for row in rows).decode()
-        self.fit(data, note)
-        deadline, job = self.settings.deadline, ""
+        header = CSV.writerow(column.crm for column in COLUMNS)
+        body = header + b"".join(row["line"] for row in rows)
+        self.fit(body, note)
+        data, deadline, job = body.decode(), self.settings.deadline, ""
         for attempt in range(ATTEMPTS):
             try:
                 if attempt:

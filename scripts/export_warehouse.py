@@ -20,7 +20,7 @@ from export_transports import BusyError, ConfigError, LoginError
 PROJECT = Path(__file__).resolve().parent.parent
 MEMORY, PAGE, LOAD_SECONDS = "64MB", 2_000, 600
 LIMITS = {"threads": 1, "memory_limit": MEMORY}
-NULL = "\\N"
+NULL = "\x01"  # what no text is
 PLAIN = """auto_detect = false, delim = ',', quote = '"', escape = '"'"""
 PLAIN += f", nullstr = '{NULL}'"  # an empty text is one
 Pages = Iterator[list[dict[str, Any]]]
