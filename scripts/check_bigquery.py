@@ -83,7 +83,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "clv_duplicates": "none",
         "clv_purchase_model": {"default": "mbgnbd", "all": "paretonbd"},
         "clv_challenger_models": ["bgnbd", "mbgcnbd"],
-        "clv_season": "warped",
+        "clv_season": "none",
         "clv_overlay": True,
         "clv_overlay_candidates": ["offset", "free", "two_stage"],
         "clv_input_tables": dict.fromkeys(CONTRACT) | {"transactions": "transactions"},

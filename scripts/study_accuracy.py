@@ -12,8 +12,9 @@ Prints Markdown tables. Errors, the mean over windows: of purchases the mean abs
 error and the Poisson deviance, of value the mean absolute error and the root mean
 square; of the published forecast, the purchase model without corrections, BG/NBD with
 Gamma-Gamma alone, the repeat purchases of the last period, and the mean of all. Ranges:
-the share of customers within their 80 % range, over all windows, by fifth of expected
-value and by class of P(alive), of groups of 100 customers and more, and of the totals.
+the share of customers within their 80 % range, counted by the PIT as in model_backtest,
+over all windows, by fifth of expected value and by class of P(alive), of groups of 100
+customers and more, and of the totals.
 """
 
 import argparse
@@ -39,9 +40,9 @@ CUSTOMERS = """
     select
         scored.customer_id, scored.cutoff_date,
         scored.probability_alive as alive, scored.frequency_class,
-        scored.expected_purchases_{h}d as purchases, scored.clv_{h}d as discounted,
-        expected.expected_value_{h}d as value,
-        scored.clv_{h}d_p10 as p10, scored.clv_{h}d_p90 as p90,
+        scored.expected_purchases_{h}d as purchases,
+        expected.expected_value_{h}d as value, scored.clv_{h}d_p10 as p10,
+        abs(pit.pit - 0.5) < 0.5 - calibration.p10_read as within,
         expected.model_purchases_{h}d as model_purchases,
         expected.model_purchases_{h}d * expected.expected_value as model_value,
         alone.model_purchases_{h}d as alone_purchases,
@@ -64,6 +65,18 @@ CUSTOMERS = """
             and scored.cutoff_date = held_out.cutoff_date
     inner join int_as_of as as_of
         on scored.cutoff_date - {h} >= as_of.first_transaction_date
+    left join int_predictions__pit as pit
+        on
+            scored.customer_id = pit.customer_id
+            and scored.cutoff_date = pit.cutoff_date
+            and scored.model_version = pit.model_version
+            and pit.horizon_days = {h}
+    left join int_calibration as calibration
+        on
+            pit.cutoff_date = calibration.cutoff_date
+            and pit.horizon_days = calibration.horizon_days
+            and pit.stratum = calibration.stratum
+            and pit.range_class = calibration.range_class
     left join (
         select
             known.customer_id, known.cutoff_date,
@@ -153,11 +166,7 @@ def errors(frame: pd.DataFrame) -> pd.DataFrame:
 
 def coverage(frame: pd.DataFrame) -> dict[str, float]:
     """Share of customers within their 80 % range, by group."""
-    # Ranges are of discounted value, which is scaled as the expectation is.
-    factor = frame["discounted"] / frame["value"].where(frame["value"] > 0)
-    actual = frame["actual_value"] * factor.fillna(1)
-    cents = 0.005
-    within = (actual >= frame["p10"] - cents) & (actual <= frame["p90"] + cents)
+    within = frame["within"].dropna().astype(float)
     fifth = frame.groupby("cutoff_date")["value"].rank(pct=True, method="first")
     bounds = [-1, *CLASSES]
     alive = pd.cut(frame["alive"], bounds, labels=list(CLASSES.values()), right=False)
@@ -169,7 +178,7 @@ def coverage(frame: pd.DataFrame) -> dict[str, float]:
     }
     found = {}
     for name, group in groups.items():
-        for member, mine in within.groupby(group):
+        for member, mine in within.groupby(group.loc[within.index]):
             if len(mine) >= LEAST_CUSTOMERS:
                 found[f"{name} {member}".strip()] = mine.mean()
     return found

@@ -198,6 +198,7 @@ def describe_fit(connection, schema: str) -> list[str]:
 def describe_corrections(connection) -> list[str]:
     """The corrections of the purchase model that serve."""
     said = {
+        "season": "season",
         "forgetting": "older purchases count less",
         "alive_floor": "floor under P(alive)",
         "level": "level of past totals",

@@ -7,7 +7,7 @@
             'clv_duplicates': ['order_lines', 'rows', 'none'],
             'clv_customer_grain': ['customer', 'account'],
             'clv_fit_engine': ['own', 'lifetimes'],
-            'clv_season': ['none', 'warped'],
+            'clv_season': ['auto', 'none'],
             'clv_period': ['day', 'month'],
             'clv_run': ['full', 'daily'],
             'clv_forecast_reconciliation': ['bottom_up', 'mint'],
@@ -324,10 +324,6 @@
             ) -%}
         {%- endfor -%}
     {%- else -%}
-        {%- do require(
-            var('clv_season') == 'none', 'clv_season',
-            'must be none with clv_period: month: it is learned from weeks'
-        ) -%}
         {%- set as_of = var('clv_as_of_date') | string -%}
         {%- do require(
             var('clv_as_of_date') is none or not is_date(as_of)

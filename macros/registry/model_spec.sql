@@ -25,14 +25,14 @@
     {{- tojson(model_definition_parts(), sort_keys=true) | replace("'", '') -}}
 {%- endmacro %}
 
-{# The spec, how it predicts, as JSON; season is a key only if there is one, so that other specs keep their names. #}
+{# The spec, how it predicts, as JSON; season is a key only if none is looked for, so that other specs keep their names. #}
 {% macro model_spec() -%}
     {%- set spec = {
         'purchase_model': var('clv_purchase_model'),
         'fit_engine': var('clv_fit_engine'),
         'min_stratum_customers': var('clv_min_stratum_customers'),
     } -%}
-    {%- if var('clv_season') != 'none' -%}
+    {%- if var('clv_season') == 'none' -%}
         {%- do spec.update({'season': var('clv_season')}) -%}
     {%- endif -%}
     {{- tojson(spec, sort_keys=true) | replace("'", '') -}}

@@ -34,12 +34,12 @@ parent stratum (drop the last level after "|", at last "all"); and, only where e
 the way, when there were too few customers for any fit, or when `lifetimes`, the second
 opinion, disagrees.
 
-Season (var clv_season: warped): purchases come at rate lambda s(day), so that days are
+Season (var clv_season: auto): purchases come at rate lambda s(day), so that days are
 replaced by the cumulative index s wherever the model reads time, and nothing else
 changes: exact for lambda, and for dropout after a purchase. The index is that of weeks
 of the year: repeat purchases over those that the fit without a season expects of the
 same customers. It is used at a cutoff only if it made the bias of windows smaller that
-had ended by then.
+had ended by then; where there can be none of these, no season is fitted.
 """
 
 import contextlib
@@ -68,8 +68,9 @@ MOST_MONTHS = 24  # that lifetimes may read: it adds 1e-15 to a likelihood
 SEASON_WEEKS = 52  # the last has eight days, or nine
 SEASON_HISTORY = 104 * 7  # days needed to distinguish a season from growth
 SEASON_PRIOR = 30  # purchases that the prior of an index weighs
-SEASON_BOUNDS = (0.5, 2.0)
+SEASON_LEAST = 0.02  # index of a week, so that time goes on
 SEASON_WINDOWS = 2  # completed windows needed before a season is used
+SEASON_GAIN = 0.1  # by which it must lower the mean absolute bias of these
 
 
 # --- likelihood ---------------------------------------------------------------------
@@ -901,7 +902,7 @@ def season_index(purchases, expected, weeks):
         )
         ratio = (actual[group] + SEASON_PRIOR * prior) / (due[group] + SEASON_PRIOR)
         prior = ratio / np.average(ratio, weights=length)
-    index = np.clip(prior, *SEASON_BOUNDS)
+    index = np.maximum(prior, SEASON_LEAST)
     return index / np.average(index, weights=length)
 
 
@@ -1025,6 +1026,11 @@ class Season:
         }
         self.windows = []  # (known from, bias without a season, bias with it)
 
+    def can_be_used(self):
+        """Whether there are windows enough from which a season could be proven."""
+        tried = sum(self.calendars[day].can_learn() for day in self.outcomes)
+        return tried >= SEASON_WINDOWS
+
     def fit(self, cutoff, rows, plain, refit):
         """Fit in warped time, and decide from completed windows whether to use it.
 
@@ -1042,7 +1048,10 @@ class Season:
         ended = [biases for known_from, *biases in self.windows if known_from <= cutoff]
         without, within = np.mean(np.abs(ended), axis=0) if ended else (np.nan,) * 2
         told = {"bias_without_season": without, "bias_with_season": within}
-        if not calendar.can_learn():
+        is_better = (
+            len(ended) >= SEASON_WINDOWS and within < (1 - SEASON_GAIN) * without
+        )
+        if not calendar.can_learn() or not (is_better or cutoff in self.outcomes):
             return None, told
         # a fit without a season takes part of it for dropout: hence two passes
         index = calendar.learn(rows, plain, np.ones(SEASON_WEEKS))
@@ -1061,7 +1070,7 @@ class Season:
             )
             if actual > 0:
                 self.windows.append((known_from, *(np.array(expected) / actual - 1)))
-        if len(ended) < SEASON_WINDOWS or not within < without:
+        if not is_better:
             return None, told
         return found, told | {"season": season_text(index)}
 
@@ -1153,8 +1162,9 @@ def fit_all(
     """Parameters of every stratum at every cutoff, of the spec and its challengers.
 
     The spec's model version is the name of its purchase model, or "mixed" when its
-    strata have different ones; a challenger's is its name. A spec with a season has
-    "_season" behind its name, and the same without one as a challenger.
+    strata have different ones; a challenger's is its name. Where a season can be
+    proven, "_season" is behind its name, and where one is used, the same without it is
+    a challenger.
 
     Args:
         histories: frame with stratum, cutoff_date, frequency, recency_days, age_days,
@@ -1168,7 +1178,7 @@ def fit_all(
         challengers: further names, fitted at the cutoffs that are not production.
         min_customers: a smaller stratum inherits the parameters of its parent.
         engine: "own" or "lifetimes".
-        season: a `Season`, or None for a spec without.
+        season: a `Season`, or None to look for none.
         is_monthly: whether the log is monthly, of which "auto" is bgbb.
 
     Returns:
@@ -1203,6 +1213,8 @@ def fit_all(
     dates = pd.to_datetime(cutoffs["cutoff_date"])
     production = set(dates[cutoffs["is_production"].astype(bool)])
 
+    if season and not season.can_be_used():
+        season = None
     spec_version = f"{version}_season" if season else version
 
     def fits(cutoff, rows):
@@ -1227,7 +1239,9 @@ def fit_all(
             pd.Timestamp(cutoff), rows, parameters_of(plain, version), refit
         )
         rows = [{**row, "model_version": spec_version} for row in warped or plain]
-        rows = [{**row, **told} for row in rows] + ([] if is_production else found)
+        kept = {version: version in rivals or warped}
+        others = [row for row in found if kept.get(row["model_version"], True)]
+        rows = [{**row, **told} for row in rows] + ([] if is_production else others)
         return sorted(rows, key=lambda row: row["stratum"])
 
     return typed(
@@ -1272,7 +1286,9 @@ def model(dbt, session):
         dbt.config.meta_get("challenger_models", []),
         int(dbt.config.meta_get("min_stratum_customers", 1000)),
         dbt.config.meta_get("fit_engine", "own"),
-        Season(days, observed, outcomes) if season == "warped" else None,
+        Season(days, observed, outcomes)
+        if season == "auto" and period != "month"
+        else None,
         period == "month",
     )
     return frame

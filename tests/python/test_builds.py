@@ -1273,9 +1273,8 @@ def macros(tmp_path_factory):
             'purchases; it is "2024-06-15".',
         ),
         (
-            {"clv_period": "month", "clv_season": "warped"},
-            "'clv_season' must be none with clv_period: month: it is learned from "
-            'weeks; it is "warped".',
+            {"clv_season": "warped"},
+            "'clv_season' must be one of auto, none; it is \"warped\".",
         ),
         (
             {"clv_period": "month", "clv_horizons": [7, 30, 90, 180, 365]},

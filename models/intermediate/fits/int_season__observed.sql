@@ -1,6 +1,6 @@
 -- grain: one row per cutoff and day with a repeat purchase, as known at the cutoff
--- Input of the seasonal index; empty unless var clv_season is warped.
-{%- set is_wanted = var('clv_season') == 'warped' %}
+-- Input of the seasonal index; empty unless var clv_season is auto.
+{%- set is_wanted = var('clv_season') == 'auto' and not is_monthly() %}
 with purchase_days as (
 
     select

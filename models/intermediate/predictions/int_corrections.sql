@@ -10,11 +10,10 @@
 {%- set horizons = shaped('clv_horizons') %}
 {%- set floors = [0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6] %}
 {%- set least_customers = 100 %}
-{#- Of ln(actual / expected total): standard deviation between shops, and between the windows of a shop with
-    its weight in windows. #}
-{%- set level_prior, window_prior, window_prior_windows = 0.1, 0.12, 3 %}
-{#- Windows from before a season was learned have errors that the season removes: with one there is no level. #}
-{%- set level_limit = 0.3 if var('clv_season') == 'none' else 0 %}
+{#- Of ln(actual / expected total): standard deviation between shops, between the windows of a shop with its
+    weight in windows, and between the seasons of a year. #}
+{%- set level_prior, window_prior, window_prior_windows, season_prior = 0.1, 0.12, 3, 0.25 %}
+{%- set level_limit = 0.3 %}
 with cutoffs as (
 
     select cutoff_date
@@ -28,10 +27,30 @@ horizons as (
 
 ),
 
+-- Part of the purchase model, which has tried it on the same windows.
+seasons as (
+
+    select
+        cutoff_date,
+        max(case when season != '' then 1.0 else 0.0 end) as weight,
+        max(bias_with_season / nullif(bias_without_season, 0) - 1) as gain
+    from {{ ref('int_purchases__parameters') }}
+    where is_current_spec
+    group by 1
+
+),
+
+-- Windows that were forecast without a season have errors that a season removes: a cutoff with one learns
+-- from windows with one.
 known as (
 
-    select *
-    from {{ ref('int_corrections__pairs') }}
+    select pairs.*
+    from {{ ref('int_corrections__pairs') }} as pairs
+    left join seasons
+        on pairs.cutoff_date = seasons.cutoff_date
+    left join seasons as seasons_then
+        on pairs.window_date = seasons_then.cutoff_date
+    where coalesce(seasons.weight, 0) = coalesce(seasons_then.weight, 0)
 
 ),
 
@@ -282,7 +301,8 @@ window_totals as (
 
 ),
 
--- Variance of a window's total: between windows, and by chance.
+-- Variance of a window's total: between windows, and by chance. Windows that do not cover a year have the
+-- season of their part of it in common.
 level_evidence as (
 
     select
@@ -294,6 +314,10 @@ level_evidence as (
             + coalesce(var_samp(log_ratio) * (count(*) - 1), 0.0)
         ) / ({{ window_prior_windows }} + count(*) - 1)
         + avg(1 / (expected_purchases + 0.5)) as variance,
+        {{ season_prior ** 2 }} * greatest(
+            1 - ({{ days_between('min(window_date)', 'max(window_date)') }} + horizon_days)
+            / 365.0, 0.0
+        ) as shared_variance,
         sum(purchases) as purchases,
         sum(expected_purchases) as expected_purchases,
         sum(customers) as customers
@@ -307,9 +331,12 @@ level_posterior as (
 
     select
         evidence.*,
-        shrunk.effective_windows / evidence.variance
-        + {{ 1 / level_prior ** 2 }} as precision_of_level,
-        evidence.log_ratio * shrunk.effective_windows / evidence.variance as weighted
+        1 / (
+            evidence.variance / shrunk.effective_windows + evidence.shared_variance
+        ) + {{ 1 / level_prior ** 2 }} as precision_of_level,
+        evidence.log_ratio / (
+            evidence.variance / shrunk.effective_windows + evidence.shared_variance
+        ) as weighted
     from level_evidence as evidence
     inner join shrunk
         on
@@ -525,9 +552,13 @@ select
         as {{ own }}_weight,
     case when {{ is_own }} then learned.{{ own }}_gain end as {{ own }}_gain,
     {%- endfor %}
+    coalesce(seasons.weight, 0.0) as season_weight,
+    case when seasons.weight > 0 then seasons.gain end as season_gain,
     sources.cutoff_date
 from sources
 left join learned
     on
         sources.cutoff_date = learned.cutoff_date
         and sources.learned_horizon_days = learned.horizon_days
+left join seasons
+    on sources.cutoff_date = seasons.cutoff_date
