@@ -1239,8 +1239,7 @@ def fit_all(
             pd.Timestamp(cutoff), rows, parameters_of(plain, version), refit
         )
         rows = [{**row, "model_version": spec_version} for row in warped or plain]
-        kept = {version: version in rivals or warped}
-        others = [row for row in found if kept.get(row["model_version"], True)]
+        others = [row for row in found if warped or row["model_version"] != version]
         rows = [{**row, **told} for row in rows] + ([] if is_production else others)
         return sorted(rows, key=lambda row: row["stratum"])
 

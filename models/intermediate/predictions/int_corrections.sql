@@ -315,8 +315,10 @@ level_evidence as (
         ) / ({{ window_prior_windows }} + count(*) - 1)
         + avg(1 / (expected_purchases + 0.5)) as variance,
         {{ season_prior ** 2 }} * greatest(
-            1 - ({{ days_between('min(window_date)', 'max(window_date)') }} + horizon_days)
-            / 365.0, 0.0
+            1 - (
+                {{ days_between('min(window_date)', 'max(window_date)') }}
+                + horizon_days
+            ) / 365.0, 0.0
         ) as shared_variance,
         sum(purchases) as purchases,
         sum(expected_purchases) as expected_purchases,

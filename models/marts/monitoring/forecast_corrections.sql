@@ -1,6 +1,6 @@
 -- grain: one row per cutoff, horizon and correction of the purchase model
--- A season is learned with the parameters, over the horizon of the gate. The date since which a correction serves follows from this run's cutoffs, at each of which it was
--- learned from data up to that cutoff.
+-- The date since which a correction serves follows from this run's cutoffs, at each of which it was
+-- learned from data up to that cutoff. A season is learned with the parameters, over the gate's horizon.
 {%- set parts = {
     'season': ('season_weight', 'null', 'season_gain'),
     'forgetting': ('forgetting_share', 'corrections.forgetting_days', 'forgetting_gain'),
@@ -20,16 +20,9 @@ with parts as (
         corrections.{{ weight }} as weight,
         cast({{ setting }} as {{ type_integer() }}) as time_constant_days,
         case when corrections.{{ weight }} != 0 then corrections.{{ gain }} end as gain,
-        {%- if part == 'season' %}
-        case when corrections.season_weight != 0 then {{ var('clv_gate_horizon_days') }} end
-            as learned_horizon_days,
-        cast(null as {{ type_integer() }}) as windows,
-        cast(null as {{ type_integer() }}) as customers
-        {%- else %}
         corrections.learned_horizon_days,
         corrections.windows,
         corrections.customers
-        {%- endif %}
     from {{ ref('int_corrections') }} as corrections
     inner join {{ ref('int_cutoffs') }} as cutoffs
         on corrections.cutoff_date = cutoffs.cutoff_date
@@ -66,7 +59,12 @@ select
                 partition by horizon_days, correction, last_off
             )
     end as served_since,
-    cast(learned_horizon_days as {{ type_integer() }}) as learned_horizon_days,
-    windows,
-    customers
+    cast(
+        case
+            when correction != 'season' then learned_horizon_days
+            when weight != 0 then {{ var('clv_gate_horizon_days') }}
+        end as {{ type_integer() }}
+    ) as learned_horizon_days,
+    case when correction != 'season' then windows end as windows,
+    case when correction != 'season' then customers end as customers
 from runs
