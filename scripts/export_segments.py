@@ -368,6 +368,7 @@ class Sync:
         values = {"git_commit": commit, "as_of_date": day and str(day)}
         for check in self.checks[:1]:
             names = ("consent_users", "refusing_users", "suppressed_users")
+            names += ("linked_users",)
             values |= {name: check[name] for name in names}
         self.event("started", **values)
 

@@ -45,12 +45,18 @@
 {#
     Half the width of the 80 % range of a total in the logarithm: its standard deviation, scaled to the errors
     of windows that have ended, over its mean. `ended` has their number, `windows`, and `squared_error`, the mean
-    of squared errors over the variance; `prior_windows` is the weight of the variance itself.
+    of squared errors over the variance; `prior_windows` is the weight of the variance itself. A factor of 10 at
+    most: one order of a thousand times the others says no more, and money has no room for more.
 #}
 {% macro learned_reach(variance, mean, ended, prior_windows) -%}
-    1.281551566 * sqrt(
-        {{ variance }}
-        * ({{ prior_windows }} + coalesce({{ ended }}.windows * {{ ended }}.squared_error, 0.0))
-        / ({{ prior_windows }} + coalesce({{ ended }}.windows, 0))
-    ) / nullif({{ mean }}, 0)
+    least(
+        1.281551566 * sqrt(
+            {{ variance }}
+            * (
+                {{ prior_windows }}
+                + coalesce({{ ended }}.windows * {{ ended }}.squared_error, 0.0)
+            )
+            / ({{ prior_windows }} + coalesce({{ ended }}.windows, 0))
+        ) / nullif({{ mean }}, 0), 2.302585093
+    )
 {%- endmacro %}

@@ -36,7 +36,7 @@
             'run_id': text, 'run_number': count, 'target': text, 'event': text, 'mode': text,
             'exit_code': count, 'synced_rows': count, 'removed_rows': count,
             'rejected_rows': count, 'transient_rows': count, 'consent_users': count,
-            'refusing_users': count, 'suppressed_users': count, 'git_commit': text, 'log_id': text, 'as_of_date': 'date',
+            'refusing_users': count, 'suppressed_users': count, 'linked_users': count, 'git_commit': text, 'log_id': text, 'as_of_date': 'date',
             'recorded_at': instant,
         },
         'export_requests': {

@@ -1,6 +1,6 @@
 -- 0.975 and 0.9 quantiles of Student's t by degrees of freedom, from published tables, within 1 %, and
 -- from 10 on within 0.01 %; and what a test needs: 2 (1.960 + 0.842)^2 / 0.05^2 customers per arm find
--- 5 % where the standard deviation is the mean.
+-- 5 % where the standard deviation is the mean; and a range learned from errors, a factor of 10 at most.
 with cases as (
 
     {% for outside, degrees, quantile, tolerance in [
@@ -29,6 +29,17 @@ with cases as (
         {{ customers_per_arm(mean, variance, 0.05, rho_squared) }} as actual,
         {{ customers }} as expected,
         0.0001 as tolerance
+
+    union all
+
+    {% endfor -%}
+    {%- for squared_error, reach in {'1.0': 0.2563103, '1e12': 2.302585}.items() -%}
+    select
+        'learned_reach, {{ squared_error }}' as macro_case,
+        {{ learned_reach('4.0', '10.0', 'ended', 1) | indent(8) }} as actual,
+        {{ reach }} as expected,
+        0.0001 as tolerance
+    from (select 1 as windows, {{ squared_error }} as squared_error) as ended
     {{- '\n\n    union all\n\n    ' if not loop.last }}
     {%- endfor %}
 

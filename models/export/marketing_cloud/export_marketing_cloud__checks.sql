@@ -13,7 +13,8 @@ targets as (
         target,
         max(consent_users) as consent_users,
         max(refusing_users) as refusing_users,
-        max(suppressed_users) as suppressed_users
+        max(suppressed_users) as suppressed_users,
+        max(linked_users) as linked_users
     from consent_checks
     group by 1
 
@@ -73,7 +74,7 @@ said as (
         case
             when check_name in (
                 'consents_are_lost', 'refusals_are_lost', 'statuses_are_lost',
-                'grants_are_of_the_future'
+                'links_are_lost', 'grants_are_of_the_future', 'statuses_suppress_nobody'
             ) then 'accept_consents'
             when check_name = 'statements_are_about_nobody'
                 then 'accept_nobody'
@@ -81,7 +82,8 @@ said as (
         sentence,
         consent_users,
         refusing_users,
-        suppressed_users
+        suppressed_users,
+        linked_users
     from consent_checks
 
 ),
@@ -139,7 +141,8 @@ judged as (
         end as sentence,
         facts.consent_users,
         facts.refusing_users,
-        facts.suppressed_users
+        facts.suppressed_users,
+        facts.linked_users
     from facts
     cross join checks
 

@@ -1,6 +1,11 @@
 -- grain: one row per target and thing to say of consents and statuses now, or reason to sync nothing
 {%- set known = shaped('clv_consent_channels') + shaped('clv_other_channels') %}
 {%- set suppressed = shaped('clv_suppressed_statuses') %}
+{%- set ominous = [
+    'dead', 'deceas', 'died', 'death', 'gestorben', 'verstorben', 'eras', 'delet',
+    'gdpr', 'dsgvo', 'forg[eo]t', 'fraud', 'betrug', 'block', 'gesperrt', 'opt.?out',
+    'unsub', 'suppress', 'do.?not',
+] | join('|') %}
 with targets as (
 
     {% for target in export_targets() -%}
@@ -41,11 +46,18 @@ unknown_channels as (
 
 ),
 
--- Statuses that suppress nobody; their names, where they can be no person's.
+-- Statuses that suppress nobody; their names, where they can be no person's; and those whose name says that
+-- they should.
 statuses as (
 
     select distinct
         case
+            when status is null then 1
+            when regexp_replace(status, '{{ ominous }}', '') != status then 1
+            else 0
+        end as is_ominous,
+        case
+            when status is null then '(empty)'
             when regexp_replace(status, '^[a-z_-]+$', '') != '' then '(not shown)'
             else substr(status, 1, 20)
         end as shown
@@ -57,6 +69,7 @@ statuses as (
             {%- endfor %}
             'active'
         )
+        or status is null
 
 ),
 
@@ -65,7 +78,8 @@ useless_statuses as (
     select
         min(shown) as first_status,
         max(shown) as last_status,
-        count(*) as status_count
+        count(*) as status_count,
+        coalesce(sum(is_ominous), 0) as ominous_statuses
     from statuses
 
 ),
@@ -76,6 +90,7 @@ stated as (
         user_id,
         1 as consents,
         case
+            when objects_to_profiling then 1
             when coalesce(is_granted, false) then 0
             when is_granted is null and objects_to_profiling is not null then 0
             else 1
@@ -114,6 +129,14 @@ users as (
 
 ),
 
+links as (
+
+    select count(distinct user_id) as linked_users
+    from {{ ref('stg_identities') }}
+    where other_id is not null
+
+),
+
 known_ids as (
 
     select identifier as user_id
@@ -131,6 +154,13 @@ known_ids as (
 
 ),
 
+folded as (
+
+    select distinct lower(user_id) as folded_id
+    from known_ids
+
+),
+
 counts as (
 
     select
@@ -139,10 +169,22 @@ counts as (
         coalesce(sum(users.refusals), 0) as refusing_users,
         coalesce(sum(users.suppressions), 0) as suppressed_users,
         coalesce(sum(case when known_ids.user_id is null then 1 else 0 end), 0)
-            as unknown_users
+            as unknown_users,
+        -- The id of somebody who is known, but for its case.
+        coalesce(
+            sum(
+                case
+                    when known_ids.user_id is not null then 0
+                    when folded.folded_id is not null then 1
+                    else 0
+                end
+            ), 0
+        ) as miswritten_users
     from users
     left join known_ids
         on users.user_id = known_ids.user_id
+    left join folded
+        on lower(users.user_id) = folded.folded_id
 
 ),
 
@@ -175,7 +217,8 @@ runs as (
         min(recorded_at) as started_at,
         max(consent_users) as consent_users,
         max(refusing_users) as refusing_users,
-        max(suppressed_users) as suppressed_users
+        max(suppressed_users) as suppressed_users,
+        max(linked_users) as linked_users
     from {{ source('clv_state', 'export_runs') }}
     where consent_users is not null
     group by 1, 2
@@ -230,19 +273,24 @@ facts as (
         counts.refusing_users,
         counts.suppressed_users,
         counts.unknown_users,
+        counts.miswritten_users,
+        links.linked_users,
         unknown_channels.first_shown,
         unknown_channels.last_shown,
         unknown_channels.channel_count,
         coalesce(last_runs.consent_users, 0) as consents_before,
         coalesce(last_runs.refusing_users, 0) as refusals_before,
         coalesce(last_runs.suppressed_users, 0) as suppressions_before,
+        coalesce(last_runs.linked_users, 0) as links_before,
         useless_statuses.first_status,
         useless_statuses.last_status,
         useless_statuses.status_count,
+        useless_statuses.ominous_statuses,
         coalesce(erasures.erasures, 0) as erasures,
         grants.newest_at
     from targets
     cross join counts
+    cross join links
     cross join unknown_channels
     cross join useless_statuses
     cross join grants
@@ -256,6 +304,7 @@ facts as (
     'consents_are_lost': ('consent_users', 'consents_before', 'consents'),
     'refusals_are_lost': ('refusing_users', 'refusals_before', 'consents'),
     'statuses_are_lost': ('suppressed_users', 'suppressions_before', 'customer_status'),
+    'links_are_lost': ('linked_users', 'links_before', 'identities'),
 } %}
 
 checks as (
@@ -280,8 +329,10 @@ judged as (
         case checks.check_name
             when 'counted' then false
             when 'statements_are_about_nobody'
-                then facts.unknown_users > 0.01 * facts.users
-            when 'statuses_suppress_nobody' then false
+                then
+                    facts.unknown_users > 0.01 * facts.users
+                    or facts.miswritten_users > 0
+            when 'statuses_suppress_nobody' then facts.ominous_statuses > 0
             when 'grants_are_of_the_future' then false
             else true
         end as is_stopping,
@@ -326,7 +377,16 @@ judged as (
                     cast(facts.unknown_users as {{ type_text() }}), ' of ',
                     cast(facts.users as {{ type_text() }}),
                     ' user ids in consents and customer_status are of nobody who is ',
-                    'known'
+                    'known',
+                    case
+                        when facts.miswritten_users > 0
+                            then concat(
+                                '; but for their case, ',
+                                cast(facts.miswritten_users as {{ type_text() }}),
+                                ' of them are of somebody who is'
+                            )
+                        else ''
+                    end
                 )
             when
                 checks.check_name = 'statuses_suppress_nobody'
@@ -380,6 +440,7 @@ select
     sentence,
     cast(consent_users as {{ type_integer() }}) as consent_users,
     cast(refusing_users as {{ type_integer() }}) as refusing_users,
-    cast(suppressed_users as {{ type_integer() }}) as suppressed_users
+    cast(suppressed_users as {{ type_integer() }}) as suppressed_users,
+    cast(linked_users as {{ type_integer() }}) as linked_users
 from judged
 where sentence is not null

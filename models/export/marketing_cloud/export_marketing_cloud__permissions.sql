@@ -2,6 +2,8 @@
 -- Read when somebody asks, off what is delivered by then: a withdrawal waits for no as-of date and for no
 -- load of transactions.
 {%- set needed = shaped('clv_consent_channels') %}
+{#- Links that the build did not know; those that it knew are one customer already. #}
+{%- set hops = 4 %}
 with identities as (
 
     select
@@ -34,9 +36,16 @@ answers as (
                 else consents.updated_at
             end
         ) as known_grant_at,
+        -- One at midnight is of a day without a time, and outlasts a grant of that day.
         max(
             case
-                when not coalesce(consents.is_granted, false) then consents.updated_at
+                when coalesce(consents.is_granted, false) then null
+                when
+                    extract(hour from consents.updated_at) = 0
+                    and extract(minute from consents.updated_at) = 0
+                    and extract(second from consents.updated_at) = 0
+                    then consents.updated_at + interval 86399 second
+                else consents.updated_at
             end
         ) as refused_at,
         max(
@@ -89,19 +98,19 @@ by_channel as (
 -- here already.
 refusing as (
 
-    select user_id as refusing_id
+    select user_id
     from judged
     where not is_granted
 
     union distinct
 
-    select customer_id as refusing_id
+    select customer_id as user_id
     from {{ ref('int_customers__status') }}
     where is_suppressed
 
     union distinct
 
-    select stated.user_id as refusing_id
+    select stated.user_id
     from {{ ref('stg_customer_status') }} as stated
     cross join {{ ref('int_as_of') }} as as_of
     where
@@ -137,40 +146,53 @@ linking as (
 
 ),
 
-members as (
+-- The customers that the build knew, else the ids.
+linked as (
 
     select
-        links.other_id,
-        links.user_id as member_id
+        coalesce(ones.customer_id, links.user_id) as one_id,
+        coalesce(others.customer_id, links.other_id) as other_id
     from links
     inner join linking
         on links.other_id = linking.other_id
+    left join identities as ones
+        on links.user_id = ones.identifier
+    left join identities as others
+        on links.other_id = others.identifier
 
-    union distinct
+),
+
+-- Both ways, and each with itself.
+edges as (
 
     select
-        other_id,
-        other_id as member_id
-    from linking
+        case when series.number in (0, 1) then linked.one_id else linked.other_id end
+            as customer_id,
+        case when series.number in (0, 2) then linked.one_id else linked.other_id end
+            as linked_id
+    from linked
+    cross join {{ number_series(3) }} as series
 
 ),
 
-concerned as (
+reached_0 as (
 
-    select refusing_id as identifier
+    select distinct coalesce(identities.customer_id, refusing.user_id) as customer_id
     from refusing
-
-    union distinct
-
-    select others.member_id as identifier
-    from refusing
-    inner join members
-        on refusing.refusing_id = members.member_id
-    inner join members as others
-        on members.other_id = others.other_id
+    left join identities
+        on refusing.user_id = identities.identifier
 
 ),
+{% for hop in range(1, hops + 1) %}
+reached_{{ hop }} as (
 
+    select distinct coalesce(edges.linked_id, reached.customer_id) as customer_id
+    from reached_{{ hop - 1 }} as reached
+    left join edges
+        on reached.customer_id = edges.customer_id
+
+),
+{% endfor %}
 statements as (
 
     select
@@ -182,12 +204,10 @@ statements as (
     union all
 
     select
-        coalesce(identities.customer_id, concerned.identifier) as customer_id,
+        customer_id,
         0 as channels_granted,
         1 as refusals
-    from concerned
-    left join identities
-        on concerned.identifier = identities.identifier
+    from reached_{{ hops }}
 
 )
 

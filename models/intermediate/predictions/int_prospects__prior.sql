@@ -31,7 +31,8 @@ histogram as (
         {{ source }} as acquisition_source,
         {{ country }} as country,
         {{ 'true' if loop.last else 'false' }} as is_everyone,
-        value_amount,
+        -- As in the purchase model, a negative value is zero.
+        case when value_amount < 0 then 0 else value_amount end as value_amount,
         count(*) as prospects,
         sum(case when purchases > 0 then 1 else 0 end) as buyers,
         sum(purchases) as purchases

@@ -70,6 +70,7 @@ totals as (
 
 ),
 
+-- For ranks and shares, customers with a negative actual, who are all in the lowest bin, have 0.
 binned as (
 
     select
@@ -78,7 +79,8 @@ binned as (
         grouped.actual_bin,
         sum(grouped.customers) as customers,
         sum(grouped.predicted) as predicted,
-        sum(grouped.actual) as actual
+        sum(case when grouped.actual_bin = -9999 then 0 else grouped.actual end)
+            as actual
     from grouped
     inner join totals
         on
@@ -165,7 +167,8 @@ by_actual as (
     select
         group_key,
         sum(customers * centred * centred) as variance,
-        sum(actual * centred) as concentration
+        sum(actual * centred) as concentration,
+        sum(actual) as actual
     from actual_ranks
     group by 1
 
@@ -299,9 +302,9 @@ select
     / nullif(sqrt(by_predicted.variance * by_actual.variance), 0) as spearman,
     by_predicted.concentration / nullif(by_actual.concentration, 0)
         as normalised_gini,
-    by_decile.top_actual / nullif(totals.actual, 0) as top_decile_capture,
-    best.top_actual / nullif(totals.actual, 0) as best_top_decile_capture,
-    by_decile.decile_gap / nullif(totals.actual, 0) as decile_calibration_error,
+    by_decile.top_actual / nullif(by_actual.actual, 0) as top_decile_capture,
+    best.top_actual / nullif(by_actual.actual, 0) as best_top_decile_capture,
+    by_decile.decile_gap / nullif(by_actual.actual, 0) as decile_calibration_error,
     {%- for each in covered %}
     covered.{{ each }},
     covered.{{ each }}_raw,
