@@ -142,16 +142,17 @@ def describe_checks(connection) -> list[str]:
         order by 1
         """
     ).fetchall()
-    return [
-        line(
-            "" if number else "checked",
-            f"{days} days, {windows} completed window{'s' if windows > 1 else ''}:"
-            + " total "
-            + (f"{low:+.0%} to {high:+.0%}" if windows > 1 else f"{low:+.0%}")
-            + f" off, 80 % ranges covered {held:.0%}",
-        )
-        for number, (days, windows, low, high, held) in enumerate(found)
-    ]
+    lines = []
+    for number, (days, windows, low, high, held) in enumerate(found):
+        several = windows > 1
+        if low is None:  # nobody bought in any of them
+            off = f"no purchases in {'them' if several else 'it'}"
+        else:
+            off = f"total {low:+.0%}{f' to {high:+.0%}' if several else ''} off"
+        checked = f"{days} days, {windows} completed window{'s' * several}: {off}"
+        text = f"{checked}, 80 % ranges covered {held:.0%}"
+        lines.append(line("" if number else "checked", text))
+    return lines
 
 
 def describe_fit(connection, schema: str) -> list[str]:
