@@ -32,6 +32,10 @@ SIGN_SHAPE = r"[$€£¥₹₩₽₺₫₪₴฿]|[xe]{3}"
 # Of which one currency alone has the sign; many are called dollar.
 CODES = {"€": "EUR", "£": "GBP", "₹": "INR", "₩": "KRW", "₽": "RUB", "₺": "TRY"}
 
+# Behind a clock time: letters, and those that say one zone everywhere. BST and CET name
+# several or a season's, and DuckDB takes one of them.
+LETTERS = r":[0-9.]+ *[A-Za-z]"
+ZONE = r"(?i):[0-9.]+ *(?:[ap]m|z|(?:utc|gmt)(?:[-+][0-9:]+)?|[a-z_]+/[-a-z0-9_+/]+)$"
 CLOCK = r"(?:,?[ x]##?:##(?::##(?:\.#+)?)?(?: ?xx)?)?"
 WORD = r"[xe]{3,9}\.?"
 # What a value of such a shape is.
@@ -211,6 +215,14 @@ class Column:
         )
 
     @property
+    def is_unzoned(self) -> str:
+        """SQL of whether letters behind a time are no zone that can be known."""
+        return (
+            f"(regexp_matches({self.text}, {literal(LETTERS)}) "
+            f"and not regexp_matches({self.text}, {literal(ZONE)}))"
+        )
+
+    @property
     def time(self) -> str:
         """SQL of a time; a zone, where there is one, is honoured: it is in UTC."""
         column, text = self.sql, self.text
@@ -219,8 +231,10 @@ class Column:
         if self.kind.startswith(("DATE", "TIMESTAMP")):
             return f"cast({column} as timestamp)"
         if self.form == "iso":  # DuckDB knows a zone only right behind the time
-            text = rf"regexp_replace({text}, ' ([-+]\d\d:?\d\d)$', '\1')"
+            text = rf"regexp_replace({text}, ' (Z|[-+]\d\d:?\d\d)$', '\1')"
         iso = f"try_cast({text} as timestamptz) at time zone 'UTC'"
+        if self.kind == "VARCHAR":
+            iso = f"case when not {self.is_unzoned} then {iso} end"
         if not self.form:
             return iso
         if self.form in MICROSECONDS:

@@ -194,7 +194,9 @@ CUT = "is a number that has lost digits, such as 1.2E+15,"
 SUM = "is a word for a sum, such as Total,"
 FINE = "is finer than the four decimals that are kept"
 BROKEN = "has a line break"
+ZONE = "has letters for its zone that may mean several, such as EST,"
 REMEDY = {
+    ZONE: "write UTC, an offset such as +01:00, or a place such as Europe/Paris",
     ("amount", "has no value"): "give it one; if no visit has a price, say --value "
     "none",
     ("amount", FINE): "give amounts in a smaller unit",
@@ -485,10 +487,13 @@ def faults_of(source: Source, optional: set[str]) -> dict[tuple[str, str], str]:
                 f"case when {column.value} is null then abs({column.as_double}) "
                 f"else abs({column.value}) end >= {limit}"
             )
+        bad = f"not {column.is_empty} and {column.value} is null"
+        is_text = column.wanted in TIMES and column.kind == "VARCHAR"
+        if is_text and column.form in ("", "iso"):
+            faults[name, ZONE] = column.is_unzoned
+            bad += f" and not {column.is_unzoned}"
         if column.wanted != TEXT:
-            faults[name, f"is not {EXPECTED[column.wanted]}"] = (
-                f"not {column.is_empty} and {column.value} is null"
-            )
+            faults[name, f"is not {EXPECTED[column.wanted]}"] = bad
         elif name in IDS and column.kind in WHOLE_UP_TO:
             faults[name, CUT] = (
                 f"not isnan({column.sql}) and abs({column.sql}) > "
@@ -662,7 +667,7 @@ def refuse_faults(connection, source: Source, faults: dict, result: dict) -> Non
     mend = (
         "correct them or leave them out" if number > 1 else "correct it or leave it out"
     )
-    sentence += f"); {REMEDY.get((name, wrong), mend)}"
+    sentence += f"); {REMEDY.get((name, wrong)) or REMEDY.get(wrong, mend)}"
     others = f"; also at fault: {english(f'{n} ({k:,})' for n, _, k in found[1:])}"
     if len(found) > 1 and len(sentence + others) < LONGEST_MESSAGE - 30:
         sentence += others

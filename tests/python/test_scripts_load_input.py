@@ -546,6 +546,12 @@ FAULTS = {
         "day-first "
         "or --dates month-first",
     ),
+    "letters_for_a_zone": (
+        {"transactions.csv": GOOD + "3,2024-07-06 00:30:00 BST,1\n"},
+        "transactions.ts has letters for its zone that may mean several, such as EST, "
+        "in 1 of 3 rows of transactions.csv (row 3); write UTC, an offset such as "
+        "+01:00, or a place such as Europe/Paris.",
+    ),
     "both_orders": (
         {"transactions.csv": "user_id,ts,amount\n1,14/01/2024,2\n1,01/14/2024,2\n"},
         "first a number above 12 in 1 rows (row 1), in the middle in 1 (row 2)",
@@ -943,6 +949,36 @@ def test_a_zone_may_stand_apart_from_its_time(tmp_path, database):
         (datetime.datetime(2023, 5, 1, 18, 22, 1),),
         (datetime.datetime(2023, 5, 2, 12, 22, 1),),
     ]
+
+
+@pytest.mark.parametrize(
+    ("zone", "hour"),
+    [
+        *((f"{blank}Z", 0) for blank in ("", " ")),
+        *((f" {name}", 0) for name in ("UTC", "utc", "GMT", "Etc/UTC", "AM")),
+        *((zone, -2) for zone in ("+02", "+02:00", "+0200", " +0200", " UTC+2")),
+        (" Europe/London", -1),
+        (" America/Argentina/Buenos_Aires", 3),
+        (" America/Port-au-Prince", 4),
+        *((f" {name}", None) for name in ("BST", "bst", "AST", "ART", "SST", "NST")),
+        *((f" {name}", None) for name in ("CET", "CST", "PST", "EST5EDT", "Nowhere")),
+    ],
+)
+@pytest.mark.parametrize("separator", [" ", "T"])
+def test_letters_that_name_several_zones_are_none(
+    separator, zone, hour, folder, database
+):
+    """DuckDB takes BST for the time of Bangladesh, and CET for winter all year."""
+    if separator == "T" and zone == " AM":
+        return
+    (folder / "transactions.csv").write_text(
+        f"user_id,ts,amount\n1,2024-07-06{separator}05:30:00{zone},5\n"
+    )
+    assert run(folder, database) == (2 if hour is None else 0)
+    if hour is not None:
+        assert rows(database, "select ts from clv_raw.transactions") == [
+            (datetime.datetime(2024, 7, 6, 5 + hour, 30),)
+        ]
 
 
 @pytest.mark.parametrize("column", ["", ",currency"])
