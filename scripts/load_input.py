@@ -244,6 +244,14 @@ LIKELY = {
     "status": "state customerstatus accountstatus",
     "sentiment": "score sentimentscore",
 }
+# Where there is a number of pieces, these are names of the price of one, no amounts.
+PRICES = ("price", "netprice")
+PIECES = (
+    ".*quantity.*|.*qty|units?|unitssold|pieces|pcs|itemcount|numberofitems|"
+    "(?:bestell)?menge|anzahl|stck|stueck(?:zahl)?|stckzahl|quantite?|quantita|cantidad"
+)
+# Names of is_refund that say that they are a flag.
+FLAGGED = ("isrefund", "isrefunded", "isreturn", "isreturned")
 
 
 @dataclass(frozen=True)
@@ -437,13 +445,20 @@ def require_columns(
     if not missing:
         return
     taken = {column.name for column in source.columns.values()}
-    bare = {re.sub(r"[^a-z0-9]", "", n.lower()): n for n in names if n not in taken}
+    bare = bare_names(n for n in names if n not in taken)
+    has_pieces = any(re.fullmatch(PIECES, name) for name in bare)
     pairs = [f"{column}={name}" for column, name in mapping.items()]
     for column in missing:
         likely = [column.replace("_", ""), *LIKELY.get(column, "").split()]
+        if column == "amount" and has_pieces:
+            likely = [name for name in likely if name not in PRICES]
         name = next((bare.pop(name) for name in likely if name in bare), "?")
         pairs.append(f"{column}={shorten(name, 40)}")
     guessed = [pair for pair in pairs[len(mapping) :] if not pair.endswith("=?")]
+    has_price = has_pieces and "amount=?" in pairs and any("price" in n for n in bare)
+    if table == "transactions" and "is_refund" not in {*source.columns, *mapping}:
+        flags = [bare[name] for name in FLAGGED if name in bare]
+        pairs += [f"is_refund={shorten(name, 40)}" for name in flags[:1]]
     if is_data(names) and not guessed:
         raise InputFaultError(
             f"{source.file} has no header: its first line must name the columns "
@@ -463,7 +478,14 @@ def require_columns(
         f"{'are' if several else 'is'} required; if {source.file}{sheet} names "
         f"{'them' if several else 'it'} otherwise, say --columns "
         f"{shlex.quote(','.join(pairs))}"
+        + "; amount is price times quantity: add it to the file as a column"
+        * has_price
     )
+
+
+def bare_names(names) -> dict[str, str]:
+    """Names by their letters and digits alone."""
+    return {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in names}
 
 
 # -- Faults of values
@@ -767,6 +789,13 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
         named = english(write(name) for name in extra)
         notes.append(
             f"note: {source.file} has columns outside the contract, ignored: {named}"
+        )
+    flags = [bare for bare in bare_names(extra) if bare in FLAGGED]
+    if flags and source.table == "transactions" and "is_refund" not in source.columns:
+        notes.append(
+            f"note: {source.file} has no column is_refund; if "
+            f"{shorten(bare_names(extra)[flags[0]], 40)} says which rows are refunds, "
+            "say so with --columns"
         )
     zoned = result.get("zoned", 0)
     if 0 < zoned < result["rows"]:

@@ -481,6 +481,16 @@ def test_unknown_files_and_columns_are_only_mentioned(folder, database, capsys):
     assert "outside the contract, ignored: mood" in printed
 
 
+def test_a_flag_of_refunds_under_another_name_is_noticed(folder, database, capsys):
+    file = folder / "transactions.csv"
+    file.write_text("user_id,ts,amount,isRefund\n1,2024-01-31,1,0\n1,2024-02-01,1,1\n")
+    told = "has no column is_refund; if isRefund says which rows are refunds, say so"
+    assert run(folder, database) == 0
+    assert told in capsys.readouterr().out
+    assert run(folder, database, "--columns", "is_refund=isRefund") == 0
+    assert told not in capsys.readouterr().out
+
+
 def wide_decimals():
     """A Parquet file of amounts that DuckDB would read as others."""
     amounts = pyarrow.array([decimal.Decimal("12.50")], pyarrow.decimal256(50, 2))
@@ -499,6 +509,33 @@ FAULTS = {
     "other_names": (
         {"transactions.csv": "Customer ID,InvoiceDate,x\nKd-1,2024-01-31,2\n"},
         "say --columns 'user_id=Customer ID,ts=InvoiceDate,amount=?'.",
+    ),
+    "a_price_of_a_piece": (
+        {
+            "transactions.csv": "CustomerID,InvoiceDate,Quantity,Price\n"
+            "Kd-1,2024-01-31,3,2\n"
+        },
+        "say --columns 'user_id=CustomerID,ts=InvoiceDate,amount=?'; amount is price "
+        "times quantity: add it to the file as a column.",
+    ),
+    "a_price_of_a_piece_under_another_name": (
+        {"transactions.csv": "user_id,ts,qty,unit_price\nKd-1,2024-01-31,3,2\n"},
+        "say --columns 'amount=?'; amount is price times quantity: add it",
+    ),
+    "a_price_of_a_piece_beside_a_total": (
+        {
+            "transactions.csv": "CustomerID,ts,Menge,Price,Total\n"
+            "Kd-1,2024-01-31,3,2,6\n"
+        },
+        "say --columns user_id=CustomerID,amount=Total.",
+    ),
+    "a_price_without_pieces": (
+        {"transactions.csv": "CustomerID,ts,Price\nKd-1,2024-01-31,2\n"},
+        "say --columns user_id=CustomerID,amount=Price.",
+    ),
+    "a_flag_of_refunds": (
+        {"transactions.csv": "user_id,ts,Total,IsRefund\nKd-1,2024-01-31,2,0\n"},
+        "say --columns amount=Total,is_refund=IsRefund.",
     ),
     "other_names_of_another_input": (
         {"transactions.csv": GOOD, "customers.csv": "Kundennr\nKd-1\n"},
