@@ -45,6 +45,7 @@ from input_files import (
     shown_code,
 )
 from input_values import (
+    BLANKS,
     COUNT,
     DATE,
     FLAG,
@@ -177,7 +178,17 @@ WHOLE_UP_TO = {"FLOAT": 2**24, "DOUBLE": 10**15}
 SUMS = (
     *("total", "totals", "grand total", "subtotal", "sub total", "sum", "summe"),
     *("gesamt", "gesamtsumme", "zwischensumme", "totale", "somme", "suma", "totaal"),
+    *("all", "gesamtergebnis", "ergebnis", "insgesamt", "total general", "eindtotaal"),
+    *("total général", "totale complessivo", "sous-total"),
 )
+# A word for a sum beside one id or number: 17850 Total, Gesamt 2023, Total (17850).
+# Blanks, colons and brackets part the two; a hyphen is of ids such as sum-1. An id of
+# several words, as Total Wine 24, is a name, and so is one without a digit.
+SUMMED = "|".join(word for word in SUMS if word != "all")
+PARTED = r"[\s:()=]+"
+SUM_BEFORE = rf"^(?:{SUMMED}){PARTED}([^\s:()=]*[0-9][^\s:()=]*)[\s:()=]*$"
+SUM_BEHIND = rf"^([^\s:()=]*[0-9][^\s:()=]*){PARTED}(?:{SUMMED})[\s:()=]*$"
+MOST_SUMS = 3  # of so many ids one may be such a sum; more are how a shop names people
 NOBODY = ("nan", "null", "none", "nil", "n/a", "#n/a", "na", "undefined", "unknown")
 FREE_TEXT = ("metadata_json",)  # may run over several lines
 
@@ -528,7 +539,9 @@ def faults_of(source: Source, optional: set[str]) -> dict[tuple[str, str], str]:
                     "'[0-9][.,]?[0-9]*[eE]\\+[0-9]+|[0-9][.,][0-9]+[eE][0-9]+')"
                 )
             if (table, name) == ("transactions", "user_id"):
-                faults[name, SUM] = f"rtrim(lower(trim({column.sql})), ' :') in {SUMS}"
+                faults[name, SUM] = (
+                    f"rtrim(lower(trim({column.sql}, {BLANKS})), ' :') in {SUMS}"
+                )
             if source.opened.delimiter and name not in FREE_TEXT:
                 faults[name, BROKEN] = f"contains({column.sql}, chr(10))"
     for name, column in source.columns.items():
@@ -718,18 +731,51 @@ def refuse_useless(source: Source, options: Options, result: dict) -> None:
 
 
 def refuse_sum(connection, source: Source) -> None:
-    """Refuse a last row that sums up the others, as spreadsheets and reports have."""
-    rows, total, user, amount = connection.execute(
-        "select (select count(*) from transactions), "
-        "(select sum(amount) from transactions), user_id, amount from transactions "
-        "order by rowid desc limit 1"
+    """Refuse a first or last row that sums up the others, as reports have."""
+    rows, total = connection.execute(
+        "select count(*), sum(amount) from transactions"
     ).fetchone()
-    is_sum = amount is not None and amount > 0 and 2 * amount == total
-    if is_sum and rows > (19 if user else 2):
-        raise InputFaultError(
-            f"the last row of {source.file}, {rows:,}, is the sum of all others: leave "
-            "it out"
-        )
+    for place, order in (("last", "desc"), ("first", "asc")):
+        user, amount = connection.execute(
+            f"select user_id, amount from transactions order by rowid {order} limit 1"
+        ).fetchone()
+        is_sum = amount is not None and amount > 0 and 2 * amount == total
+        if is_sum and rows > (19 if user else 2):
+            number = rows if place == "last" else 1
+            raise InputFaultError(
+                f"the {place} row of {source.file}, {number:,}, is the sum of all "
+                "others: leave it out"
+            )
+
+
+def refuse_sums_by_id(connection, source: Source) -> None:
+    """Refuse rows whose id is a word for a sum beside an id or a number.
+
+    They are sums if that id is one of the file, too; of others, if they are few.
+    """
+    sums = connection.execute(
+        "with ids as (select distinct user_id, "
+        f"lower(trim(user_id, {BLANKS})) as id from transactions "
+        "where user_id is not null), "
+        "read as (select user_id, coalesce("
+        f"nullif(regexp_extract(id, {literal(SUM_BEFORE)}, 1), ''), "
+        f"nullif(regexp_extract(id, {literal(SUM_BEHIND)}, 1), '')) as summed from ids "
+        f"where regexp_matches(id, {literal(SUMMED)})) "
+        "select user_id from read where summed in (select id from ids) or summed is "
+        "not null and (select count(summed) from read where summed not in "
+        f"(select id from ids)) * {MOST_SUMS} <= (select count(*) from ids)"
+    ).fetchall()
+    if sums:
+        ids = ", ".join(literal(user) for (user,) in sums)
+        bad = f"{source.columns['user_id'].text} in ({ids})"
+        refuse_rows(connection, source, ("user_id", SUM), bad)
+
+
+def refuse_rows(connection, source: Source, fault: tuple[str, str], bad: str) -> None:
+    """Refuse a file for rows that only the whole of it shows to be wrong."""
+    asked = {"rows": "count(*)"} | counted({fault: bad})
+    result = query(connection, source, asked)
+    refuse_faults(connection, source, {fault: bad}, result)
 
 
 # -- Loading
@@ -776,6 +822,7 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
     notes = []
     if source.table == "transactions":
         refuse_sum(connection, source)
+        refuse_sums_by_id(connection, source)
     if source.opened.how:
         notes.append(
             f"{source.table}: read {source.file} as {english(source.opened.how)}"

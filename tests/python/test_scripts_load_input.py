@@ -481,6 +481,53 @@ def test_unknown_files_and_columns_are_only_mentioned(folder, database, capsys):
     assert "outside the contract, ignored: mood" in printed
 
 
+def log_of(users):
+    """A log of a line for each id, of amounts that sum up nothing."""
+    lines = "".join(f'"{u}",2024-01-{i % 28 + 1:02d},{i + 7}.5\n' for i, u in users)
+    return f"user_id,ts,amount\n{lines}"
+
+
+@pytest.mark.parametrize(
+    ("sums", "number"),
+    [
+        # Of an id that is there, a sum however many there are, as Excel's subtotals.
+        (["17850 Total", "17851 Total", "17852 Total", "17853 Total"], 4),
+        (["Summe: 17850"], 1),
+        (["17851 Ergebnis"], 1),
+        (["TOTAL (17853)"], 1),
+        # Of something else, where at most a third of the ids are such.
+        (["Total 1"], 1),
+        (["Gesamt 2023"], 1),
+    ],
+)
+def test_sums_inside_a_log_are_refused(sums, number, folder, database, capsys):
+    users = [*range(17850, 17854), *sums]
+    (folder / "transactions.csv").write_text(log_of(enumerate(users)))
+    assert run(folder, database) == 2
+    assert (
+        f"transactions.user_id is a word for a sum, such as Total, in {number} of "
+        f"{len(users)} rows of transactions.csv (row"
+    ) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "users",
+    [
+        ["total123abc", "Sumner", "Alla", "Total Wine", "Ana Suma", "totals4u"],
+        ["sum-1", "sum-2", "17", "18", "19", "20", "21", "total_1", "ALL 1", "2-sum"],
+        ["Total Wine 24", "Studio 54 Total", "x", "y", "z", "Kd-1", "Kd-2"],
+        ["Sum 1", "Sum 2", "Sum 3", "4", "5"],  # more than a third: so it names people
+    ],
+)
+def test_ids_that_only_look_like_sums_are_loaded(users, folder, database):
+    """Of a good file no id is a word for a sum, parted by a blank from one number.
+
+    But where the word is in more than a third of the ids, or parted by a hyphen.
+    """
+    (folder / "transactions.csv").write_text(log_of(enumerate(users)))
+    assert run(folder, database) == 0
+
+
 def test_a_flag_of_refunds_under_another_name_is_noticed(folder, database, capsys):
     file = folder / "transactions.csv"
     file.write_text("user_id,ts,amount,isRefund\n1,2024-01-31,1,0\n1,2024-02-01,1,1\n")
@@ -560,6 +607,18 @@ FAULTS = {
     ),
     "sum_of_a_month": (
         {"transactions.csv": GOOD + "Subtotal:,2024-01-31,7.50\n"},
+        "transactions.user_id is a word for a sum, such as Total, in 1 of 3 rows of "
+        "transactions.csv (row 3); leave out rows that sum up others.",
+    ),
+    "sum_at_the_start": (
+        {
+            "transactions.csv": "user_id,ts,amount\n,2024-01-01,7.5\n"
+            + GOOD.split("\n", 1)[1]
+        },
+        "the first row of transactions.csv, 1, is the sum of all others: leave it out.",
+    ),
+    "sum_of_everybody": (
+        {"transactions.csv": GOOD + " ALL ,2024-01-31,9\n"},
         "transactions.user_id is a word for a sum, such as Total, in 1 of 3 rows of "
         "transactions.csv (row 3); leave out rows that sum up others.",
     ),
