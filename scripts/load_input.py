@@ -189,7 +189,16 @@ PARTED = r"[\s:()=]+"
 SUM_BEFORE = rf"^(?:{SUMMED}){PARTED}([^\s:()=]*[0-9][^\s:()=]*)[\s:()=]*$"
 SUM_BEHIND = rf"^([^\s:()=]*[0-9][^\s:()=]*){PARTED}(?:{SUMMED})[\s:()=]*$"
 MOST_SUMS = 3  # of so many ids one may be such a sum; more are how a shop names people
-NOBODY = ("nan", "null", "none", "nil", "n/a", "#n/a", "na", "undefined", "unknown")
+# Ids that stand for nobody, or for no order; one of PERHAPS only where many lines have
+# it, for a first id may be 0.
+NOBODY = (
+    *("nan", "null", "(null)", "none", "(none)", "nil", "n/a", "#n/a", "na", "-"),
+    *("undefined", "unknown", "guest", "anonymous"),
+    "00000000-0000-0000-0000-000000000000",
+)
+PERHAPS = ("0", "0.0", "-1", "-1.0")
+MANY_LINES = 5  # times as many as people have on average
+MOST_OF_NOBODY = 0.05  # of lines or revenue
 FREE_TEXT = ("metadata_json",)  # may run over several lines
 
 EXPECTED = {
@@ -205,12 +214,16 @@ CUT = "is a number that has lost digits, such as 1.2E+15,"
 SUM = "is a word for a sum, such as Total,"
 FINE = "is finer than the four decimals that are kept"
 BROKEN = "has a line break"
+NO_PERSON = "stands for nobody, such as guest, null or 0,"
+NO_ORDER = "stands for no order, such as null or 0,"
 ZONE = "has letters for its zone that may mean several, such as EST,"
 REMEDY = {
     ZONE: "write UTC, an offset such as +01:00, or a place such as Europe/Paris",
     ("amount", "has no value"): "give it one; if no visit has a price, say --value "
     "none",
     ("amount", FINE): "give amounts in a smaller unit",
+    NO_PERSON: "make these ids empty: lines without a user are set aside",
+    NO_ORDER: "make these ids empty: identical lines of an order are taken for copies",
     ("user_id", SUM): "leave out rows that sum up others",
     ("user_id", CUT): "format the column as text where it comes from",
     ("other_id", CUT): "format the column as text where it comes from",
@@ -771,6 +784,49 @@ def refuse_sums_by_id(connection, source: Source) -> None:
         refuse_rows(connection, source, ("user_id", SUM), bad)
 
 
+def nobody_among(connection, source: Source) -> list[str]:
+    """Refuse a log much of which is of nobody; say of how many lines it is."""
+    read = (
+        f"with lines as (select *, lower(trim(user_id, {BLANKS})) as id, "
+        f"lower(trim(order_id, {BLANKS})) as number from transactions)"
+    )
+    nobody, lines, share = connection.execute(
+        f"{read}, people as (select id, count(*) as n, coalesce(sum(amount) filter "
+        "(amount > 0 and is_refund is distinct from true), 0) as revenue from lines "
+        "group by id), judged as (select *, coalesce("
+        f"id in {NOBODY} or id in {PERHAPS} and n > {MANY_LINES} * "
+        "(select avg(n) from people where id is not null), false) as bad from people) "
+        "select list(id) filter (bad), sum(n) filter (bad), greatest(sum(n) filter "
+        "(bad) / sum(n), coalesce(sum(revenue) filter (bad) / "
+        "nullif(sum(revenue), 0), 0)) from judged"
+    ).fetchone()
+    orders = connection.execute(
+        f"{read} select number from lines where number in {NOBODY + PERHAPS} "
+        f"group by number having count(*) > 1 and (number in {NOBODY} "
+        "or count(distinct user_id) > 1)"
+    ).fetchall()
+    for name, wrong, ids in (
+        ("user_id", NO_PERSON, nobody if nobody and share > MOST_OF_NOBODY else []),
+        ("order_id", NO_ORDER, [number for (number,) in orders]),
+    ):
+        if ids:
+            text = f"lower(trim({source.columns[name].text}, {BLANKS}))"
+            listed = ", ".join(map(literal, ids))
+            refuse_rows(connection, source, (name, wrong), f"{text} in ({listed})")
+    if not nobody:
+        return []
+    return [
+        f"note: {lines:,} lines of {source.file} ({share_of(connection, lines)}) have "
+        "a user id that stands for nobody, such as guest, null or 0, and counts as a "
+        "customer: leave the id empty where it is not known"
+    ]
+
+
+def share_of(connection, lines: int) -> str:
+    (rows,) = connection.execute("select count(*) from transactions").fetchone()
+    return f"{lines / rows:.1%}" if lines * 1000 >= rows else "less than 0.1%"
+
+
 def refuse_rows(connection, source: Source, fault: tuple[str, str], bad: str) -> None:
     """Refuse a file for rows that only the whole of it shows to be wrong."""
     asked = {"rows": "count(*)"} | counted({fault: bad})
@@ -823,6 +879,7 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
     if source.table == "transactions":
         refuse_sum(connection, source)
         refuse_sums_by_id(connection, source)
+        notes += nobody_among(connection, source)
     if source.opened.how:
         notes.append(
             f"{source.table}: read {source.file} as {english(source.opened.how)}"
@@ -851,9 +908,8 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
             "as UTC"
         )
     if source.table == "transactions" and source.columns["user_id"].kind == "VARCHAR":
-        alike, nobody = connection.execute(
-            "select coalesce(sum(ids) filter (ids > 1), 0), "
-            f"coalesce(sum(ids) filter (id in {NOBODY}), 0) from "
+        (alike,) = connection.execute(
+            "select coalesce(sum(ids) filter (ids > 1), 0) from "
             "(select lower(trim(user_id)) as id, count(*) as ids from "
             "(select distinct user_id from transactions where user_id is not null) "
             "group by id)"
@@ -862,11 +918,6 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
             notes.append(
                 f"note: {alike:,} user ids differ from another one only in upper and "
                 "lower case or in blanks; they are loaded as they are"
-            )
-        if nobody:
-            notes.append(
-                f"note: {nobody:,} user ids are words for nobody, such as NULL or nan; "
-                "they are loaded as they are: leave the id empty where it is not known"
             )
     return notes
 

@@ -528,6 +528,69 @@ def test_ids_that_only_look_like_sums_are_loaded(users, folder, database):
     assert run(folder, database) == 0
 
 
+NOBODIES = ["guest", "Anonymous ", "unknown", "none", "(none)", "NULL", "n/a", "NA"]
+NOBODIES += ["nan", "-", "0", "-1", "00000000-0000-0000-0000-000000000000"]
+
+
+@pytest.mark.parametrize("word", NOBODIES)
+def test_ids_of_nobody_are_noticed_and_many_of_them_refused(
+    word, folder, database, capsys
+):
+    file = folder / "transactions.csv"
+    users = [*[word] * 7, *range(17850, 18050)]
+    file.write_text(log_of(enumerate(users)))
+    assert run(folder, database) == 0
+    assert (
+        "note: 7 lines of transactions.csv (3.4%) have a user id that stands for "
+        "nobody, such as guest, null or 0, and counts as a customer"
+    ) in capsys.readouterr().out
+    file.write_text(log_of(enumerate([*[word] * 7, *users])))
+    assert run(folder, database) == 2
+    assert (
+        "transactions.user_id stands for nobody, such as guest, null or 0, in 14 of "
+        "214 rows of transactions.csv (rows 1, 2, 3, ...); make these ids empty: "
+        "lines without a user are set aside."
+    ) in capsys.readouterr().err
+
+
+def test_nobody_has_much_of_the_revenue(folder, database, capsys):
+    users = enumerate(range(17850, 17950))
+    (folder / "transactions.csv").write_text(log_of(users) + "guest,2024-01-31,9000\n")
+    assert run(folder, database) == 2
+    assert "stands for nobody, such as guest, null or 0, in 1 of 101 rows" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_first_id_of_zero_is_a_customer(folder, database, capsys):
+    users = [i % 10 for i in range(100)] + [0] * 20
+    (folder / "transactions.csv").write_text(log_of(enumerate(users)))
+    assert run(folder, database) == 0
+    assert "nobody" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("orders", "number"),
+    [
+        (["null", "null", "A1", "A2"], 2),
+        (["0", "0", "A1", "0"], 3),  # of several people
+        (["0", "A1", "A2", "null"], 0),  # on one line each
+        (["A0", "A0", "", ""], 0),
+    ],
+)
+def test_order_ids_of_no_order_are_refused(orders, number, folder, database, capsys):
+    (folder / "transactions.csv").write_text(
+        "user_id,ts,amount,order_id\n"
+        + "".join(f"c{i},2024-01-31,5,{order}\n" for i, order in enumerate(orders))
+    )
+    assert run(folder, database) == (2 if number else 0)
+    if number:
+        assert (
+            "transactions.order_id stands for no order, such as null or 0, in "
+            f"{number} of 4 rows"
+        ) in capsys.readouterr().err
+
+
 def test_a_flag_of_refunds_under_another_name_is_noticed(folder, database, capsys):
     file = folder / "transactions.csv"
     file.write_text("user_id,ts,amount,isRefund\n1,2024-01-31,1,0\n1,2024-02-01,1,1\n")
