@@ -726,7 +726,10 @@ def refuse_useless(source: Source, options: Options, result: dict) -> None:
     """Refuse a log of which nothing could be built."""
     if not result["users"]:
         raise InputFaultError(f"no row of {source.file} has a user_id")
-    if options.value == "none" or result["purchases"]:
+    if options.value == "none":
+        return
+    if result["purchases"]:
+        refuse_turned_signs(source, result)
         return
     kinds = {
         "an amount below zero": result["negative"],
@@ -741,6 +744,17 @@ def refuse_useless(source: Source, options: Options, result: dict) -> None:
         f"{result['rows']:,} rows {reasons}; mend the sign, or say --value none if "
         "visits have no price"
     )
+
+
+def refuse_turned_signs(source: Source, result: dict) -> None:
+    """Refuse a log most of which is below zero, as ledgers write sales."""
+    negative, rows = result["negative"], result["rows"]
+    if 3 * negative > 2 * rows:
+        raise InputFaultError(
+            f"most rows of {source.file} have an amount below zero, {negative:,} of "
+            f"{rows:,}, and would count as refunds; mend the sign, or say --value none "
+            "if visits have no price"
+        )
 
 
 def refuse_sum(connection, source: Source) -> None:

@@ -528,6 +528,16 @@ def test_ids_that_only_look_like_sums_are_loaded(users, folder, database):
     assert run(folder, database) == 0
 
 
+def test_two_thirds_below_zero_are_still_loaded(folder, database):
+    lines = "".join(f"{i},2024-01-31,{n}\n" for i, n in enumerate([2, -1, -3] * 2))
+    (folder / "transactions.csv").write_text("user_id,ts,amount\n" + lines)
+    assert run(folder, database) == 0
+    with (folder / "transactions.csv").open("a") as file:
+        file.write("9,2024-01-31,-2\n")
+    assert run(folder, database) == 2
+    assert run(folder, database, "--value", "none") == 0
+
+
 NOBODIES = ["guest", "Anonymous ", "unknown", "none", "(none)", "NULL", "n/a", "NA"]
 NOBODIES += ["nan", "-", "0", "-1", "00000000-0000-0000-0000-000000000000"]
 
@@ -814,6 +824,14 @@ FAULTS = {
         "no row of transactions.csv is a purchase, with an amount above zero: of 2 "
         "rows "
         "1 have an amount below zero, 1 have an amount of zero",
+    ),
+    "mostly_negative": (
+        {
+            "transactions.csv": "user_id,ts,amount\n1,2024-01-31,2\n"
+            + "2,2024-01-31,-2\n" * 3
+        },
+        "most rows of transactions.csv have an amount below zero, 3 of 4, and would "
+        "count as refunds; mend the sign, or say --value none if visits have no price.",
     ),
     "only_refunds": (
         {"transactions.csv": "user_id,ts,amount,is_refund\n1,2024-01-31,2,true\n"},
