@@ -548,7 +548,7 @@ def faults_of(source: Source, optional: set[str]) -> dict[tuple[str, str], str]:
         elif column.kind == "VARCHAR":
             if name in IDS:
                 faults[name, CUT] = (
-                    f"regexp_full_match({column.sql}, "
+                    f"regexp_full_match(trim({column.sql}, {BLANKS}), "
                     "'[0-9][.,]?[0-9]*[eE]\\+[0-9]+|[0-9][.,][0-9]+[eE][0-9]+')"
                 )
             if (table, name) == ("transactions", "user_id"):

@@ -846,6 +846,11 @@ FAULTS = {
         "transactions.user_id is a number that has lost digits, such as 1.2E+15, in 1 "
         "of 3",
     ),
+    "cut_ids_with_blanks_around": (
+        {"transactions.csv": GOOD + '" 4.90151E+12\u00a0",2024-01-31,2\n'},
+        "transactions.user_id is a number that has lost digits, such as 1.2E+15, in 1 "
+        "of 3",
+    ),
     "no_rows": (
         {"transactions.csv": "user_id,ts,amount\n"},
         "transactions is empty: transactions.csv has no rows",
