@@ -297,6 +297,14 @@ class Source:
     opened: Opened
     columns: dict[str, Column] = field(default_factory=dict)
     currency: str = ""  # of its amounts, by their sign
+    left_out: str = ""  # SQL that is true for rows that are left out, if there are any
+
+    @property
+    def kept(self) -> str:
+        """The rows that are read, as the end of a statement; all keep their numbers."""
+        return f"from {self.opened.sql}" + (
+            f" where not ({self.left_out})" if self.left_out else ""
+        )
 
     @property
     def file(self) -> str:
@@ -593,7 +601,7 @@ def query(connection, source: Source, expressions: dict) -> dict:
     """Aggregates over a file, in one pass."""
     listed = ", ".join(expressions.values())
     try:
-        row = connection.execute(f"select {listed} from {source.opened.sql}").fetchone()
+        row = connection.execute(f"select {listed} {source.kept}").fetchone()
     except duckdb.Error as error:
         raise reader_fault(source.path, error) from None
     return dict(zip(expressions, row, strict=True))
@@ -649,6 +657,12 @@ def check(connection, source: Source, options: Options) -> tuple[Source, dict]:
     result = query(
         connection, source, judged_whole(source) | opens | counted(faults | odd)
     )
+    blank = result["blank"]
+    if blank:
+        source = replace(source, left_out=blank_row(source))
+        result = query(
+            connection, source, judged_whole(source) | opens | counted(faults | odd)
+        )
     settled = understand(connection, source, options, result)
     if settled.columns != source.columns:
         source, faults = settled, faults_of(settled, optional)
@@ -663,12 +677,25 @@ def check(connection, source: Source, options: Options) -> tuple[Source, dict]:
         for name, column in source.columns.items()
         if result.get((name, "times")) and not result[name, "clocks"]
     }
-    return replace(source, columns=source.columns | days), result
+    return replace(source, columns=source.columns | days), result | {"blank": blank}
+
+
+def blank_row(source: Source) -> str:
+    """SQL of whether nothing is in a row, as spreadsheets leave them."""
+    if not source.opened.delimiter and ending_of(source.path) != ".xlsx":
+        return "false"
+    # Ours first: a row in order needs no look at the others.
+    ours = [column.name for column in source.columns.values()]
+    return " and ".join(
+        f"coalesce(trim(cast({identifier(name)} as varchar), {BLANKS}), '') = ''"
+        for name in dict.fromkeys([*ours, *source.opened.types])
+    )
 
 
 def judged_whole(source: Source) -> dict:
     """What is asked of a file as a whole."""
     asked, columns = {"rows": "count(*)"}, source.columns
+    asked["blank"] = f"count(*) filter ({blank_row(source)})"
     for name, column in columns.items():
         if column.wanted == TIMESTAMP:
             asked[name, "times"] = f"count({column.value})"
@@ -701,8 +728,8 @@ def refuse_faults(connection, source: Source, faults: dict, result: dict) -> Non
     form = shape(column.text) if column and wrong.startswith("is not ") else "null"
     rows = connection.execute(
         f"select row, form from (select row_number() over () as row, {form} as form, "
-        f"{faults[name, wrong]} as bad from {source.opened.sql}) "
-        f"where bad order by row limit 3"
+        f"({faults[name, wrong]}) and not ({source.left_out or 'false'}) as bad "
+        f"from {source.opened.sql}) where bad order by row limit 3"
     ).fetchall()
     places = english(f"{row:,}" for row, _ in rows)
     sentence = (
@@ -768,7 +795,11 @@ def refuse_sum(connection, source: Source) -> None:
         ).fetchone()
         is_sum = amount is not None and amount > 0 and 2 * amount == total
         if is_sum and rows > (19 if user else 2):
-            number = rows if place == "last" else 1
+            (number,) = connection.execute(
+                f"select {'max' if place == 'last' else 'min'}(row) from (select "
+                f"row_number() over () as row, {source.left_out or 'false'} as is_out "
+                f"from {source.opened.sql}) where not is_out"
+            ).fetchone()
             raise InputFaultError(
                 f"the {place} row of {source.file}, {number:,}, is the sum of all "
                 "others: leave it out"
@@ -864,7 +895,7 @@ def create(connection, table: str, source: Source | None) -> None:
         f"{DATE if column in days else wanted}) as {column}"
         for column, wanted in CONTRACT[table].items()
     )
-    origin = f"from {source.opened.sql}" if source else "where false"
+    origin = source.kept if source else "where false"
     try:
         connection.execute(
             f"create or replace table {table} as select {selected} {origin}"
@@ -897,6 +928,11 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
     if source.opened.how:
         notes.append(
             f"{source.table}: read {source.file} as {english(source.opened.how)}"
+        )
+    if result["blank"]:
+        notes.append(
+            f"note: {result['blank']:,} of the rows of {source.file}, blank "
+            "throughout, left out"
         )
     used = {column.name for column in source.columns.values()}
     extra = [name for name in source.opened.types if name not in used]

@@ -528,6 +528,40 @@ def test_ids_that_only_look_like_sums_are_loaded(users, folder, database):
     assert run(folder, database) == 0
 
 
+@pytest.mark.parametrize("name", ["transactions.csv", "transactions.xlsx"])
+def test_rows_that_are_blank_throughout_are_left_out(name, folder, database, capsys):
+    """As Excel leaves them; the others keep their numbers."""
+
+    def write(*more):
+        lines = [["", "", "", ""], ["1", "31/01/2024", "2,5", "x"], [" ", "", "", ""]]
+        lines += [["2", "29/02/2024", "3,5", ""], *more, ["", "", "\u00a0", ""]]
+        header = ("user_id", "ts", "amount", "note")
+        text = attack_inputs.text_of(lines, ";", header)
+        data = attack_inputs.sheet_of(lines, header) if "x" in name[-4:] else text
+        data = data if isinstance(data, bytes) else data.encode()
+        (folder / name).write_bytes(data)
+
+    write()
+    (folder / "customers.csv").write_text("user_id,country\n1,FR\n,\n2,\n")
+    assert run(folder, database) == 0
+    printed = capsys.readouterr().out
+    assert f"note: 3 of the rows of {name}, blank throughout, left out" in printed
+    assert "note: 1 of the rows of customers.csv, blank throughout, left out" in printed
+    assert rows(database, "select user_id, amount from clv_raw.transactions") == [
+        ("1", decimal.Decimal("2.5")),
+        ("2", decimal.Decimal("3.5")),
+    ]
+    assert len(rows(database, "from clv_raw.customers")) == 2
+    write(["3", "", "4", ""])
+    assert run(folder, database) == 2
+    assert f"ts has no value in 1 of 3 rows of {name} (row 5)" in (
+        capsys.readouterr().err
+    )
+    write(["", "29/02/2024", "6", ""])
+    assert run(folder, database) == 2
+    assert f"the last row of {name}, 5, is the sum of all" in capsys.readouterr().err
+
+
 def test_two_thirds_below_zero_are_still_loaded(folder, database):
     lines = "".join(f"{i},2024-01-31,{n}\n" for i, n in enumerate([2, -1, -3] * 2))
     (folder / "transactions.csv").write_text("user_id,ts,amount\n" + lines)
