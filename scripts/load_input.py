@@ -812,9 +812,8 @@ def refuse_sums_by_id(connection, source: Source) -> None:
     They are sums if that id is one of the file, too; of others, if they are few.
     """
     sums = connection.execute(
-        "with ids as (select distinct user_id, "
-        f"lower(trim(user_id, {BLANKS})) as id from transactions "
-        "where user_id is not null), "
+        f"with ids as (select user_id, lower(trim(user_id, {BLANKS})) as id from "
+        "(select distinct user_id from transactions where user_id is not null)), "
         "read as (select user_id, coalesce("
         f"nullif(regexp_extract(id, {literal(SUM_BEFORE)}, 1), ''), "
         f"nullif(regexp_extract(id, {literal(SUM_BEHIND)}, 1), '')) as summed from ids "
@@ -831,33 +830,31 @@ def refuse_sums_by_id(connection, source: Source) -> None:
 
 def nobody_among(connection, source: Source) -> list[str]:
     """Refuse a log much of which is of nobody; say of how many lines it is."""
-    read = (
-        f"with lines as (select *, lower(trim(user_id, {BLANKS})) as id, "
-        f"lower(trim(order_id, {BLANKS})) as number from transactions)"
-    )
     nobody, lines, share = connection.execute(
-        f"{read}, people as (select id, count(*) as n, coalesce(sum(amount) filter "
-        "(amount > 0 and is_refund is distinct from true), 0) as revenue from lines "
-        "group by id), judged as (select *, coalesce("
-        f"id in {NOBODY} or id in {PERHAPS} and n > {MANY_LINES} * "
-        "(select avg(n) from people where id is not null), false) as bad from people) "
-        "select list(id) filter (bad), sum(n) filter (bad), greatest(sum(n) filter "
-        "(bad) / sum(n), coalesce(sum(revenue) filter (bad) / "
+        "with people as (select user_id, count(*) as n, coalesce(sum(amount) filter "
+        "(amount > 0 and is_refund is distinct from true), 0) as revenue "
+        "from transactions group by user_id), judged as (select *, "
+        f"lower(trim(user_id, {BLANKS})) as id, coalesce(id in {NOBODY} or "
+        f"id in {PERHAPS} and n > {MANY_LINES} * (select avg(n) from people "
+        "where user_id is not null), false) as bad from people) "
+        "select list(user_id) filter (bad), sum(n) filter (bad), greatest(sum(n) "
+        "filter (bad) / sum(n), coalesce(sum(revenue) filter (bad) / "
         "nullif(sum(revenue), 0), 0)) from judged"
     ).fetchone()
     orders = connection.execute(
-        f"{read} select number from lines where number in {NOBODY + PERHAPS} "
-        f"group by number having count(*) > 1 and (number in {NOBODY} "
-        "or count(distinct user_id) > 1)"
+        f"select order_id, lower(trim(order_id, {BLANKS})) as number, count(*) as n, "
+        "count(distinct user_id) as people from transactions where "
+        f"length(order_id) <= 40 and number in {NOBODY + PERHAPS} group by all "
+        f"having n > 1 and (number in {NOBODY} or people > 1)"
     ).fetchall()
     for name, wrong, ids in (
         ("user_id", NO_PERSON, nobody if nobody and share > MOST_OF_NOBODY else []),
-        ("order_id", NO_ORDER, [number for (number,) in orders]),
+        ("order_id", NO_ORDER, [order for order, *_ in orders]),
     ):
         if ids:
-            text = f"lower(trim({source.columns[name].text}, {BLANKS}))"
             listed = ", ".join(map(literal, ids))
-            refuse_rows(connection, source, (name, wrong), f"{text} in ({listed})")
+            bad = f"{source.columns[name].text} in ({listed})"
+            refuse_rows(connection, source, (name, wrong), bad)
     if not nobody:
         return []
     return [
