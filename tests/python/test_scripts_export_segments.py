@@ -242,7 +242,7 @@ def make_warehouse(database, built, has_own_keys=False):
         connection.execute(
             f"insert into {EXPORT}consent_checks by name select *, 'counted' as "
             "check_name, false as is_stopping, '' as sentence, 100 as consent_users, "
-            "30 as refusing_users, 7 as suppressed_users "
+            "30 as refusing_users, 7 as suppressed_users, 5 as linked_users "
             "from (values ('sfmc'), ('crm'), ('files'), ('google_ads')) as t (target)"
         )
 
@@ -1128,13 +1128,15 @@ def test_an_old_audience_is_not_synced_unasked(world):
     assert world.run("--accept-audience") == 0
 
 
-@pytest.mark.parametrize("check", ["consents_are_lost", "channel_is_unknown"])
+@pytest.mark.parametrize(
+    "check", ["consents_are_lost", "links_are_lost", "channel_is_unknown"]
+)
 def test_consents_that_are_lost_or_unclear_stop_the_run(world, check):
     world.audience(1)
     checks = f"{EXPORT}consent_checks"
     world.sql(
         f"insert into {checks} values "
-        f"('sfmc', '{check}', true, null, 'why', 100, 30, 7)"
+        f"('sfmc', '{check}', true, null, 'why', 100, 30, 7, 5)"
     )
     assert world.run() == 5
     assert "why" in world.out
@@ -1142,18 +1144,18 @@ def test_consents_that_are_lost_or_unclear_stop_the_run(world, check):
     assert world.run("--accept-consents") == (0 if "lost" in check else 5)
     assert world.run(target="crm") == 0
     counted = world.sql(
-        "select consent_users, refusing_users, suppressed_users "
+        "select consent_users, refusing_users, suppressed_users, linked_users "
         "from clv_state.export_runs "
         "where event = 'started' and target = 'crm'"
     )
-    assert counted == [(100, 30, 7)]
+    assert counted == [(100, 30, 7, 5)]
 
 
 def test_a_grant_of_the_future_stops_the_run_until_its_day(world):
     world.audience(1)
     world.sql(
         f"insert into {EXPORT}consent_checks values ('sfmc', 'grants_are_of_the_future'"
-        f", false, {UTC} + interval 1 hour, 'why', 100, 30, 7)"
+        f", false, {UTC} + interval 1 hour, 'why', 100, 30, 7, 5)"
     )
     assert world.run() == 5
     assert "why (--accept-consents)" in world.out
