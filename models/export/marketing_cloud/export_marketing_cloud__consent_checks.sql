@@ -16,14 +16,11 @@ with targets as (
 ),
 
 -- A row that speaks of profiling alone needs no channel.
-channels as (
+unlisted_channels as (
 
-    select distinct
-        case
-            when channel is null then '(empty)'
-            when regexp_replace(channel, '^[a-z_-]+$', '') != '' then '(not shown)'
-            else substr(channel, 1, 20)
-        end as shown
+    select
+        channel,
+        count(*) as line_count
     from {{ ref('stg_consents') }}
     where
         channel not in (
@@ -33,6 +30,21 @@ channels as (
             ''
         )
         or (channel is null and objects_to_profiling is null)
+    group by 1
+
+),
+
+-- What stands in one or two rows can be a name.
+channels as (
+
+    select
+        case
+            when channel is null then '(empty)'
+            when line_count < 3 then '(not shown)'
+            when regexp_replace(channel, '^[a-z_-]+$', '') != '' then '(not shown)'
+            else substr(channel, 1, 20)
+        end as shown
+    from unlisted_channels
 
 ),
 
@@ -48,19 +60,11 @@ unknown_channels as (
 
 -- Statuses that suppress nobody; their names, where they can be no person's; and those whose name says that
 -- they should.
-statuses as (
+unlisted_statuses as (
 
-    select distinct
-        case
-            when status is null then 1
-            when regexp_replace(status, '{{ ominous }}', '') != status then 1
-            else 0
-        end as is_ominous,
-        case
-            when status is null then '(empty)'
-            when regexp_replace(status, '^[a-z_-]+$', '') != '' then '(not shown)'
-            else substr(status, 1, 20)
-        end as shown
+    select
+        status,
+        count(*) as line_count
     from {{ ref('stg_customer_status') }}
     where
         status not in (
@@ -70,6 +74,25 @@ statuses as (
             'active'
         )
         or status is null
+    group by 1
+
+),
+
+statuses as (
+
+    select
+        case
+            when status is null then 1
+            when regexp_replace(status, '{{ ominous }}', '') != status then 1
+            else 0
+        end as is_ominous,
+        case
+            when status is null then '(empty)'
+            when line_count < 3 then '(not shown)'
+            when regexp_replace(status, '^[a-z_-]+$', '') != '' then '(not shown)'
+            else substr(status, 1, 20)
+        end as shown
+    from unlisted_statuses
 
 ),
 
