@@ -367,9 +367,8 @@ class Sync:
         day = self.facts["as_of_date"]
         values = {"git_commit": commit, "as_of_date": day and str(day)}
         for check in self.checks[:1]:
-            names = ("consent_users", "refusing_users", "suppressed_users")
-            names += ("linked_users",)
-            values |= {name: check[name] for name in names}
+            stated = ("consent", "refusing", "suppressed", "linked")
+            values |= {f"{one}_users": check[f"{one}_users"] for one in stated}
         self.event("started", **values)
 
     def give_way(self) -> None:

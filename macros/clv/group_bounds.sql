@@ -46,17 +46,17 @@
     Half the width of the 80 % range of a total in the logarithm: its standard deviation, scaled to the errors
     of windows that have ended, over its mean. `ended` has their number, `windows`, and `squared_error`, the mean
     of squared errors over the variance; `prior_windows` is the weight of the variance itself. A factor of 10 at
-    most: one order of a thousand times the others says no more, and money has no room for more.
+    most: one order of a thousand times the others says no more, and money has no room for more. Null where the
+    variance is, or the mean is 0.
 #}
 {% macro learned_reach(variance, mean, ended, prior_windows) -%}
-    least(
-        1.281551566 * sqrt(
-            {{ variance }}
-            * (
-                {{ prior_windows }}
-                + coalesce({{ ended }}.windows * {{ ended }}.squared_error, 0.0)
-            )
-            / ({{ prior_windows }} + coalesce({{ ended }}.windows, 0))
-        ) / nullif({{ mean }}, 0), 2.302585093
-    )
+    {%- set reach -%}
+    1.281551566 * sqrt(
+        {{ variance }}
+        * ({{ prior_windows }} + coalesce({{ ended }}.windows * {{ ended }}.squared_error, 0.0))
+        / ({{ prior_windows }} + coalesce({{ ended }}.windows, 0))
+    ) / nullif({{ mean }}, 0)
+    {%- endset -%}
+    {#- Not least(), which passes over a null on DuckDB alone. -#}
+    case when {{ reach }} > 2.302585093 then 2.302585093 else {{ reach }} end
 {%- endmacro %}

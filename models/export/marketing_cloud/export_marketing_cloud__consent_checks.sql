@@ -15,11 +15,13 @@ with targets as (
 
 ),
 
--- A row that speaks of profiling alone needs no channel.
-unlisted_channels as (
+-- Channels that are unknown, and statuses that suppress nobody. A row that speaks of profiling alone needs no
+-- channel.
+unlisted as (
 
     select
-        channel,
+        'channel' as kind,
+        channel as name,
         count(*) as line_count
     from {{ ref('stg_consents') }}
     where
@@ -30,40 +32,13 @@ unlisted_channels as (
             ''
         )
         or (channel is null and objects_to_profiling is null)
-    group by 1
+    group by 1, 2
 
-),
-
--- What stands in one or two rows can be a name.
-channels as (
+    union all
 
     select
-        case
-            when channel is null then '(empty)'
-            when line_count < 3 then '(not shown)'
-            when regexp_replace(channel, '^[a-z_-]+$', '') != '' then '(not shown)'
-            else substr(channel, 1, 20)
-        end as shown
-    from unlisted_channels
-
-),
-
-unknown_channels as (
-
-    select
-        min(shown) as first_shown,
-        max(shown) as last_shown,
-        count(*) as channel_count
-    from channels
-
-),
-
--- Statuses that suppress nobody; their names, where they can be no person's; and those whose name says that
--- they should.
-unlisted_statuses as (
-
-    select
-        status,
+        'status' as kind,
+        status as name,
         count(*) as line_count
     from {{ ref('stg_customer_status') }}
     where
@@ -74,25 +49,39 @@ unlisted_statuses as (
             'active'
         )
         or status is null
-    group by 1
+    group by 1, 2
 
 ),
 
-statuses as (
+-- What stands in one or two rows can be a person's name. Ominous: a status whose name says that it should
+-- suppress.
+named as (
 
     select
+        kind,
         case
-            when status is null then 1
-            when regexp_replace(status, '{{ ominous }}', '') != status then 1
-            else 0
-        end as is_ominous,
-        case
-            when status is null then '(empty)'
+            when name is null then '(empty)'
             when line_count < 3 then '(not shown)'
-            when regexp_replace(status, '^[a-z_-]+$', '') != '' then '(not shown)'
-            else substr(status, 1, 20)
-        end as shown
-    from unlisted_statuses
+            when regexp_replace(name, '^[a-z_-]+$', '') != '' then '(not shown)'
+            else substr(name, 1, 20)
+        end as shown,
+        case
+            when name is null then 1
+            when regexp_replace(name, '{{ ominous }}', '') != name then 1
+            else 0
+        end as is_ominous
+    from unlisted
+
+),
+
+unknown_channels as (
+
+    select
+        min(shown) as first_shown,
+        max(shown) as last_shown,
+        count(*) as channel_count
+    from named
+    where kind = 'channel'
 
 ),
 
@@ -103,7 +92,8 @@ useless_statuses as (
         max(shown) as last_status,
         count(*) as status_count,
         coalesce(sum(is_ominous), 0) as ominous_statuses
-    from statuses
+    from named
+    where kind = 'status'
 
 ),
 
