@@ -246,7 +246,7 @@
                 {%- endif %}
         {%- endset -%}
         {%- for row in run_query(query).rows -%}
-            {%- set bad_rows = row.values()[7 if input == 'transactions' else 1:] -%}
+            {%- set bad_rows = row.values()[8 if input == 'transactions' else 1:] -%}
             {%- for column, sentence, fault, advice in faults -%}
                 {%- if bad_rows[loop.index0] -%}
                     {%- do exceptions.raise_compiler_error(
@@ -258,6 +258,9 @@
             {%- endfor -%}
             {%- if input == 'transactions' -%}
                 {%- do judge_transactions(relation, row) -%}
+                {%- if row[7] and not is_daily() -%}
+                    {%- do judge_ids(relation, row[0], columns, since_history(input, found.values()) or 'true') -%}
+                {%- endif -%}
                 {%- if flags.WHICH != 'test' -%}
                     {%- do adapter.dispatch('say_cost_of_log', 'clv')(relation, columns) -%}
                 {%- endif -%}
@@ -266,7 +269,7 @@
     {%- endif -%}
 {% endmacro %}
 
-{# What is said of transactions, in six columns: days, purchases and currencies. #}
+{# What is said of transactions, in seven columns: days, purchases, currencies, ids of no customer. #}
 {% macro transaction_facts(columns, found) %}
     {%- set ts, as_of = columns['ts'], var('clv_as_of_date') -%}
     {%- set day = local_date(as_instant(ts, type_found(ts, found.values()), is_safe=true)) -%}
@@ -292,7 +295,8 @@
     ) as purchases,
     count(distinct nullif({{ currency }}, '')) as currencies,
     {{ shown_code('min(nullif(' ~ currency ~ ", ''))") }} as first_currency,
-    {{ shown_code('max(nullif(' ~ currency ~ ", ''))") }} as last_currency
+    {{ shown_code('max(nullif(' ~ currency ~ ", ''))") }} as last_currency,
+    sum(case when {{ is_no_customer(columns['user_id']) }} then 1 else 0 end) as lines_of_no_customer
 {% endmacro %}
 
 {# Says in one line what is read, or stops where there is nothing to build from. #}
@@ -327,6 +331,64 @@
             ~ lines ~ (' lines of months' if is_monthly() else ' lines') ~ (', ' ~ row[1] ~ ' to ' ~ row[2] if row[0] else '') ~ ', '
             ~ ('in ' ~ row[5] if row[4] == 1 else row[4] ~ ' currencies' if row[4] else 'no currency named')
             ~ (', counted in ' ~ project_currency if project_currency else '') ~ '.',
+            info=true
+        ) -%}
+    {%- endif -%}
+{% endmacro %}
+
+{# Whether a user id is a word for nobody, for a sum, or a zero: of this kind, or of any. #}
+{% macro is_no_customer(user_id, kind=none) -%}
+    {%- set words = {
+        'nobody': [
+            'nan', 'null', '(null)', 'none', '(none)', 'nil', 'n/a', '#n/a', 'na', '-', 'undefined', 'unknown',
+            'guest', 'anonymous', '00000000-0000-0000-0000-000000000000',
+        ],
+        'zero': ['0', '0.0', '-1', '-1.0'],
+        'sum': [
+            'total', 'totals', 'grand total', 'subtotal', 'sub total', 'summe', 'gesamt', 'gesamtsumme',
+            'zwischensumme', 'gesamtergebnis', 'totaal', 'eindtotaal', 'totale', 'somme', 'total général',
+            'sous-total', 'suma', 'total general',
+        ],
+    } -%}
+    lower(trim(cast({{ user_id }} as {{ type_text() }}))) in (
+        '{{ (words[kind] if kind else words.values() | sum(start=[])) | join("', '") }}'
+    )
+{%- endmacro %}
+
+{#
+    Stops where lines of a sum would be a customer's, or more than a twentieth of lines or of revenue that of
+    one customer who is nobody. Zero is nobody in a log of a thousand lines and more: in a smaller one it may
+    be the id of the first customer.
+#}
+{% macro judge_ids(relation, lines, columns, read) %}
+    {%- set user_id = columns['user_id'] -%}
+    {%- set nobody = '(' ~ is_no_customer(user_id, 'nobody')
+        ~ (' or ' ~ is_no_customer(user_id, 'zero') if lines >= 1000 else '') ~ ')' -%}
+    {%- set amount = 'greatest(coalesce(' ~ safe_cast_to(columns['amount'], type_money()) ~ ', 0), 0)'
+        if 'amount' in columns else '0' -%}
+    {%- set found = run_query(
+        'select sum(case when ' ~ is_no_customer(user_id, 'sum') ~ ' then 1 else 0 end), sum(case when ' ~ nobody
+        ~ ' then 1 else 0 end), sum(case when ' ~ nobody ~ ' then ' ~ amount ~ ' else 0 end) / nullif(sum('
+        ~ amount ~ '), 0) from ' ~ relation ~ ' where ' ~ read
+    ).rows[0] -%}
+    {%- set see = ' rows; see them with: select * from ' ~ relation ~ ' where ' -%}
+    {%- if found[0] -%}
+        {%- do exceptions.raise_compiler_error(
+            'clv: transactions.user_id is a word for a sum, such as Total, in ' ~ '{:,}'.format(found[0] | int)
+            ~ ' of ' ~ '{:,}'.format(lines | int) ~ see ~ is_no_customer(user_id, 'sum')
+            ~ '. Leave them out of the table.'
+        ) -%}
+    {%- elif [found[1] / lines, found[2] or 0] | map('float') | max > 0.05 -%}
+        {%- do exceptions.raise_compiler_error(
+            'clv: transactions.user_id stands for nobody, such as guest, null or 0, in '
+            ~ '{:,}'.format(found[1] | int) ~ ' of ' ~ '{:,}'.format(lines | int) ~ see ~ nobody
+            ~ '. They would be one customer: make the id null there, such as with var clv_input_columns: '
+            ~ "{transactions: {user_id: \"nullif(user_id, 'guest')\"}}, and these lines are set aside."
+        ) -%}
+    {%- elif found[1] and flags.WHICH != 'test' -%}
+        {%- do log(
+            'clv: transactions.user_id stands for nobody, such as guest, null or 0, in '
+            ~ '{:,}'.format(found[1] | int) ~ see | replace(' rows;', ' rows, which count as a customer;') ~ nobody ~ '.',
             info=true
         ) -%}
     {%- endif -%}

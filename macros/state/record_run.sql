@@ -10,7 +10,7 @@
     {%- if execute and flags.WHICH in ['build', 'run'] -%}
         {%- set rows = [] -%}
         {%- set succeeded = [] -%}
-        {%- set refused = results | selectattr('node.name', 'equalto', 'int_logs')
+        {%- set refused = results | selectattr('node.name', 'equalto', 'int_as_of')
             | selectattr('status', 'equalto', 'error') | list -%}
         {%- for result in results -%}
             {%- set node, status = result.node, result.status | string -%}

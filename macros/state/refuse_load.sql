@@ -1,6 +1,6 @@
 {#
     Stops a load with a fault that was not accepted, or with a currency without a rate, with one
-    sentence: a pre-hook of int_logs, from which everything else descends, so that the marts of the last
+    sentence: a pre-hook of int_as_of, from which everything else descends, so that the marts of the last
     good run and all state stay unchanged.
 #}
 {% macro refuse_load() %}

@@ -1,6 +1,6 @@
 {#
     Logs in one line if this run does not continue the last one: another log, or an as-of date before the
-    log's latest. A pre-hook of int_logs, while the last accepted load is still the previous one.
+    log's latest. A pre-hook of int_as_of, while the last accepted load is still the previous one.
 #}
 {% macro say_log() %}
     {%- if flags.EMPTY -%}{{ return('') }}{%- endif -%}

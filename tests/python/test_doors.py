@@ -93,6 +93,42 @@ def test_columns_and_tables_that_are_absent_are_null_and_said_once(shop):
     assert staged["sku"].isna().all()
 
 
+@pytest.mark.parametrize(
+    ("user_id", "amount", "lines", "refused"),
+    [
+        ("case when n % 15 = 0 then ' Guest' else n % 40 || 'c' end", "10", 300, 20),
+        ("case when n % 25 = 0 then ' Guest' else n % 40 || 'c' end", "10", 300, 0),
+        # 2 % of the lines, and two thirds of the revenue.
+        ("case when n % 50 = 0 then 'n/a' else n % 40 || 'c' end", "1000", 300, 6),
+        # 0 may be one of ten customers; of a longer log it is nobody.
+        ("n % 10", "10", 300, 0),
+        ("n % 10", "10", 1000, 100),
+    ],
+)
+def test_ids_that_stand_for_nobody_are_no_customer(
+    shop, user_id, amount, lines, refused
+):
+    """Of a table that no loader has seen."""
+    give(
+        shop,
+        f"select {user_id} as user_id, case when n % 50 = 0 then {amount} else 10 end "
+        "as amount, timestamp '2024-01-01 10:00:00' + to_days(n % 300) as ts "
+        f"from (select n::integer as n from range({lines}) as numbers(n))",
+    )
+    said = run(shop)
+    assert (shop.exit_code != 0) == bool(refused), said
+    sentence = f"stands for nobody, such as guest, null or 0, in {refused} of {lines:,}"
+    assert (sentence in said) == bool(refused), said
+    assert ("in 12 rows, which count as a customer; see" in said) == ("25" in user_id)
+
+
+def test_a_row_of_sums_is_not_a_customer(shop):
+    total = "select 'Total ', max(orderedat), sum(nettotal) from o"
+    give(shop, f"{STANDARD} union all {total}")
+    said = run(shop)
+    assert "user_id is a word for a sum, such as Total, in 1 of 201 rows" in said
+
+
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", "Asia/Tokyo"])
 def test_a_date_is_a_day_of_the_shop_and_a_timestamp_an_instant(shop, zone):
     dates = (

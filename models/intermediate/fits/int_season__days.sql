@@ -1,4 +1,4 @@
--- grain: one row per cutoff and day, from the first known purchase to the end of the longest horizon
+-- grain: one row per cutoff and day, from the first line to the end of the longest horizon
 -- The calendar of season-warped time: the week of the year of each day, and the weight of a one-off
 -- promotion that was known at the cutoff.
 {%- set furthest = shaped('clv_horizons') | max %}
@@ -17,17 +17,14 @@ cutoffs as (
 
     select
         cutoffs.cutoff_date,
-        max(histories.age_days) as days_before,
-        max(
-            greatest(
-                {{ furthest }},
-                {{ days_between('cutoffs.cutoff_date', 'cutoffs.as_of_date') }}
-            )
+        {{ days_between('as_of.first_transaction_date', 'cutoffs.cutoff_date') }}
+            as days_before,
+        greatest(
+            {{ furthest }},
+            {{ days_between('cutoffs.cutoff_date', 'cutoffs.as_of_date') }}
         ) as days_after
     from {{ ref('int_cutoffs') }} as cutoffs
-    inner join {{ ref('int_histories__observed') }} as histories
-        on cutoffs.cutoff_date = histories.cutoff_date
-    group by 1
+    cross join {{ ref('int_as_of') }} as as_of
 
 ),
 

@@ -1,5 +1,5 @@
 -- grain: one row per month and currency, delivered now or in the last accepted load, and its fault
--- A fault stops the run before int_logs, from which everything else descends: the marts of the last
+-- A fault stops the run before int_as_of, from which everything else descends: the marts of the last
 -- good run are not replaced.
 {%- set tolerance = var('clv_load_tolerance') %}
 {#- Share of identical lines in a new month, unless it was usual before. #}
@@ -142,6 +142,51 @@ united as (
 
 ),
 
+-- How long the log was silent before each of its months, told with the first of the month's currencies.
+month_days as (
+
+    select
+        transaction_month,
+        min(currency) as currency,
+        min(first_transaction_date) as first_day,
+        max(last_transaction_date) as last_day
+    from profiled
+    group by 1
+
+),
+
+gaps as (
+
+    select
+        transaction_month,
+        currency,
+        first_day,
+        lag(last_day) over (order by transaction_month) as day_before_gap
+    from month_days
+
+),
+
+gap_lengths as (
+
+    select
+        *,
+        {{ days_between('day_before_gap', 'first_day') }} - 1 as gap_days
+    from gaps
+
+),
+
+longest_gaps as (
+
+    select
+        *,
+        max(gap_days) over (
+            order by transaction_month
+            rows between unbounded preceding and 1 preceding
+        ) as gap_days_before
+    from gap_lengths
+
+),
+
 -- Without var clv_currency the single currency of the log is the project's.
 named_currencies as (
 
@@ -225,6 +270,10 @@ expected as (
 
     select
         compared.*,
+        longest_gaps.first_day as day_after_gap,
+        longest_gaps.day_before_gap,
+        longest_gaps.gap_days,
+        longest_gaps.gap_days_before,
         span.last_transaction_date as last_day,
         accepted_span.as_of_date as accepted_as_of_date,
         accepted_span.as_of_date is null as is_first_load,
@@ -256,6 +305,10 @@ expected as (
     from compared
     cross join span
     cross join accepted_span
+    left join longest_gaps
+        on
+            compared.transaction_month = longest_gaps.transaction_month
+            and compared.currency = longest_gaps.currency
 
 ),
 
@@ -288,6 +341,8 @@ judged as (
 {%- set accepted_on %}cast(accepted_as_of_date as {{ type_text() }}){% endset %}
 {#- Factor between the typical amount of a new month and that of the six before. #}
 {%- set scale = 3.0 %}
+{#- Days without a line that are told; of a monthly log more than a month. #}
+{%- set longest_silence = 45 if is_monthly() else 28 %}
 {%- set count_chance = '3 * sqrt(greatest(coalesce({}, 0), 4))' %}
 {%- set sales_chance =
     '3 * accepted_sales_amount / sqrt(nullif(accepted_purchase_days, 0))' %}
@@ -346,6 +401,18 @@ faulted as (
                 )
         end as load_fault,
         case
+            when
+                not is_closed and gap_days > greatest(
+                    {{ longest_silence }},
+                    coalesce(gap_days_before, 0),
+                    coalesce(allowed_missing_days, 0)
+                )
+                then concat(
+                    'transactions.ts has no line from ',
+                    cast({{ add_days('day_before_gap', 1) }} as {{ type_text() }}), ' to ',
+                    cast({{ add_days('day_after_gap', -1) }} as {{ type_text() }}),
+                    ', and lines before and after'
+                )
             when
                 not is_closed and duplicate_count * 1.0 / line_count > greatest(
                     {{ max_duplicates }},

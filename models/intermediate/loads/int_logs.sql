@@ -1,6 +1,6 @@
 -- grain: one row per log whose state this run sees: the current one, and those that it continues
--- A load with a fault is refused before this model is built, and so before everything downstream.
--- depends_on: {{ ref('int_loads__checked') }}
+-- After a refused load it is still that of the last accepted one.
+-- depends_on: {{ ref('int_as_of') }}
 select
     log_id,
     is_current,

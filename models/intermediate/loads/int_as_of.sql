@@ -1,5 +1,6 @@
 -- grain: one row per project: the date that every number is as of, and the currency it is in
--- depends_on: {{ ref('int_logs') }} {{ ref('int_logs__chosen') }}
+-- A load with a fault is refused before this model is built, and so before everything downstream.
+-- depends_on: {{ ref('int_logs__chosen') }}
 select
     {%- if var('clv_as_of_date') is none %}
     {{
