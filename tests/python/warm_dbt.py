@@ -119,9 +119,18 @@ def execute(main, manifest, arguments, cwd, env, output, dies, knows, script):
     except BaseException:
         traceback.print_exc()
     finally:
+        close_warehouse()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def close_warehouse():
+    """Have DuckDB write its log into the file, which every reader would replay."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    if DuckDBConnectionManager._ENV:
+        DuckDBConnectionManager._ENV.close()
 
 
 def serve():
