@@ -7,7 +7,7 @@
 {% macro check_daily() %}
     {%- set declared, logs = ref('int_closed_until'), ref('int_logs') -%}
     {%- set looked_up = [
-        declared, ref('int_orders__closed'), ref('int_purchases__closed'), ref('int_first_touches__closed')
+        declared, logs, ref('int_orders__closed'), ref('int_purchases__closed'), ref('int_first_touches__closed')
     ] -%}
     {%- set learned = [ref('int_corrections'), ref('int_calibration__bounds'), ref('int_calibration')] -%}
     {%- if 'model.clv.int_predictions__expected' in selected_resources -%}

@@ -81,7 +81,7 @@ def daily(loads, tmp_path_factory):
     """A full run on the first load, then a daily one on the second."""
     first, second = loads
     build = Build(tmp_path_factory.mktemp("daily")).load(transactions=first)
-    wanted = ("+customers", "+transactions", "int_orders__closed")
+    wanted = ("+customers", "+transactions", "int_orders__closed", "int_logs")
     build.build("--select", *wanted, clv_as_of_date=FULL, **VARS)
     build.load(transactions=second)
     build.build(

@@ -218,6 +218,10 @@ def test_a_channel_of_which_the_first_year_is_not_over_has_no_value(withheld):
 
 def test_one_alert_says_so(withheld):
     alerts = withheld.read("from clv.alerts where muted_because is null")
+    # The log is silent for seven weeks of its second winter.
+    silent = alerts["rule"] == "first_load_inconsistent"
+    assert silent.sum() == 1
+    alerts = alerts[~silent]
     assert alerts["rule"].tolist() == ["forecasts_withheld"]
     assert alerts["severity"].tolist() == ["ticket"]
     reason = "only 5 of 300 customers have bought again: a forecast needs 30"

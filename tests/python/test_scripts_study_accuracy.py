@@ -45,11 +45,12 @@ def test_errors_are_means_over_windows(frame):
     assert found.loc["purchase model", "total"] == 1
 
 
-def test_ranges_hold_what_is_discounted_like_the_expectation(frame):
-    # Who bought spent 10, discounted 8: at the end of a range of 8, beyond one of 7.9.
-    found = study.coverage(frame)
-    assert found["all"] == 1
-    assert study.coverage(frame.assign(p90=7.9))["all"] == 0.5
-    assert found["P(alive) 70 % and more"] == 1
+def test_coverage_is_of_all_and_of_classes_that_are_large_enough(frame):
+    found = study.coverage(frame.assign(within=[True, False] * 100))
+    assert found["all"] == 0.5
+    assert found["P(alive) 70 % and more"] == 0.5
     assert "fifth 1" not in found  # of 40
-    assert found["p10 > 0 no"] == 1
+    assert found["p10 > 0 no"] == 0.5
+    # Where a window's PIT is not known, nobody is counted.
+    some = frame.assign(within=[True, None] * 100)
+    assert study.coverage(some)["all"] == 1

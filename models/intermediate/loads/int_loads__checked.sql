@@ -299,6 +299,13 @@ expected as (
             ) }},
             0
         ) as active_share_before,
+        -- Likewise from the end of a gap to that of its month.
+        compared.active_days * 1.0 / nullif(
+            {{ days_between(
+                'longest_gaps.first_day', add_months('compared.transaction_month', 1)
+            ) }},
+            0
+        ) as active_share_after,
         compared.sales_amount / nullif(compared.purchase_days, 0) as mean_sale_amount,
         compared.sales_amount_before / nullif(compared.purchase_days_before, 0)
             as mean_sale_amount_before
@@ -405,11 +412,12 @@ faulted as (
                 not is_closed and gap_days > greatest(
                     {{ longest_silence }},
                     coalesce(gap_days_before, 0),
-                    coalesce(allowed_missing_days, 0)
+                    {{ likely_gap('least(active_share_before, active_share_after)') }}
                 )
                 then concat(
                     'transactions.ts has no line from ',
-                    cast({{ add_days('day_before_gap', 1) }} as {{ type_text() }}), ' to ',
+                    cast({{ add_days('day_before_gap', 1) }} as {{ type_text() }}),
+                    ' to ',
                     cast({{ add_days('day_after_gap', -1) }} as {{ type_text() }}),
                     ', and lines before and after'
                 )
