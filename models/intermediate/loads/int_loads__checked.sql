@@ -412,7 +412,9 @@ faulted as (
                 not is_closed and gap_days > greatest(
                     {{ longest_silence }},
                     coalesce(gap_days_before, 0),
-                    {{ likely_gap('least(active_share_before, active_share_after)') }}
+                    {{ likely_gap('coalesce('
+                        ~ 'least(active_share_before, active_share_after), '
+                        ~ 'active_share_after, 1)') }}
                 )
                 then concat(
                     'transactions.ts has no line from ',
