@@ -131,8 +131,7 @@ def test_the_first_line_says_what_is_read(shop):
 
 
 def test_a_run_without_input_uses_what_is_loaded(shop):
-    today = ("--as-of", shop.log["InvoiceDate"].max())
-    printed = shop.build("--run", "daily_scoring", *today, *BACKTEST)
+    printed = shop.build("--run", "weekly_backtest", *BACKTEST)
     assert shop.exit_code == 0, printed
     assert "orders.csv" in printed.splitlines()[0]
     assert float(total(shop)) == pytest.approx(shop.log["Total"].sum(), abs=0.005)
