@@ -336,7 +336,10 @@
     {%- endif -%}
 {% endmacro %}
 
-{# Whether a user id is a word for nobody, for a sum, or a zero: of this kind, or of any. #}
+{#
+    Whether a user id is a word for nobody, for a sum, or a zero: of this kind, or of any. The words are those
+    of scripts/load_input.py, but for sums that may be ids, such as all.
+#}
 {% macro is_no_customer(user_id, kind=none) -%}
     {%- set words = {
         'nobody': [
@@ -347,7 +350,7 @@
         'sum': [
             'total', 'totals', 'grand total', 'subtotal', 'sub total', 'summe', 'gesamt', 'gesamtsumme',
             'zwischensumme', 'gesamtergebnis', 'totaal', 'eindtotaal', 'totale', 'somme', 'total général',
-            'sous-total', 'suma', 'total general',
+            'sous-total', 'suma', 'total general', 'totale complessivo',
         ],
     } -%}
     lower(trim(cast({{ user_id }} as {{ type_text() }}))) in (
@@ -376,7 +379,8 @@
         {%- do exceptions.raise_compiler_error(
             'clv: transactions.user_id is a word for a sum, such as Total, in ' ~ '{:,}'.format(found[0] | int)
             ~ ' of ' ~ '{:,}'.format(lines | int) ~ see ~ is_no_customer(user_id, 'sum')
-            ~ '. Leave them out of the table.'
+            ~ '. Leave these rows out of the table; where it is the name of a customer, give them another id '
+            ~ 'in var clv_input_columns.'
         ) -%}
     {%- elif [found[1] / lines, found[2] or 0] | map('float') | max > 0.05 -%}
         {%- do exceptions.raise_compiler_error(

@@ -1314,6 +1314,20 @@ def test_the_grid_of_the_expectation_table_is_the_one_sql_looks_up(expectations)
     assert f"'nodes': {nodes}, 'first': {first}, 'step': {step}" in macro
 
 
+def test_loader_and_dbt_agree_on_ids_that_are_no_customer():
+    from load_input import NOBODY, PERHAPS, SUMS
+
+    macro = (ROOT / "macros" / "checks" / "check_inputs.sql").read_text()
+    words = {
+        kind: set(re.findall(r"'([^']+)'", listed))
+        for kind, listed in re.findall(r"'(nobody|zero|sum)': \[(.*?)\]", macro, re.S)
+    }
+    assert words["nobody"] == set(NOBODY)
+    assert words["zero"] == set(PERHAPS)
+    may_be_ids = {"all", "sum", "ergebnis", "insgesamt"}
+    assert words["sum"] == set(SUMS) - may_be_ids
+
+
 def test_loader_and_dbt_agree_on_the_input_contract():
     sys.path.insert(0, str(ROOT / "scripts"))
     from load_input import CONTRACT

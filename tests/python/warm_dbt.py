@@ -119,10 +119,12 @@ def execute(main, manifest, arguments, cwd, env, output, dies, knows, script):
     except BaseException:
         traceback.print_exc()
     finally:
-        close_warehouse()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            close_warehouse()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
 
 
 def close_warehouse():

@@ -411,10 +411,12 @@ faulted as (
             when
                 not is_closed and gap_days > greatest(
                     {{ longest_silence }},
-                    coalesce(gap_days_before, 0),
+                    coalesce(gap_days_before, 0)
+                    {%- if not is_monthly() %},
                     {{ likely_gap('coalesce('
                         ~ 'least(active_share_before, active_share_after), '
                         ~ 'active_share_after, 1)') }}
+                    {%- endif %}
                 )
                 then concat(
                     'transactions.ts has no line from ',
