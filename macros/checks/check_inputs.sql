@@ -226,6 +226,12 @@
         {%- endif -%}
     {%- endif -%}
     {%- if faults -%}
+        {%- set read -%}
+            {{ since_history(input, found.values()) or 'true' }}
+            {%- if input == 'transactions' and is_daily() %}
+            and ({{ instant }} is null or {{ instant }} >= timestamp '{{ daily_window().lines_from }}')
+            {%- endif %}
+        {%- endset -%}
         {%- set query -%}
             select
                 count(*) as rows_read
@@ -236,14 +242,7 @@
                 sum(case when {{ fault }} then 1 else 0 end) as fault_{{ loop.index }}
                 {%- endfor %}
             from {{ relation }}
-            where
-                {{ since_history(input, found.values()) or 'true' }}
-                {%- if input == 'transactions' and is_daily() %}
-                and (
-                    {{ instant }} is null
-                    or {{ instant }} >= timestamp '{{ daily_window().lines_from }}'
-                )
-                {%- endif %}
+            where {{ read }}
         {%- endset -%}
         {%- for row in run_query(query).rows -%}
             {%- set bad_rows = row.values()[8 if input == 'transactions' else 1:] -%}
@@ -258,8 +257,8 @@
             {%- endfor -%}
             {%- if input == 'transactions' -%}
                 {%- do judge_transactions(relation, row) -%}
-                {%- if row[7] and not is_daily() -%}
-                    {%- do judge_ids(relation, row[0], columns, since_history(input, found.values()) or 'true') -%}
+                {%- if row[7] -%}
+                    {%- do judge_ids(relation, row[0], columns, read) -%}
                 {%- endif -%}
                 {%- if flags.WHICH != 'test' -%}
                     {%- do adapter.dispatch('say_cost_of_log', 'clv')(relation, columns) -%}
@@ -359,9 +358,9 @@
 {%- endmacro %}
 
 {#
-    Stops where lines of a sum would be a customer's, or more than a twentieth of lines or of revenue that of
-    one customer who is nobody. Zero is nobody in a log of a thousand lines and more: in a smaller one it may
-    be the id of the first customer.
+    Stops where lines of a sum would be a customer's; in full runs also where more than a twentieth of lines or
+    of revenue would be that of one customer who is nobody. Zero is nobody in a log of a thousand lines and
+    more: in a smaller one it may be the id of the first customer.
 #}
 {% macro judge_ids(relation, lines, columns, read) %}
     {%- set user_id = columns['user_id'] -%}
@@ -382,14 +381,14 @@
             ~ '. Leave these rows out of the table; where it is the name of a customer, give them another id '
             ~ 'in var clv_input_columns.'
         ) -%}
-    {%- elif [found[1] / lines, found[2] or 0] | map('float') | max > 0.05 -%}
+    {%- elif not is_daily() and [found[1] / lines, found[2] or 0] | map('float') | max > 0.05 -%}
         {%- do exceptions.raise_compiler_error(
             'clv: transactions.user_id stands for nobody, such as guest, null or 0, in '
             ~ '{:,}'.format(found[1] | int) ~ ' of ' ~ '{:,}'.format(lines | int) ~ see ~ nobody
             ~ '. They would be one customer: make the id null there, such as with var clv_input_columns: '
             ~ "{transactions: {user_id: \"nullif(user_id, 'guest')\"}}, and these lines are set aside."
         ) -%}
-    {%- elif found[1] and flags.WHICH != 'test' -%}
+    {%- elif found[1] and flags.WHICH != 'test' and not is_daily() -%}
         {%- do log(
             'clv: transactions.user_id stands for nobody, such as guest, null or 0, in '
             ~ '{:,}'.format(found[1] | int) ~ see | replace(' rows;', ' rows, which count as a customer;') ~ nobody ~ '.',
