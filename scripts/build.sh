@@ -24,7 +24,7 @@
 #   --empty          for target bigquery: every statement and every test, but of no rows, into
 #                    datasets of their own (clv_smoke, ...): rights and planner for cents
 #   --target NAME    output of profiles.yml; default: CLV_TARGET, else duckdb
-#   --daily N        for target emulator: N daily runs after one build, on both warehouses
+#   --daily N        for target emulator: N daily runs after one build, the last again, on both
 #   --help           this text
 #
 # The page is report.html here, or beside the file CLV_DUCKDB_PATH. It is written whatever alert

@@ -7,11 +7,11 @@ usage: build_emulator.py --input PATH --server PYTHON [--vars JSON] [--value KIN
 PYTHON is that of the emulator's own environment (emulator_requirements.lock). Starts
 the emulator on this machine, loads PATH with google-cloud-bigquery, runs `dbt build`
 with its data tests by dbt-bigquery, again, `dbt docs generate`, and the same on DuckDB.
-With --daily there is one build, as of N days before the last of the log, and a daily
-run for each of these days. Exits with 1 when the second build changed a mart, the
-catalog lacks a table or a column, or marts, state or what the export would sync are not
-as on DuckDB. The emulator is stopped whatever happens; its log is emulator.log beside
-dbt's.
+With --daily there is one build, as of N days before the last of the log, a daily run
+for each of these days, and the last of them again. Exits with 1 when the last run, which
+repeats the one before, changed a mart, the catalog lacks a table or a column, or marts,
+state or what the export would sync are not as on DuckDB. The emulator is stopped
+whatever happens; its log is emulator.log beside dbt's.
 """
 
 import argparse
@@ -201,7 +201,10 @@ def undocumented(target_path: Path) -> list[str]:
 
 
 def runs_of(options: argparse.Namespace, database: Path) -> list[tuple]:
-    """Return the runs to make: a name, options of `dbt build`, variables."""
+    """Return the runs to make, the last one as that before it.
+
+    Of each a name, options of `dbt build`, variables.
+    """
     given = json.loads(options.vars)
     if not options.daily:
         return [("first", (), given), ("second", (), given)]
@@ -215,7 +218,7 @@ def runs_of(options: argparse.Namespace, database: Path) -> list[tuple]:
     for number, day in enumerate(days[1:], 1):
         daily = {**given, "clv_run": "daily", "clv_as_of_date": str(day)}
         runs.append((f"daily {number}", ("--selector", "daily_scoring"), daily))
-    return runs
+    return [*runs, ("again", *runs[-1][1:])]
 
 
 def run(options: argparse.Namespace, scratch: Path) -> bool:
@@ -237,6 +240,7 @@ def run(options: argparse.Namespace, scratch: Path) -> bool:
             given = (target, ["--vars", json.dumps(variables)], scratch, server)
             run_dbt(command, *given, **environment)
 
+        kept = dict(zip([name for name, *_ in runs[-2:]], ("before", "after"), strict=True))
         where = {"CLV_BIGQUERY_ENDPOINT": endpoint}
         for name, selection, variables in runs:
             # Later builds ask whether anything changes: tests would say the same.
@@ -245,8 +249,9 @@ def run(options: argparse.Namespace, scratch: Path) -> bool:
             with step(f"dbt build on the emulator: {name}"):
                 command = ("build", *selection, *tests)
                 build("emulator", command, variables, **where)
-            if name in ("first", "second") and not options.daily:
-                compare_warehouses.download(client, MARTS, scratch / f"{name}.duckdb")
+            if name in kept:
+                file = scratch / f"{kept[name]}.duckdb"
+                compare_warehouses.download(client, MARTS, file)
         last = scratch / "last.duckdb"
         for dataset in COMPARED:
             compare_warehouses.download(client, dataset, last)
@@ -261,12 +266,10 @@ def run(options: argparse.Namespace, scratch: Path) -> bool:
                 command = ("build", *selection, *NO_TESTS)
                 build("duckdb", command, variables, CLV_DUCKDB_PATH=str(database))
     logs = compare_builds.run_logs(scratch / "target_emulator" / "manifest.json")
-    changes = []
-    if not options.daily:
-        first, second = scratch / "first.duckdb", scratch / "second.duckdb"
-        say("-- the second build against the first")
-        changes = compare_builds.compare(first, second, MARTS, TOLERANCE, logs)
-        say("\n".join(f"CHANGED: {line}" for line in changes) or "no mart changed")
+    say("-- the last run against the one before")
+    before, after = scratch / "before.duckdb", scratch / "after.duckdb"
+    changes = compare_builds.compare(before, after, MARTS, TOLERANCE, logs)
+    say("\n".join(f"CHANGED: {line}" for line in changes) or "no mart changed")
     found = []
     for dataset in COMPARED:
         say(f"-- {dataset} on the emulator against DuckDB's")

@@ -46,6 +46,7 @@ def test_every_optional_input_gives_the_same_marts_after_daily_runs_too(tmp_path
     print(printed)
     if "SKIPPED" in printed:
         pytest.skip(printed.splitlines()[-1])
+    assert "no mart changed" in printed
     assert "all marts are equal" in printed
     lines = [line for line in printed.splitlines() if "columns equal" in line]
     marts = {path.stem for path in (ROOT / "models" / "marts").rglob("*.sql")}

@@ -450,7 +450,7 @@ def test_every_reader_of_a_log_reads_it_from_there():
         path.name
         for path in files
         if re.search(
-            r"input_table\('(transactions|events)'|from \{\{ relation \}\}\n +where\n",
+            r"input_table\('(transactions|events)'|from \{\{ relation \}\}\n +where \{\{ read",
             path.read_text(),
         )
     }
