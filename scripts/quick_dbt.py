@@ -27,6 +27,7 @@ def hurry():
     """Have the dbt of this process do these things once."""
     compile_templates_once()
     make_macros_at_once()
+    validate_once()
     look_up_modules_once()
     learn_dates_once()
     write_read_events_only()
@@ -53,20 +54,24 @@ def main():
 
 
 def compile_templates_once():
-    """Keep the code of a template, by its text."""
+    """Keep the code of a template and what it is parsed to, by its text."""
     from dbt_common.clients.jinja import MacroFuzzEnvironment
 
-    plain, known = MacroFuzzEnvironment.compile, {}
+    def once(plain):
+        known = {}
 
-    def compile_once(self, source, *arguments, **options):
-        if arguments or options or not isinstance(source, str):
-            return plain(self, source, *arguments, **options)
-        key = type(self), source
-        if key not in known:
-            known[key] = plain(self, source)
-        return known[key]
+        def keep(self, source, *arguments, **options):
+            if any(arguments) or options or not isinstance(source, str):
+                return plain(self, source, *arguments, **options)
+            key = type(self), source
+            if key not in known:
+                known[key] = plain(self, source, *arguments)
+            return known[key]
 
-    MacroFuzzEnvironment.compile = compile_once
+        return keep
+
+    MacroFuzzEnvironment.compile = once(MacroFuzzEnvironment.compile)
+    MacroFuzzEnvironment._parse = once(MacroFuzzEnvironment._parse)
 
 
 def make_macros_at_once():
@@ -120,6 +125,21 @@ def make_macros_at_once():
         return names
 
     MacroNamespaceBuilder.build_namespace = build_namespace
+
+
+def validate_once():
+    """Keep what has been found to follow its schema."""
+    from dbt_common.dataclass_schema import dbtClassMixin
+
+    plain, known = dbtClassMixin.validate.__func__, set()
+
+    def validate(cls, data):
+        key = cls, repr(data)
+        if key not in known:
+            plain(cls, data)
+            known.add(key)
+
+    dbtClassMixin.validate = classmethod(validate)
 
 
 def look_up_modules_once():

@@ -334,7 +334,7 @@ def warehouse(tmp_path_factory):
     )
     tests = ("test", "unit_test")
     selection = tuple(f"--exclude-resource-type={kind}" for kind in tests)
-    check_bigquery.build(built, {}, selection=selection)
+    check_bigquery.build(built, {}, selection=selection, again=False)
     return built
 
 
