@@ -8,9 +8,9 @@ PYTHON is that of the emulator's own environment (emulator_requirements.lock). S
 the emulator on this machine, loads PATH with google-cloud-bigquery, runs `dbt build`
 with its data tests by dbt-bigquery, again, `dbt docs generate`, and the same on DuckDB.
 With --daily there is one build, as of N days before the last of the log, a daily run
-for each of these days, and the last of them again. Exits with 1 when the last run, which
-repeats the one before, changed a mart, the catalog lacks a table or a column, or marts,
-state or what the export would sync are not as on DuckDB. The emulator is stopped
+for each of these days, and the last of them again. Exits with 1 when the last run,
+which repeats the one before, changed a mart, the catalog lacks a table or a column, or
+marts, state or what the export would sync are not as on DuckDB. The emulator is stopped
 whatever happens; its log is emulator.log beside dbt's.
 """
 
@@ -240,7 +240,7 @@ def run(options: argparse.Namespace, scratch: Path) -> bool:
             given = (target, ["--vars", json.dumps(variables)], scratch, server)
             run_dbt(command, *given, **environment)
 
-        kept = dict(zip([name for name, *_ in runs[-2:]], ("before", "after"), strict=True))
+        kept = {runs[-2][0]: "before", runs[-1][0]: "after"}
         where = {"CLV_BIGQUERY_ENDPOINT": endpoint}
         for name, selection, variables in runs:
             # Later builds ask whether anything changes: tests would say the same.

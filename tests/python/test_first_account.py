@@ -446,14 +446,8 @@ def test_a_log_can_be_read_from_a_literal_on(first, type_of_ts, condition):
 
 def test_every_reader_of_a_log_reads_it_from_there():
     files = [*(ROOT / "models").rglob("*.sql"), *(ROOT / "macros").rglob("*.sql")]
-    readers = {
-        path.name
-        for path in files
-        if re.search(
-            r"input_table\('(transactions|events)'|from \{\{ relation \}\}\n +where \{\{ read",
-            path.read_text(),
-        )
-    }
+    reads = r"input_table\('(transactions|events)'|from {{ relation }}\n +where {{ read"
+    readers = {path.name for path in files if re.search(reads, path.read_text())}
     assert readers == {"stg_transactions.sql", "stg_events.sql", "check_inputs.sql"}
     for path in files:
         assert path.name not in readers or "since_history(" in path.read_text()
