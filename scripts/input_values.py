@@ -136,10 +136,13 @@ class Column:
         groups = "|".join(
             rf"(?:{sep}\d{{3}})+" for sep in (f"[{other}]", SPACE, "['’]")
         )
-        body = rf"(?:(?:\d+|\d{{1,3}}(?:{groups}))(?:[{point}]\d*)?|[{point}]\d+)"
+        whole = rf"(?:\d+|\d{{1,3}}(?:{groups}))"
+        body = rf"(?:{whole}(?:[{point}]\d*)?|[{point}]\d+)"
+        # 12,- is twelve, not less: a minus stands behind a number that has ended.
+        ended = rf"(?:{whole}(?:[{point}]\d+)?|[{point}]\d+)"
         signed = (
             rf"[-+\x{{2212}}]?{SPACE}?(?:{SIGN}{SPACE}?)?{body}(?:{SPACE}?{SIGN})?"
-            rf"|{SIGN}{SPACE}?{MINUS}{SPACE}?{body}|{body}{SPACE}?{MINUS}"
+            rf"|{SIGN}{SPACE}?{MINUS}{SPACE}?{body}|{ended}{SPACE}?{MINUS}"
             rf"|\((?:{SIGN}{SPACE}?)?{body}(?:{SPACE}?{SIGN})?\)"
         )
         exponent = rf"[-+]?\d*[{point}]?\d+[eE][-+]?\d+"
@@ -366,11 +369,13 @@ def refuse_another_currency(
     connection, sql, columns: dict[str, Column], currency: Column, file: str
 ) -> None:
     """Refuse a sign in amounts that contradicts the column that names the currency."""
+    named = f"upper(trim({currency.text}))"
+    signs = " ".join(f"when {literal(s)} then {literal(c)}" for s, c in CODES.items())
     for name, column in columns.items():
         sign = sign_of(connection, sql, name, column, file)
         code = code_of(sign)
         others = connection.execute(
-            f"select count(*) from {sql} where upper(trim({currency.text})) "
+            f"select count(*) from {sql} where case {named} {signs} else {named} end "
             f"{'!= ' + literal(code) if code else f'in {tuple(CODES.values())}'}"
         ).fetchone()[0]
         if sign and others:

@@ -80,6 +80,8 @@ SETTINGS = (
     f"memory_limit = '{os.environ.get('CLV_DUCKDB_MEMORY_LIMIT', '6GB')}'",
 )
 ALIASES = {"users": "customers"}
+# Of files that may hold rows, whether or not they can be read.
+DATA_ENDINGS = (*ENDINGS, ".xls", ".xlsb", ".ods", ".json", ".jsonl", ".ndjson", ".zip")
 # What says who may be contacted; loaded alone with --withdrawals.
 WITHDRAWALS = ("consents", "customer_status", "identities")
 
@@ -188,17 +190,30 @@ SUMMED = "|".join(word for word in SUMS if word != "all")
 PARTED = r"[\s:()=]+"
 SUM_BEFORE = rf"^(?:{SUMMED}){PARTED}([^\s:()=]*[0-9][^\s:()=]*)[\s:()=]*$"
 SUM_BEHIND = rf"^([^\s:()=]*[0-9][^\s:()=]*){PARTED}(?:{SUMMED})[\s:()=]*$"
+LEAST_SUMS = 3  # periods with a row that is as large as all others
 MOST_SUMS = 3  # of so many ids one may be such a sum; more are how a shop names people
 # Ids that stand for nobody, or for no order; one of PERHAPS only where many lines have
 # it, for a first id may be 0.
 NOBODY = (
     *("nan", "null", "(null)", "none", "(none)", "nil", "n/a", "#n/a", "na", "-"),
-    *("undefined", "unknown", "guest", "anonymous"),
+    *("undefined", "unknown", "guest", "anonymous", "<na>", "--", "?", "guest user"),
+    *("guest checkout", "guest_user", "walk-in", "walk-in customer", "gast"),
+    *("laufkunde", "barverkauf", "anonym", "unbekannt", "inconnu", "anonyme"),
+    *("invité", "invitado", "desconocido", "ospite", "sconosciuto", "onbekend"),
     "00000000-0000-0000-0000-000000000000",
 )
 PERHAPS = ("0", "0.0", "-1", "-1.0")
+# Ids alike but for case, blanks, form of accents, leading zeros or a decimal zero; the
+# few of which that may be are looked at.
+FOLDED = (
+    "case when strlen(user_id) = length(user_id) and not starts_with(user_id, '0') and "
+    "not ends_with(user_id, '.0') then lower(trim(user_id)) else regexp_replace("
+    "regexp_replace(lower(nfc_normalize(user_id)), "
+    r"'[\s\x{200b}-\x{200d}\x{2060}\x{feff}]', '', 'g'), '^0+|[.]0+$', '', 'g') end"
+)
 MANY_LINES = 5  # times as many as people have on average
 MOST_OF_NOBODY = 0.05  # of lines or revenue
+OFTEN = 20  # times as many lines as people have, and as large a share: told
 FREE_TEXT = ("metadata_json",)  # may run over several lines
 
 EXPECTED = {
@@ -223,8 +238,13 @@ REMEDY = {
     "none",
     ("amount", FINE): "give amounts in a smaller unit",
     NO_PERSON: "make these ids empty: lines without a user are set aside",
+    ("other_id", NO_PERSON): "leave these links out",
     NO_ORDER: "make these ids empty: identical lines of an order are taken for copies",
     ("user_id", SUM): "leave out rows that sum up others",
+    ("amount", "is the sum of the others of its month"): "leave out rows that sum up "
+    "others",
+    ("amount", "is the sum of the others of its day"): "leave out rows that sum up "
+    "others",
     ("user_id", CUT): "format the column as text where it comes from",
     ("other_id", CUT): "format the column as text where it comes from",
 }
@@ -371,6 +391,7 @@ def find_files(path: Path) -> tuple[dict[str, Path], list[str]]:
         table = file.name.lower().removesuffix(ending)
         table = ALIASES.get(table, table)
         if not ending or table not in CONTRACT:
+            refuse_near_name(file)
             others.append(file)
         elif table in found:
             raise InputFaultError(
@@ -395,6 +416,20 @@ def find_files(path: Path) -> tuple[dict[str, Path], list[str]]:
         notes = [f"{shorten(data[0].name)}: the only data file, taken as transactions"]
     notes += [f"note: {shorten(o.name)} is none of the inputs, ignored" for o in others]
     return found, notes
+
+
+def refuse_near_name(file: Path) -> None:
+    """Refuse a file that is named almost as an input: its rows would be missing."""
+    letters = re.sub("kopie|copy|[^a-z]", "", file.name.lower().partition(".")[0])
+    inputs = {re.sub("[^a-z]", "", name): name for name in (*CONTRACT, *ALIASES)}
+    inputs |= {letters.removesuffix("s"): name for letters, name in inputs.items()}
+    if file.name.lower().endswith(DATA_ENDINGS) and letters in inputs:
+        name = inputs[letters]
+        raise InputFaultError(
+            f"{shorten(file.name)} is named almost as the input {name}, and is none: "
+            f"put all of {name} into one file {name}.csv (.parquet, .xlsx, ...), or "
+            "take this one out of the folder"
+        )
 
 
 def parse_columns(text: str) -> dict[str, dict[str, str]]:
@@ -806,6 +841,32 @@ def refuse_sum(connection, source: Source) -> None:
             )
 
 
+def refuse_sums_by_period(connection, source: Source) -> None:
+    """Refuse rows that are the sum of the others of their month, or of their day.
+
+    By chance one may be; where it is so in half of the periods, a report sums them up.
+    """
+    for period in ("month", "day"):
+        sums = connection.execute(
+            f"with totals as (select date_trunc('{period}', ts) as period, sum(amount) "
+            "as total from transactions group by all having count(*) > 3 and total > 0)"
+            ", large as (from transactions where 2 * amount >= (select min(total) from "
+            "totals)), sums as (select distinct totals.period, ts, user_id, amount "
+            f"from totals join large on date_trunc('{period}', ts) = totals.period and "
+            "2 * amount = total), judged as (select count(distinct period) as n from "
+            "sums) select ts, user_id, amount from sums, judged where "
+            f"n >= {LEAST_SUMS} and 2 * n >= (select count(*) from totals)"
+        ).fetchall()
+        if sums:
+            user, amount = (source.columns[name] for name in ("user_id", "amount"))
+            people = {literal(user) for _, user, _ in sums if user is not None}
+            values = ", ".join({str(amount) for *_, amount in sums})
+            is_one = f"{user.text} in ({', '.join(people)})" if people else "true"
+            bad = f"{is_one} and {amount.value} in ({values})"
+            fault = ("amount", f"is the sum of the others of its {period}")
+            refuse_rows(connection, source, fault, bad)
+
+
 def refuse_sums_by_id(connection, source: Source) -> None:
     """Refuse rows whose id is a word for a sum beside an id or a number.
 
@@ -830,16 +891,18 @@ def refuse_sums_by_id(connection, source: Source) -> None:
 
 def nobody_among(connection, source: Source) -> list[str]:
     """Refuse a log much of which is of nobody; say of how many lines it is."""
-    nobody, lines, share = connection.execute(
+    nobody, lines, share, many, mean = connection.execute(
         "with people as (select user_id, count(*) as n, coalesce(sum(amount) filter "
         "(amount > 0 and is_refund is distinct from true), 0) as revenue "
-        "from transactions group by user_id), judged as (select *, "
-        f"lower(trim(user_id, {BLANKS})) as id, coalesce(id in {NOBODY} or "
-        f"id in {PERHAPS} and n > {MANY_LINES} * (select avg(n) from people "
-        "where user_id is not null), false) as bad from people) "
-        "select list(user_id) filter (bad), sum(n) filter (bad), greatest(sum(n) "
+        "from transactions group by user_id), whole as (select avg(n) filter "
+        "(user_id is not null) as mean, sum(n) as total from people), judged as "
+        f"(select *, lower(trim(user_id, {BLANKS})) as id, coalesce(id in {NOBODY} or "
+        f"id in {PERHAPS} and n > {MANY_LINES} * mean, false) as bad from people, whole"
+        ") select list(user_id) filter (bad), sum(n) filter (bad), greatest(sum(n) "
         "filter (bad) / sum(n), coalesce(sum(revenue) filter (bad) / "
-        "nullif(sum(revenue), 0), 0)) from judged"
+        f"nullif(sum(revenue), 0), 0)), max(n) filter (not bad and id is not null and "
+        f"n > {OFTEN} * mean and n >= {MOST_OF_NOBODY} * total), any_value(mean) "
+        "from judged"
     ).fetchone()
     orders = connection.execute(
         f"select order_id, lower(trim(order_id, {BLANKS})) as number, count(*) as n, "
@@ -855,13 +918,35 @@ def nobody_among(connection, source: Source) -> list[str]:
             listed = ", ".join(map(literal, ids))
             bad = f"{source.columns[name].text} in ({listed})"
             refuse_rows(connection, source, (name, wrong), bad)
+    notes = []
+    if many:
+        notes.append(
+            f"note: one user id has {many:,} lines of {source.file} "
+            f"({share_of(connection, many)}), {many / mean:,.0f} times as many as "
+            "others on average: if it is a till, a guest or a sum, leave the id empty "
+            "or the rows out"
+        )
     if not nobody:
-        return []
+        return notes
     return [
+        *notes,
         f"note: {lines:,} lines of {source.file} ({share_of(connection, lines)}) have "
         "a user id that stands for nobody, such as guest, null or 0, and counts as a "
-        "customer: leave the id empty where it is not known"
+        "customer: leave the id empty where it is not known",
     ]
+
+
+def refuse_links_to_nobody(connection, source: Source) -> None:
+    """Refuse links that would make one person of all who have no other id."""
+    links = connection.execute(
+        f"select other_id, lower(trim(other_id, {BLANKS})) as id from identities group "
+        f"by all having id in {NOBODY} or id in {PERHAPS} and count(distinct user_id) "
+        "> 1"
+    ).fetchall()
+    if links:
+        listed = ", ".join(literal(other) for other, _ in links)
+        bad = f"{source.columns['other_id'].text} in ({listed})"
+        refuse_rows(connection, source, ("other_id", NO_PERSON), bad)
 
 
 def share_of(connection, lines: int) -> str:
@@ -901,6 +986,31 @@ def create(connection, table: str, source: Source | None) -> None:
         raise reader_fault(source.path, error) if source else error from None
 
 
+def refuse_forgotten(connection, table: str) -> None:
+    """Refuse a load without what people of it have said on consent and status before.
+
+    Where the input says nothing on them, nobody has ever refused.
+    """
+    is_there = connection.execute(
+        "select count(*) from information_schema.columns where table_catalog = "
+        "current_database() and table_schema = ? and table_name = ? and column_name = "
+        "'user_id'",
+        [SCHEMA, table],
+    ).fetchone()[0]
+    if not is_there or table not in ("consents", "customer_status"):
+        return
+    (people,) = connection.execute(
+        f"select count(distinct user_id) from {table} where user_id in "
+        "(select user_id from transactions)"
+    ).fetchone()
+    if people:
+        raise InputFaultError(
+            f"the last load had a file {table} with {people:,} of the people of this "
+            "one, and now there is none: put it there, or one with its header alone "
+            "if nothing of it holds any more"
+        )
+
+
 def read_source(
     connection, table, path, scratch, options, mapping
 ) -> tuple[Source, dict]:
@@ -920,8 +1030,11 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
     notes = []
     if source.table == "transactions":
         refuse_sum(connection, source)
+        refuse_sums_by_period(connection, source)
         refuse_sums_by_id(connection, source)
         notes += nobody_among(connection, source)
+    if source.table == "identities":
+        refuse_links_to_nobody(connection, source)
     if source.opened.how:
         notes.append(
             f"{source.table}: read {source.file} as {english(source.opened.how)}"
@@ -957,14 +1070,15 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
     if source.table == "transactions" and source.columns["user_id"].kind == "VARCHAR":
         (alike,) = connection.execute(
             "select coalesce(sum(ids) filter (ids > 1), 0) from "
-            "(select lower(trim(user_id)) as id, count(*) as ids from "
+            f"(select {FOLDED} as id, count(*) as ids from "
             "(select distinct user_id from transactions where user_id is not null) "
             "group by id)"
         ).fetchone()
         if alike:
             notes.append(
                 f"note: {alike:,} user ids differ from another one only in upper and "
-                "lower case or in blanks; they are loaded as they are"
+                "lower case, blanks, accents' form, leading zeros or a trailing .0; "
+                "they are loaded as they are, as customers of their own"
             )
     return notes
 
@@ -1013,6 +1127,7 @@ def load(
             for table in CONTRACT:
                 if table not in files:
                     if not is_part:
+                        refuse_forgotten(connection, table)
                         create(connection, table, None)
                     continue
                 source, result = read_source(

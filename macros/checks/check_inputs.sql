@@ -225,6 +225,12 @@
             )) -%}
         {%- endif -%}
     {%- endif -%}
+    {%- if input == 'identities' -%}
+        {%- do faults.append((
+            'other_id', 'stands for nobody, such as guest or null,', is_no_customer(columns['other_id'], 'nobody'),
+            ', which would be one person: leave these links out',
+        )) -%}
+    {%- endif -%}
     {%- if faults -%}
         {%- set read -%}
             {{ since_history(input, found.values()) or 'true' }}
@@ -245,7 +251,7 @@
             where {{ read }}
         {%- endset -%}
         {%- for row in run_query(query).rows -%}
-            {%- set bad_rows = row.values()[8 if input == 'transactions' else 1:] -%}
+            {%- set bad_rows = row.values()[9 if input == 'transactions' else 1:] -%}
             {%- for column, sentence, fault, advice in faults -%}
                 {%- if bad_rows[loop.index0] -%}
                     {%- do exceptions.raise_compiler_error(
@@ -268,7 +274,7 @@
     {%- endif -%}
 {% endmacro %}
 
-{# What is said of transactions, in seven columns: days, purchases, currencies, ids of no customer. #}
+{# What is said of transactions, in eight columns: days, purchases, currencies, ids of no customer. #}
 {% macro transaction_facts(columns, found) %}
     {%- set ts, as_of = columns['ts'], var('clv_as_of_date') -%}
     {%- set day = local_date(as_instant(ts, type_found(ts, found.values()), is_safe=true)) -%}
@@ -295,7 +301,8 @@
     count(distinct nullif({{ currency }}, '')) as currencies,
     {{ shown_code('min(nullif(' ~ currency ~ ", ''))") }} as first_currency,
     {{ shown_code('max(nullif(' ~ currency ~ ", ''))") }} as last_currency,
-    sum(case when {{ is_no_customer(columns['user_id']) }} then 1 else 0 end) as lines_of_no_customer
+    sum(case when {{ is_no_customer(columns['user_id']) }} then 1 else 0 end) as lines_of_no_customer,
+    sum(case when nullif({{ currency }}, '') is null then 1 else 0 end) as lines_without_currency
 {% endmacro %}
 
 {# Says in one line what is read, or stops where there is nothing to build from. #}
@@ -315,6 +322,12 @@
             'clv: transactions has amounts in ' ~ row[4] ~ ' currencies, ' ~ row[5] ~ ' to ' ~ row[6]
             ~ ": name the project's in var clv_currency, and the rates of the others in "
             ~ 'seeds/reference/currency_rates.csv.'
+        ) -%}
+    {%- elif row[4] == 1 and row[8] > 0.01 * row[0] and project_currency is none and not is_daily() -%}
+        {%- do exceptions.raise_compiler_error(
+            'clv: transactions names no currency in ' ~ '{:,}'.format(row[8] | int) ~ ' of ' ~ lines ~ ' lines, and '
+            ~ row[5] ~ ' in the others: name the currency of these lines there, or if all are of one, in var '
+            ~ 'clv_currency.'
         ) -%}
     {%- endif -%}
     {%- set today = run_started_at.strftime('%Y-%m') -%}
@@ -343,7 +356,10 @@
     {%- set words = {
         'nobody': [
             'nan', 'null', '(null)', 'none', '(none)', 'nil', 'n/a', '#n/a', 'na', '-', 'undefined', 'unknown',
-            'guest', 'anonymous', '00000000-0000-0000-0000-000000000000',
+            'guest', 'anonymous', '<na>', '--', '?', 'guest user', 'guest checkout', 'guest_user', 'walk-in',
+            'walk-in customer', 'gast', 'laufkunde', 'barverkauf', 'anonym', 'unbekannt', 'inconnu',
+            'anonyme', 'invité', 'invitado', 'desconocido', 'ospite', 'sconosciuto', 'onbekend',
+            '00000000-0000-0000-0000-000000000000',
         ],
         'zero': ['0', '0.0', '-1', '-1.0'],
         'sum': [

@@ -1,5 +1,5 @@
--- Two linked ids are one customer, and every linked id has a customer. If this fails, raise var
--- int_identities__resolved stopped before the labels had reached the end of a chain.
+-- Two linked ids are one customer, and every linked id has a customer. If this fails, raise `hops` in
+-- int_identities__resolved, which stopped before the labels had reached the end of a chain.
 select
     links.identifier,
     links.linked_identifier,

@@ -1213,6 +1213,24 @@ def test_a_bad_warehouse_table_stops_the_build_with_a_sentence(small, change, se
     pd.testing.assert_frame_equal(before, after)
 
 
+def test_the_currency_of_some_lines_is_not_that_of_all(small):
+    with duckdb.connect(str(small.database)) as connection:
+        connection.execute(
+            "create or replace table clv_raw.transactions as select 'c' || n as "
+            "user_id, date '2024-01-01' as ts, 36.0 as amount, "
+            "case when n = 3 then 'JPY' else '' end as currency from range(9) as t (n)"
+        )
+    select = ("--select", "stg_transactions")
+    printed = small.build(*select, may_fail=True)
+    assert small.exit_code != 0
+    assert (
+        "clv: transactions names no currency in 8 of 9 lines, and JPY in the others: "
+        "name the currency of these lines there, or if all are of one, in var "
+        "clv_currency."
+    ) in " ".join(printed.split())
+    small.build(*select, clv_currency="JPY")
+
+
 @pytest.fixture(scope="module")
 def macros(tmp_path_factory):
     """A project of which operations are run."""

@@ -274,14 +274,16 @@ def test_ids_that_differ_in_case_or_blanks_are_noticed(folder, database, capsys)
     (folder / "transactions.csv").write_text(
         "user_id,ts,amount\n"
         + "".join(f"{i},2024-01-31,1\n" for i in ("c1", "C1", "c1 "))
+        + "".join(f"{i},2024-01-31,1\n" for i in ("17", "0017", "17.0", "18", "180"))
+        + "".join(f"{i},2024-01-31,1\n" for i in ("José", "Jose\u0301", "a\u200b", "a"))
     )
     assert run(folder, database) == 0
-    assert "note: 3 user ids differ from another one only in upper" in (
+    assert "note: 10 user ids differ from another one only in upper" in (
         capsys.readouterr().out
     )
     assert rows(
         database, "select count(distinct user_id) from clv_raw.transactions"
-    ) == [(3,)]
+    ) == [(12,)]
 
 
 @pytest.mark.parametrize(
@@ -481,6 +483,33 @@ def test_unknown_files_and_columns_are_only_mentioned(folder, database, capsys):
     assert "outside the contract, ignored: mood" in printed
 
 
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        ("transactions_2024.csv", "transactions"),
+        ("transactions (1).csv.gz", "transactions"),
+        ("Consent.xlsx", "consents"),
+        ("consents.json", "consents"),
+        ("customer status.parquet", "customer_status"),
+        ("users_2.csv", "users"),
+    ],
+)
+def test_a_file_that_is_almost_an_input_is_refused(name, of, folder, database, capsys):
+    (folder / "transactions.csv").write_text(GOOD)
+    (folder / name).write_text("")
+    assert run(folder, database) == 2
+    assert f"{name} is named almost as the input {of}, and is none" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("name", ["customer_segments.csv", "consents.md", "orders.csv"])
+def test_a_file_of_another_name_is_ignored(name, folder, database):
+    (folder / "transactions.csv").write_text(GOOD)
+    (folder / name).write_text("")
+    assert run(folder, database) == 0
+
+
 def log_of(users):
     """A log of a line for each id, of amounts that sum up nothing."""
     lines = "".join(f'"{u}",2024-01-{i % 28 + 1:02d},{i + 7}.5\n' for i, u in users)
@@ -508,6 +537,28 @@ def test_sums_inside_a_log_are_refused(sums, number, folder, database, capsys):
         f"transactions.user_id is a word for a sum, such as Total, in {number} of "
         f"{len(users)} rows of transactions.csv (row"
     ) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("period", ["month", "day"])
+@pytest.mark.parametrize("who", ["Gesamtumsatz", "Σ {}", ""])
+def test_a_report_with_a_sum_in_every_period_is_refused(
+    who, period, folder, database, capsys
+):
+    """Whatever it is called: it is as large as all other rows of its month, or day."""
+    lines = []
+    for n in range(1, 5):
+        date = f"2024-0{n}-10" if period == "month" else f"2024-01-1{n}"
+        lines += [f"{n}{i},{date} 10:00:00,{10 * n + i}.5" for i in range(4)]
+        lines.append(f"{who.format(n)},{date} 23:00:00,{40 * n + 8}")
+    file = folder / "transactions.csv"
+    file.write_text("\n".join(["user_id,ts,amount", *lines, ""]))
+    assert run(folder, database) == 2
+    assert (
+        f"transactions.amount is the sum of the others of its {period} in 4 of 20 rows"
+    ) in capsys.readouterr().err
+    # Of one period it is chance.
+    file.write_text("\n".join(["user_id,ts,amount", *lines[:5], *lines[10:14], ""]))
+    assert run(folder, database) == 0
 
 
 @pytest.mark.parametrize(
@@ -573,6 +624,7 @@ def test_two_thirds_below_zero_are_still_loaded(folder, database):
 
 
 NOBODIES = ["guest", "Anonymous ", "unknown", "none", "(none)", "NULL", "n/a", "NA"]
+NOBODIES += ["Gast", "Invité", "Guest Checkout", "<NA>"]
 NOBODIES += ["nan", "-", "0", "-1", "00000000-0000-0000-0000-000000000000"]
 
 
@@ -595,6 +647,29 @@ def test_ids_of_nobody_are_noticed_and_many_of_them_refused(
         "214 rows of transactions.csv (rows 1, 2, 3, ...); make these ids empty: "
         "lines without a user are set aside."
     ) in capsys.readouterr().err
+
+
+def test_an_id_with_the_lines_of_many_is_noticed(folder, database, capsys):
+    users = [*["C000"] * 30, *range(17850, 18050)]
+    (folder / "transactions.csv").write_text(log_of(enumerate(users)))
+    assert run(folder, database) == 0
+    assert "note: one user id has 30 lines of transactions.csv (13.0%), 26 times" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("word", ["null", "N/A", "Guest", "0"])
+def test_a_link_to_nobody_is_refused(word, folder, database, capsys):
+    (folder / "transactions.csv").write_text(GOOD)
+    links = folder / "identities.csv"
+    links.write_text(f"user_id,other_id\n1,{word}\n2,{word}\n2,dev-7\n")
+    assert run(folder, database) == 2
+    assert (
+        "identities.other_id stands for nobody, such as guest, null or 0, in 2 of 3 "
+        "rows of identities.csv (rows 1, 2); leave these links out"
+    ) in capsys.readouterr().err
+    links.write_text("user_id,other_id\n1,0\n2,dev-7\n")  # the id of one person
+    assert run(folder, database) == 0
 
 
 def test_nobody_has_much_of_the_revenue(folder, database, capsys):
@@ -1236,16 +1311,49 @@ def test_ids_that_pandas_has_not_are_empty(folder, database):
     ]
 
 
-def test_a_sign_that_the_currency_agrees_with_is_left_out(tmp_path, database):
+@pytest.mark.parametrize(("one", "other"), [("EUR", "eur"), ("€", " €")])
+def test_a_sign_that_the_currency_agrees_with_is_left_out(
+    one, other, tmp_path, database
+):
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "transactions.csv").write_text(
-        "user_id,ts,amount,currency\n1,2023-05-01,€ 5.50,EUR\n2,2023-05-02,€ 7.25,eur\n"
+        "user_id,ts,amount,currency\n"
+        f"1,2023-05-01,€ 5.50,{one}\n2,2023-05-02,€ 7.25,{other}\n"
     )
     assert run(folder, database) == 0
     assert rows(database, "select sum(amount) from clv_raw.transactions") == [
         (decimal.Decimal("12.7500"),)
     ]
+
+
+@pytest.mark.parametrize(
+    ("table", "rows_before"),
+    [
+        ("consents", "user_id,channel,is_granted\n2,email,no\n"),
+        ("customer_status", "user_id,status\n2,closed\n"),
+    ],
+)
+def test_what_was_said_on_consent_is_not_forgotten(
+    table, rows_before, folder, database, capsys
+):
+    (folder / "transactions.csv").write_text(GOOD)
+    said = folder / f"{table}.csv"
+    said.write_text(rows_before)
+    assert run(folder, database) == 0
+    said.unlink()
+    assert run(folder, database) == 2
+    assert f"the last load had a file {table} with 1 of the people of this one" in (
+        capsys.readouterr().err
+    )
+    assert len(rows(database, f"select * from clv_raw.{table}")) == 1
+    said.write_text(rows_before.partition("\n")[0] + "\n")
+    assert run(folder, database) == 0
+    said.write_text(rows_before)
+    assert run(folder, database) == 0
+    said.unlink()  # the log of another shop
+    (folder / "transactions.csv").write_text("user_id,ts,amount\nx1,2024-01-31,1\n")
+    assert run(folder, database) == 0
 
 
 def test_withdrawals_are_loaded_alone_and_beside_transactions_that_are_not(

@@ -5,6 +5,13 @@ with consent_input as (
     select count(*) as consent_rows
     from {{ ref('stg_consents') }}
 
+),
+
+permissions as (
+
+    select *
+    from {{ ref('export_marketing_cloud__permissions') }}
+
 )
 
 select
@@ -25,13 +32,16 @@ cross join consent_input
 -- Who is whose may have been learnt since the candidates were built.
 left join {{ ref('int_identities__resolved') }} as identities
     on candidates.customer_id = identities.identifier
-left join {{ ref('export_marketing_cloud__permissions') }} as permissions
+left join permissions
     on
         coalesce(identities.customer_id, candidates.customer_id)
         = permissions.customer_id
+left join permissions as own
+    on candidates.customer_id = own.customer_id
 where
     candidates.exclusion_reason is null
     and not coalesce(permissions.is_refused, false)
+    and not coalesce(own.is_refused, false)
     and (
         coalesce(permissions.has_consent, false)
         {%- if without_statements %}

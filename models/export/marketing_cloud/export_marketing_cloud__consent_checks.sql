@@ -4,7 +4,9 @@
 {%- set ominous = [
     'dead', 'deceas', 'died', 'death', 'gestorben', 'verstorben', 'eras', 'delet',
     'gdpr', 'dsgvo', 'forg[eo]t', 'fraud', 'betrug', 'block', 'gesperrt', 'opt.?out',
-    'unsub', 'suppress', 'do.?not',
+    'unsub', 'suppress', 'do.?not', 'anonymi', 'remov', 'gel(oe|ö)sch',
+    'verwijder', 'overled', 'supprim', 'effac', 'd[eé]c[eé]d', 'elimin', 'borrad',
+    'fallecid', 'difunt', 'usuni', 'raderad', 'slettet',
 ] | join('|') %}
 with targets as (
 
@@ -169,7 +171,7 @@ known_ids as (
 
 folded as (
 
-    select distinct lower(user_id) as folded_id
+    select distinct {{ folded_id('user_id') | indent(4) }} as folded_id
     from known_ids
 
 ),
@@ -183,7 +185,7 @@ counts as (
         coalesce(sum(users.suppressions), 0) as suppressed_users,
         coalesce(sum(case when known_ids.user_id is null then 1 else 0 end), 0)
             as unknown_users,
-        -- The id of somebody who is known, but for its case.
+        -- The id of somebody who is known, but for how it is written.
         coalesce(
             sum(
                 case
@@ -197,7 +199,7 @@ counts as (
     left join known_ids
         on users.user_id = known_ids.user_id
     left join folded
-        on lower(users.user_id) = folded.folded_id
+        on {{ folded_id('users.user_id') | indent(8) }} = folded.folded_id
 
 ),
 
@@ -394,7 +396,7 @@ judged as (
                     case
                         when facts.miswritten_users > 0
                             then concat(
-                                '; but for their case, ',
+                                '; but for case, zeros in front or a .0, ',
                                 cast(facts.miswritten_users as {{ type_text() }}),
                                 ' of them are of somebody who is'
                             )

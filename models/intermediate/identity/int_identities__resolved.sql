@@ -2,7 +2,7 @@
 -- The customer is the smallest user id of the connected component: label propagation, in which every hop
 -- passes the smallest label so far to the neighbours. Unrolled because `with recursive` differs between
 -- warehouses; each hop reads only the one before it, so the work is linear in the number of hops.
-{%- set hops = 6 %}
+{%- set hops = 12 %}
 with links as (
 
     select

@@ -31,12 +31,15 @@ delivered_currency as (
 
 accepted_currency as (
 
-    select min(currency) = max(currency) as is_one
+    select
+        max(currency) as currency,
+        min(currency) = max(currency) as is_one
     from last_accepted
 
 ),
 
--- If both loads have a single currency, its name may differ: a currency column may be new.
+-- If both loads have a single currency, its name may differ: a currency column may be new. From one name to
+-- another is a fault.
 accepted as (
 
     select
@@ -49,6 +52,21 @@ accepted as (
         )
     from last_accepted
     cross join delivered_currency
+    cross join accepted_currency
+
+),
+
+renamed as (
+
+    select
+        case
+            when
+                delivered_currency.is_one and accepted_currency.is_one
+                and delivered_currency.currency != ''
+                and accepted_currency.currency != delivered_currency.currency
+                then nullif(accepted_currency.currency, '')
+        end as currency_before
+    from delivered_currency
     cross join accepted_currency
 
 ),
@@ -277,6 +295,7 @@ expected as (
         span.last_transaction_date as last_day,
         accepted_span.as_of_date as accepted_as_of_date,
         accepted_span.as_of_date is null as is_first_load,
+        renamed.currency_before,
         -- Whether the month had ended by the last accepted load, even if it had no lines.
         coalesce(
             {{ add_months('compared.transaction_month', 1) }}
@@ -312,6 +331,7 @@ expected as (
     from compared
     cross join span
     cross join accepted_span
+    cross join renamed
     left join longest_gaps
         on
             compared.transaction_month = longest_gaps.transaction_month
@@ -359,6 +379,11 @@ faulted as (
     select
         *,
         case
+            when is_newest and currency_before is not null
+                then concat(
+                    'transactions.currency is ', currency, ', that of the load ',
+                    'accepted as of ', {{ accepted_on }}, ' was ', currency_before
+                )
             -- A change beyond the tolerance and beyond three standard errors of the count; a count
             -- of zero may become six.
             {%- for column, name, measure in [
