@@ -221,16 +221,20 @@ def open_parquet(connection, path: Path, scratch: Path, wanted: set[str]) -> Ope
 
 
 def open_sheet(connection, path: Path, wanted: set[str], least: int) -> Opened:
-    """The first sheet: a column all of numbers, times or flags keeps its type."""
+    """The first sheet seen: a column all of numbers, times or flags keeps its type."""
     import pyarrow
-    from python_calamine import CalamineError, CalamineWorkbook
+    from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
 
     file = shorten(path.name)
     try:
         book = CalamineWorkbook.from_path(str(path))
-        name = book.sheet_names[0]
-        rows = book.get_sheet_by_index(0).to_python()
-    except (CalamineError, IndexError, zlib.error):
+        name, *others = [
+            sheet.name
+            for sheet in book.sheets_metadata
+            if sheet.visible == SheetVisibleEnum.Visible
+        ]
+        rows = book.get_sheet_by_name(name).to_python()
+    except (CalamineError, ValueError, zlib.error):
         raise InputFaultError(
             f"{file} is damaged, protected or no spreadsheet: save it again as .xlsx "
             "or .csv"
@@ -238,14 +242,21 @@ def open_sheet(connection, path: Path, wanted: set[str], least: int) -> Opened:
     while rows and all(cell == "" for cell in rows[-1]):
         rows.pop()
     how = f"sheet {shorten(name, 30)}"
-    if len(book.sheet_names) > 1:
-        how += f", the first of {len(book.sheet_names)}"
+    if others:
+        how += f", the first of {len(others) + 1}"
     if not rows:
         raise InputFaultError(
             f"{file} has nothing in its first sheet, the only one that is read ({how})"
         )
     titles = titles_above(rows, wanted, least)
     header, *rows = rows[titles:]
+    for other in others:
+        if header in book.get_sheet_by_name(other).to_python(nrows=titles + 1):
+            raise InputFaultError(
+                f"{file} has the columns of its first sheet, {shorten(name, 30)}, in "
+                f"the sheet {shorten(other, 30)} too, and one sheet is read: put all "
+                "rows into one"
+            )
     names = checked_names(file, [str(cell) for cell in header])
     cells = zip(*rows, strict=True) if rows else [()] * len(names)
     table = pyarrow.table(dict(zip(names, map(column_of, cells), strict=True)))

@@ -17,8 +17,14 @@ MONEY, SCORE, DATE, TIMESTAMP = "decimal(18, 4)", "double", "date", "timestamp"
 NUMBERS, TIMES = (MONEY, SCORE, COUNT), (DATE, TIMESTAMP)
 TYPED = ("INT", "INTEGER", "FLOAT", "DOUBLE")  # how DuckDB's numeric types end
 FLAGS = {
-    "true": ("true", "t", "yes", "y", "1", "1.0"),
-    "false": ("false", "f", "no", "n", "0", "0.0"),
+    "true": (
+        *("true", "t", "yes", "y", "1", "1.0", "on", "ja", "wahr", "oui", "vrai"),
+        *("si", "sí", "sim", "verdadero", "verdadeiro", "vero"),
+    ),
+    "false": (
+        *("false", "f", "no", "n", "0", "0.0", "off", "nein", "falsch", "non", "faux"),
+        *("não", "nao", "falso", "nee"),
+    ),
 }
 EARLIEST, LATEST = "1900-01-01", "9999-01-01"  # a year of two digits is before
 

@@ -220,7 +220,7 @@ EXPECTED = {
     MONEY: "a plain number such as 1234.50",
     SCORE: "a number such as -0.75",
     COUNT: "a whole number",
-    FLAG: "true or false",
+    FLAG: "true or false (yes or no, 1 or 0)",
     DATE: "a date such as 2024-01-31",
     TIMESTAMP: "a date or time such as 2024-01-31 18:30:00",
 }
@@ -295,7 +295,8 @@ PIECES = (
     "(?:bestell)?menge|anzahl|stck|stueck(?:zahl)?|stckzahl|quantite?|quantita|cantidad"
 )
 # Names of is_refund that say that they are a flag.
-FLAGGED = ("isrefund", "isrefunded", "isreturn", "isreturned")
+FLAGGED = ("isrefund", "isrefunded", "isreturn", "isreturned", "refund", "refunded")
+FLAGGED += ("return", "returned")
 
 
 @dataclass(frozen=True)
@@ -777,6 +778,8 @@ def refuse_faults(connection, source: Source, faults: dict, result: dict) -> Non
     mend = (
         "correct them or leave them out" if number > 1 else "correct it or leave it out"
     )
+    if source.table in WITHDRAWALS:  # who is left out has not refused
+        mend = mend.partition(" or ")[0]
     sentence += f"); {REMEDY.get((name, wrong)) or REMEDY.get(wrong, mend)}"
     others = f"; also at fault: {english(f'{n} ({k:,})' for n, _, k in found[1:])}"
     if len(found) > 1 and len(sentence + others) < LONGEST_MESSAGE - 30:
@@ -1059,7 +1062,16 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
         notes.append(
             f"note: {source.file} has no column is_refund; if "
             f"{shorten(bare_names(extra)[flags[0]], 40)} says which rows are refunds, "
-            "say so with --columns"
+            "say so with --columns; if it marks sales that were refunded later, give "
+            "the refunds as rows of their own or leave these sales out"
+        )
+    without = result["rows"] - result.get("users", result["rows"])
+    if without >= MOST_OF_NOBODY * result["rows"] > 0:
+        notes.append(
+            f"note: {without:,} lines of {source.file} ({share_of(connection, without)}"
+            ") have no user id: they are counted in revenue, and set aside from all "
+            "customers; where an id stands in the first line of a group alone, fill it "
+            "down"
         )
     zoned = result.get("zoned", 0)
     if 0 < zoned < result["rows"]:

@@ -7,6 +7,7 @@ import gzip
 import io
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import duckdb
@@ -483,6 +484,91 @@ def test_unknown_files_and_columns_are_only_mentioned(folder, database, capsys):
     assert "outside the contract, ignored: mood" in printed
 
 
+def with_sheet(book, other, name="Old", state="visible", is_first=False):
+    """The spreadsheet with the sheet of another one, before or behind its own."""
+    packed = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(book)) as ours,
+        zipfile.ZipFile(io.BytesIO(other)) as theirs,
+        zipfile.ZipFile(packed, "w") as archive,
+    ):
+        told = f'<sheet name="{name}" sheetId="2" state="{state}" r:id="d"/>'
+        place = "<sheets>" if is_first else "</sheets>"
+        for part in ours.namelist():
+            text = ours.read(part).decode()
+            text = text.replace(
+                place, place + told if is_first else told + place
+            ).replace(
+                "</Relationships>",
+                '<Relationship Id="d" Type="http://schemas.openxmlformats.org/'
+                'officeDocument/2006/relationships/worksheet" '
+                'Target="worksheets/sheet2.xml"/></Relationships>'
+                if "workbook" in part
+                else "</Relationships>",
+            )
+            archive.writestr(part, text)
+        archive.writestr("xl/worksheets/sheet2.xml", theirs.read(SHEET))
+    return packed.getvalue()
+
+
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+def test_a_sheet_of_the_same_columns_is_not_left_behind(folder, database, capsys):
+    file = folder / "transactions.xlsx"
+    day = datetime.date(2024, 1, 31)
+    book = attack_inputs.sheet_of([["c1", day, 10]])
+    other = attack_inputs.sheet_of([["c2", day, 20]])
+    file.write_bytes(with_sheet(book, other, "2023"))
+    assert run(folder, database) == 2
+    assert (
+        "transactions.xlsx has the columns of its first sheet, Orders, in the sheet "
+        "2023 too, and one sheet is read: put all rows into one"
+    ) in capsys.readouterr().err
+    # What is hidden is not what somebody sees and sends.
+    for is_first in (True, False):
+        file.write_bytes(with_sheet(book, other, "2023", "hidden", is_first))
+        assert run(folder, database) == 0
+        assert rows(database, "select user_id from clv_raw.transactions") == [("c1",)]
+    file.write_bytes(with_sheet(book, attack_inputs.sheet_of([], ("How to read",))))
+    assert run(folder, database) == 0
+    assert "sheet Orders, the first of 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"),
+    [("ja", "nein"), ("Oui", "Non"), ("sí", "no"), ("WAHR", "FALSCH"), ("on", "off")],
+)
+def test_yes_and_no_of_other_languages(yes, no, folder, database):
+    (folder / "transactions.csv").write_text(GOOD)
+    (folder / "consents.csv").write_text(
+        f"user_id,channel,is_granted\n1,email,{yes}\n2,email,{no}\n"
+    )
+    assert run(folder, database) == 0
+    assert rows(database, "select is_granted from clv_raw.consents") == [
+        (True,),
+        (False,),
+    ]
+
+
+def test_a_refusal_that_cannot_be_read_is_not_to_be_left_out(folder, database, capsys):
+    (folder / "transactions.csv").write_text(GOOD)
+    (folder / "consents.csv").write_text(
+        "user_id,channel,is_granted\n1,email,opt-out\n2,email,opt-out\n"
+    )
+    assert run(folder, database) == 2
+    assert capsys.readouterr().err.rstrip().endswith("); correct them.")
+
+
+def test_lines_without_a_user_are_told(folder, database, capsys):
+    lines = "".join(f",2024-01-{n:02d},{n}\n" for n in range(1, 4))
+    (folder / "transactions.csv").write_text(f"{GOOD}{lines}")
+    assert run(folder, database) == 0
+    assert "note: 3 lines of transactions.csv (60.0%) have no user id" in (
+        capsys.readouterr().out
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "of"),
     [
@@ -926,7 +1012,7 @@ FAULTS = {
     ),
     "bad_flag": (
         {"transactions.csv": "user_id,ts,amount,is_refund\n1,2024-01-31,2,maybe\n"},
-        "transactions.is_refund is not true or false in 1 of 1 rows",
+        "transactions.is_refund is not true or false (yes or no, 1 or 0) in 1 of 1",
     ),
     "only_negative": (
         {"transactions.csv": "user_id,ts,amount\n1,2024-01-31,-2\n2,2024-01-31,0\n"},
