@@ -1231,6 +1231,25 @@ def test_the_currency_of_some_lines_is_not_that_of_all(small):
     small.build(*select, clv_currency="JPY")
 
 
+def test_a_chain_of_more_links_than_are_followed_stops_the_build(small):
+    ids = [f"u{number:02d}" for number in range(14)]
+    log = pd.DataFrame(
+        {"user_id": ids, "ts": pd.Timestamp("2024-01-31"), "amount": 9.5}
+    )
+    links = pd.DataFrame({"user_id": ids[:-1], "other_id": ids[1:]})
+    select = ("--select", "+int_identities__resolved")
+    small.load(transactions=log, identities=links)
+    printed = small.build(*select, may_fail=True)
+    assert small.exit_code != 0
+    assert "clv: identities has chains of more than 13 linked ids" in (
+        " ".join(printed.split())
+    )
+    small.load(transactions=log, identities=links[:-1])
+    small.build(*select)
+    found = small.read("select * from clv_intermediate.int_identities__resolved")
+    assert (len(found), set(found["customer_id"])) == (13, {"u00"})
+
+
 @pytest.fixture(scope="module")
 def macros(tmp_path_factory):
     """A project of which operations are run."""

@@ -3,6 +3,7 @@
 -- passes the smallest label so far to the neighbours. Unrolled because `with recursive` differs between
 -- warehouses; each hop reads only the one before it, so the work is linear in the number of hops.
 {%- set hops = 12 %}
+{{ config(post_hook='{{ refuse_long_chains(' ~ hops ~ ') }}') }}
 with links as (
 
     select
