@@ -345,12 +345,14 @@ judged as (
         *,
         {{ days_between('last_day', 'expected_day') }} as missing_days,
         -- Months too small to be tested alone are tested together, in the row of the newest closed one.
-        sum(case when is_closed then coalesce(line_count, 0) else 0 end) over (
+        {%- for column in [
+            'line_count', 'accepted_line_count', 'sales_amount',
+            'accepted_sales_amount', 'accepted_purchase_days'
+        ] %}
+        sum(case when is_closed then coalesce({{ column }}, 0) else 0 end) over (
             partition by currency
-        ) as closed_line_count,
-        sum(case when is_closed then coalesce(accepted_line_count, 0) else 0 end) over (
-            partition by currency
-        ) as accepted_closed_line_count,
+        ) as closed_{{ column }},
+        {%- endfor %}
         is_closed and transaction_month = max(
             case when is_closed then transaction_month end
         ) over (partition by currency) as is_newest_closed,
@@ -410,17 +412,30 @@ faulted as (
                     cast(coalesce(accepted_{{ measure }}, 0) as {{ type_text() }})
                 )
             {%- endfor %}
+            {%- for column, name, measure in [
+                ('ts', 'lines', 'line_count'), ('amount', 'sales', 'sales_amount'),
+            ] %}
             when
                 is_newest_closed
-                and abs(closed_line_count - accepted_closed_line_count)
-                > {{ tolerance }} * accepted_closed_line_count
-                + {{ count_chance.format('accepted_closed_line_count') }}
+                and abs(closed_{{ measure }} - closed_accepted_{{ measure }})
+                > {{ tolerance }} * closed_accepted_{{ measure }}
+                + {{ sales_chance.replace('accepted_', 'closed_accepted_')
+                    if measure == 'sales_amount'
+                    else count_chance.format('closed_accepted_' ~ measure) }}
                 then concat(
-                    'transactions.ts gives ',
-                    cast(closed_line_count as {{ type_text() }}), ' lines up to ',
-                    {{ month }}, ', the load accepted as of ', {{ accepted_on }},
-                    ' gave ', cast(accepted_closed_line_count as {{ type_text() }})
+                    'transactions.{{ column }} gives ',
+                    cast(
+                        cast(closed_{{ measure }} as {{ type_integer() }})
+                        as {{ type_text() }}
+                    ),
+                    ' {{ name }} up to ', {{ month }}, ', the load accepted as of ',
+                    {{ accepted_on }}, ' gave ',
+                    cast(
+                        cast(closed_accepted_{{ measure }} as {{ type_integer() }})
+                        as {{ type_text() }}
+                    )
                 )
+            {%- endfor %}
             when
                 is_newest
                 and missing_days > coalesce(
