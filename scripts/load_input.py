@@ -27,6 +27,7 @@ import re
 import shlex
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -213,6 +214,7 @@ FOLDED = (
 )
 MANY_LINES = 5  # times as many as people have on average
 MOST_OF_NOBODY = 0.05  # of lines or revenue
+FEWEST_REFUNDS = 20  # that tell whether flagged lines are refunds
 OFTEN = 20  # times as many lines as people have, and as large a share: told
 FREE_TEXT = ("metadata_json",)  # may run over several lines
 
@@ -240,7 +242,8 @@ REMEDY = {
     NO_PERSON: "make these ids empty: lines without a user are set aside",
     ("other_id", NO_PERSON): "leave these links out",
     NO_ORDER: "make these ids empty: identical lines of an order are taken for copies",
-    ("user_id", SUM): "leave out rows that sum up others",
+    ("user_id", SUM): "leave out rows that sum up others, and give a customer of that "
+    "name another id",
     ("amount", "is the sum of the others of its month"): "leave out rows that sum up "
     "others",
     ("amount", "is the sum of the others of its day"): "leave out rows that sum up "
@@ -465,8 +468,8 @@ def columns_of(
     table: str, opened: Opened, mapping: dict[str, str], file: str
 ) -> dict[str, Column]:
     """The columns of the contract that a file has, by its own names or by --columns."""
-    names = {name.strip().lower(): name for name in opened.types}
-    taken = {told.strip().lower() for told in mapping.values()}
+    names = {bare(name): name for name in opened.types}
+    taken = {bare(told) for told in mapping.values()}
     found = {}
     for column, wanted in CONTRACT[table].items():
         told = mapping.get(column)
@@ -477,7 +480,7 @@ def columns_of(
                 f"{file} has no header, or --columns takes a date for the name of "
                 f"{column}: its first line must name the columns"
             )
-        name = names.get((told or column).strip().lower())
+        name = names.get(bare(told or column))
         if name is not None:
             found[column] = Column(name, opened.types[name], wanted)
         elif told and not is_data(opened.types):
@@ -491,6 +494,11 @@ def columns_of(
                 )
             )
     return found
+
+
+def bare(name: str) -> str:
+    """A name without its case, an accent and its letter as one: files have both."""
+    return unicodedata.normalize("NFC", name.strip().lower())
 
 
 def is_data(names) -> bool:
@@ -952,6 +960,31 @@ def refuse_links_to_nobody(connection, source: Source) -> None:
         refuse_rows(connection, source, ("other_id", NO_PERSON), bad)
 
 
+def refunds_of_sales_not_there(connection, source: Source) -> list[str]:
+    """Say where flagged lines look like sales that were refunded later.
+
+    As refunds they would take from other orders: theirs has no purchase, and the person
+    none of the amount before.
+    """
+    refunds, alone = connection.execute(
+        "with refunds as (select user_id, order_id, ts, amount from transactions where "
+        "is_refund and amount > 0 and order_id is not null), sales as (select user_id, "
+        "order_id, ts, amount from transactions where is_refund is distinct from true "
+        "and user_id in (select user_id from refunds)) select count(*), count(*) "
+        "filter (not exists (from sales where sales.order_id = refunds.order_id) and "
+        "not exists (from sales where sales.user_id = refunds.user_id and sales.amount "
+        "= refunds.amount and sales.ts <= refunds.ts)) from refunds"
+    ).fetchone()
+    if refunds < FEWEST_REFUNDS or alone < 0.9 * refunds:
+        return []
+    return [
+        f"note: is_refund is true in {alone:,} lines of {source.file} whose order has "
+        "no other line and whose amount nobody paid before: if they are sales that "
+        "were refunded later, they reduce other orders of these people; leave them "
+        "out, or give the refunds as rows of their own"
+    ]
+
+
 def share_of(connection, lines: int) -> str:
     (rows,) = connection.execute("select count(*) from transactions").fetchone()
     return f"{lines / rows:.1%}" if lines * 1000 >= rows else "less than 0.1%"
@@ -1036,6 +1069,8 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
         refuse_sums_by_period(connection, source)
         refuse_sums_by_id(connection, source)
         notes += nobody_among(connection, source)
+        if result["refunds"] and "order_id" in source.columns:
+            notes += refunds_of_sales_not_there(connection, source)
     if source.table == "identities":
         refuse_links_to_nobody(connection, source)
     if source.opened.how:

@@ -232,6 +232,13 @@ def test_columns_are_told(folder, database, capsys):
         assert sentence in capsys.readouterr().err
 
 
+def test_a_name_with_an_accent_is_found_in_either_form(folder, database):
+    (folder / "transactions.csv").write_text(
+        "Ka\u0308ufer,ts,amount\nc1,2024-01-31,1\n", encoding="utf-8"
+    )
+    assert run(folder, database, "--columns", "user_id=K\u00e4ufer") == 0
+
+
 def test_one_file_is_the_transactions(folder, database, capsys):
     (folder / "customers.csv").write_text("user_id\n1\n")
     (folder / "a.csv").write_text(GOOD)
@@ -560,6 +567,27 @@ def test_a_refusal_that_cannot_be_read_is_not_to_be_left_out(folder, database, c
     assert capsys.readouterr().err.rstrip().endswith("); correct them.")
 
 
+@pytest.mark.parametrize(
+    ("order", "amount", "is_told"),
+    [("o{n}", 7, True), ("o{n}", 10, False), ("o{before}", 7, False)],
+)
+def test_sales_that_are_flagged_as_refunded_are_told(
+    order, amount, is_told, folder, database, capsys
+):
+    """A refund names the order, or has the amount, of a purchase before it."""
+    lines = []
+    for n in range(20):
+        lines.append(f"c{n},2024-01-{n + 1:02d},10,o{n + 100},no")
+        refunded = order.format(n=n, before=n + 100)
+        lines.append(f"c{n},2024-01-{n + 2:02d},{amount},{refunded},yes")
+    (folder / "transactions.csv").write_text(
+        "\n".join(["user_id,ts,amount,order_id,is_refund", *lines, ""])
+    )
+    assert run(folder, database) == 0
+    told = "note: is_refund is true in 20 lines of transactions.csv whose order has no"
+    assert (told in capsys.readouterr().out) == is_told
+
+
 def test_lines_without_a_user_are_told(folder, database, capsys):
     lines = "".join(f",2024-01-{n:02d},{n}\n" for n in range(1, 4))
     (folder / "transactions.csv").write_text(f"{GOOD}{lines}")
@@ -876,7 +904,7 @@ FAULTS = {
     "sum_of_a_month": (
         {"transactions.csv": GOOD + "Subtotal:,2024-01-31,7.50\n"},
         "transactions.user_id is a word for a sum, such as Total, in 1 of 3 rows of "
-        "transactions.csv (row 3); leave out rows that sum up others.",
+        "transactions.csv (row 3); leave out rows that sum up others, and",
     ),
     "sum_at_the_start": (
         {
@@ -888,7 +916,7 @@ FAULTS = {
     "sum_of_everybody": (
         {"transactions.csv": GOOD + " ALL ,2024-01-31,9\n"},
         "transactions.user_id is a word for a sum, such as Total, in 1 of 3 rows of "
-        "transactions.csv (row 3); leave out rows that sum up others.",
+        "transactions.csv (row 3); leave out rows that sum up others, and",
     ),
     "wide_decimals": (
         {"transactions.parquet": wide_decimals()},
