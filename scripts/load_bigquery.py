@@ -25,6 +25,8 @@ from load_input import (
     CONTRACT,
     SCHEMA,
     add_reading_options,
+    find_files,
+    forgotten,
     load,
     reading_options,
     refusal,
@@ -62,6 +64,17 @@ def is_there(client: bigquery.Client, table: str) -> bool:
     except NotFound:
         return False
     return True
+
+
+def refuse_forgotten(client: bigquery.Client, dataset: str, given: set[str]) -> None:
+    """Refuse a load without the consents or statuses that the dataset has."""
+    for table in {"consents", "customer_status"} - given:
+        try:
+            rows = client.get_table(f"{client.project}.{dataset}.{table}").num_rows
+        except NotFound:
+            continue
+        if rows:
+            raise forgotten(table, f"{rows:,} rows")
 
 
 def push(client: bigquery.Client, database: Path, dataset: str, location: str) -> None:
@@ -131,6 +144,8 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             lines = load(options.input, database, reading_options(options))
             client = open_client(options.project, options.location, options.endpoint)
+            given = set(find_files(options.input)[0])
+            refuse_forgotten(client, options.dataset, given)
             push(client, database, options.dataset, options.location)
         except (GoogleAPICallError, GoogleAuthError) as error:
             # Of a bad request it may quote a value.

@@ -1040,11 +1040,14 @@ def refuse_forgotten(connection, table: str) -> None:
         "(select user_id from transactions)"
     ).fetchone()
     if people:
-        raise InputFaultError(
-            f"the last load had a file {table} with {people:,} of the people of this "
-            "one, and now there is none: put it there, or one with its header alone "
-            "if nothing of it holds any more"
-        )
+        raise forgotten(table, f"{people:,} of the people of this one")
+
+
+def forgotten(table: str, what: str) -> InputFaultError:
+    return InputFaultError(
+        f"the last load had a file {table} with {what}, and now there is none: put it "
+        "there, or one with its header alone if nothing of it holds any more"
+    )
 
 
 def read_source(

@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import export_warehouse
 import grant_access
 import load_bigquery
+import load_input
 
 # --- A1: no account of a build may create datasets -----------------------------------
 
@@ -81,6 +82,18 @@ def test_the_loader_needs_no_right_to_create_datasets_and_partitions(database):
 def test_the_loader_makes_a_dataset_that_is_missing(database):
     with pytest.raises(Forbidden, match=r"datasets\.create"):
         load_bigquery.push(Strict(), database, "clv_raw", "EU")
+
+
+def test_the_loader_does_not_empty_what_says_who_may_be_contacted():
+    class Held(Strict):
+        def get_table(self, name):
+            """Hold two statements on consent and an empty table of statuses."""
+            return SimpleNamespace(num_rows=2 * name.endswith(".consents"))
+
+    with pytest.raises(load_input.InputFaultError, match="file consents with 2 rows"):
+        load_bigquery.refuse_forgotten(Held(), "clv_raw", {"transactions"})
+    load_bigquery.refuse_forgotten(Held(), "clv_raw", {"transactions", "consents"})
+    load_bigquery.refuse_forgotten(Strict(), "clv_raw", {"transactions"})
 
 
 # --- A2: who touches what ------------------------------------------------------------
