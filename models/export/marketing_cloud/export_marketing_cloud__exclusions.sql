@@ -7,13 +7,20 @@ with consent_input as (
 
 ),
 
+permissions as (
+
+    select *
+    from {{ ref('export_marketing_cloud__permissions') }}
+
+),
+
 counted as (
 
     select
         case
             when candidates.exclusion_reason in ('suppressed', 'no_subscriber_key')
                 then candidates.exclusion_reason
-            when permissions.is_refused then 'refused'
+            when permissions.is_refused or own.is_refused then 'refused'
             when permissions.has_consent or {{
                 'consent_input.consent_rows = 0' if without_statements else 'false'
             }} then coalesce(candidates.exclusion_reason, 'none')
@@ -24,10 +31,12 @@ counted as (
     cross join consent_input
     left join {{ ref('int_identities__resolved') }} as identities
         on candidates.customer_id = identities.identifier
-    left join {{ ref('export_marketing_cloud__permissions') }} as permissions
+    left join permissions
         on
             coalesce(identities.customer_id, candidates.customer_id)
             = permissions.customer_id
+    left join permissions as own
+        on candidates.customer_id = own.customer_id
     group by 1
 
 ),
