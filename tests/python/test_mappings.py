@@ -452,6 +452,7 @@ def shops(project):
         clv_source_schema="united",
         clv_time_zone="Europe/Berlin",
         clv_value="revenue",
+        clv_currency="EUR",
     )
     return project
 

@@ -247,7 +247,11 @@ def test_the_summary_says_what_is_missing_and_expects_nothing(withheld):
 
 
 def test_the_first_fit_is_the_first_model_and_gives_tiers_at_once(withheld):
-    withheld.load(transactions=orders(300, 610, 200))
+    withheld.load(
+        transactions=orders(300, 610, 200),
+        consents=pd.DataFrame(columns=["user_id", "channel", "is_granted"]),
+        customer_status=pd.DataFrame(columns=["user_id", "status"]),
+    )
     withheld.build(tests=True, clv_accept_load=True)
     versions = withheld.read("select status, reason from clv.model_registry")
     assert versions.iloc[0].tolist() == ["champion", "the first model"]
