@@ -860,10 +860,11 @@ def refuse_sums_by_period(connection, source: Source) -> None:
     for period in ("month", "day"):
         sums = connection.execute(
             f"with totals as (select date_trunc('{period}', ts) as period, sum(amount) "
-            "as total from transactions group by all having count(*) > 3 and total > 0)"
-            ", large as (from transactions where 2 * amount >= (select min(total) from "
-            "totals)), sums as (select distinct totals.period, ts, user_id, amount "
-            f"from totals join large on date_trunc('{period}', ts) = totals.period and "
+            "as total from transactions group by all having total > 0 and count(*) "
+            "filter (amount > 0) > 3), large as (from transactions where 2 * amount >= "
+            "(select min(total) from totals)), sums as (select distinct "
+            "totals.period, ts, user_id, amount from totals join "
+            f"large on date_trunc('{period}', ts) = totals.period and "
             "2 * amount = total), judged as (select count(distinct period) as n from "
             "sums) select ts, user_id, amount from sums, judged where "
             f"n >= {LEAST_SUMS} and 2 * n >= (select count(*) from totals)"

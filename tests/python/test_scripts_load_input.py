@@ -670,6 +670,12 @@ def test_a_report_with_a_sum_in_every_period_is_refused(
     assert (
         f"transactions.amount is the sum of the others of its {period} in 4 of 20 rows"
     ) in capsys.readouterr().err
+    # Two orders of one price, with lines of nothing, are no sum and its parts.
+    flat = [
+        f"{n}{i},2024-0{n}-1{n},{i // 2 * 9}" for n in range(1, 5) for i in range(4)
+    ]
+    file.write_text("\n".join(["user_id,ts,amount", *flat, ""]))
+    assert run(folder, database) == 0
     # Of one period it is chance.
     file.write_text("\n".join(["user_id,ts,amount", *lines[:5], *lines[10:14], ""]))
     assert run(folder, database) == 0
