@@ -223,7 +223,12 @@ def open_parquet(connection, path: Path, scratch: Path, wanted: set[str]) -> Ope
 def open_sheet(connection, path: Path, wanted: set[str], least: int) -> Opened:
     """The first sheet seen: a column all of numbers, times or flags keeps its type."""
     import pyarrow
-    from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
+    from python_calamine import (
+        CalamineError,
+        CalamineWorkbook,
+        SheetTypeEnum,
+        SheetVisibleEnum,
+    )
 
     file = shorten(path.name)
     try:
@@ -232,6 +237,7 @@ def open_sheet(connection, path: Path, wanted: set[str], least: int) -> Opened:
             sheet.name
             for sheet in book.sheets_metadata
             if sheet.visible == SheetVisibleEnum.Visible
+            and sheet.typ == SheetTypeEnum.WorkSheet
         ]
         rows = book.get_sheet_by_name(name).to_python()
     except (CalamineError, ValueError, zlib.error):
@@ -250,13 +256,16 @@ def open_sheet(connection, path: Path, wanted: set[str], least: int) -> Opened:
         )
     titles = titles_above(rows, wanted, least)
     header, *rows = rows[titles:]
+    ours = {str(cell) for cell in header} - {""}
     for other in others:
-        if header in book.get_sheet_by_name(other).to_python(nrows=titles + 1):
-            raise InputFaultError(
-                f"{file} has the columns of its first sheet, {shorten(name, 30)}, in "
-                f"the sheet {shorten(other, 30)} too, and one sheet is read: put all "
-                "rows into one"
-            )
+        for row in book.get_sheet_by_name(other).to_python(nrows=titles + 1):
+            theirs = {str(cell) for cell in row} - {""}
+            if len(theirs & ours) == min(len(theirs), len(ours)) >= least:
+                raise InputFaultError(
+                    f"{file} has the columns of its first sheet, {shorten(name, 30)}, "
+                    f"in the sheet {shorten(other, 30)} too, and one sheet is read: "
+                    "put all rows into one"
+                )
     names = checked_names(file, [str(cell) for cell in header])
     cells = zip(*rows, strict=True) if rows else [()] * len(names)
     table = pyarrow.table(dict(zip(names, map(column_of, cells), strict=True)))

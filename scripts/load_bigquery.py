@@ -6,7 +6,8 @@ usage: load_bigquery.py --input PATH --project NAME [--dataset clv_raw] [--locat
 
 The files are read and checked as by load_input.py, in a scratch file, and nothing is
 loaded before all of it is found good. Each table is then replaced by one load job,
-which costs nothing; a new one is partitioned by the month of its ts. Logs in as gcloud
+which costs nothing; a new one is partitioned by the month of its ts. A folder without
+the consents or statuses that the dataset has is refused. Logs in as gcloud
 does; with --endpoint, an emulator, not at all.
 """
 
@@ -24,6 +25,7 @@ from input_values import COUNT, DATE, FLAG, MONEY, SCORE, TEXT, TIMESTAMP
 from load_input import (
     CONTRACT,
     SCHEMA,
+    STATEMENTS,
     add_reading_options,
     find_files,
     forgotten,
@@ -68,7 +70,7 @@ def is_there(client: bigquery.Client, table: str) -> bool:
 
 def refuse_forgotten(client: bigquery.Client, dataset: str, given: set[str]) -> None:
     """Refuse a load without the consents or statuses that the dataset has."""
-    for table in {"consents", "customer_status"} - given:
+    for table in set(STATEMENTS) - given:
         try:
             rows = client.get_table(f"{client.project}.{dataset}.{table}").num_rows
         except NotFound:

@@ -85,6 +85,7 @@ ALIASES = {"users": "customers"}
 DATA_ENDINGS = (*ENDINGS, ".xls", ".xlsb", ".ods", ".json", ".jsonl", ".ndjson", ".zip")
 # What says who may be contacted; loaded alone with --withdrawals.
 WITHDRAWALS = ("consents", "customer_status", "identities")
+STATEMENTS = ("consents", "customer_status")  # that a load may not forget
 
 # Input → column → type, in the order of the tables.
 CONTRACT = {
@@ -234,6 +235,8 @@ BROKEN = "has a line break"
 NO_PERSON = "stands for nobody, such as guest, null or 0,"
 NO_ORDER = "stands for no order, such as null or 0,"
 ZONE = "has letters for its zone that may mean several, such as EST,"
+SUM_OF_MONTH = "is the sum of the others of its month"
+SUM_OF_DAY = "is the sum of the others of its day"
 REMEDY = {
     ZONE: "write UTC, an offset such as +01:00, or a place such as Europe/Paris",
     ("amount", "has no value"): "give it one; if no visit has a price, say --value "
@@ -244,10 +247,8 @@ REMEDY = {
     NO_ORDER: "make these ids empty: identical lines of an order are taken for copies",
     ("user_id", SUM): "leave out rows that sum up others, and give a customer of that "
     "name another id",
-    ("amount", "is the sum of the others of its month"): "leave out rows that sum up "
-    "others",
-    ("amount", "is the sum of the others of its day"): "leave out rows that sum up "
-    "others",
+    SUM_OF_MONTH: "leave out rows that sum up others",
+    SUM_OF_DAY: "leave out rows that sum up others",
     ("user_id", CUT): "format the column as text where it comes from",
     ("other_id", CUT): "format the column as text where it comes from",
 }
@@ -370,6 +371,8 @@ def find_withdrawals(path: Path) -> tuple[dict[str, Path], list[str]]:
             if table in found:
                 raise InputFaultError(f"{shorten(path)} holds the input {table} twice")
             found[table] = file
+        else:
+            refuse_near_name(file, WITHDRAWALS)
     if not found:
         raise InputFaultError(f"{shorten(path)} holds none of {english(WITHDRAWALS)}")
     return found, []
@@ -395,7 +398,6 @@ def find_files(path: Path) -> tuple[dict[str, Path], list[str]]:
         table = file.name.lower().removesuffix(ending)
         table = ALIASES.get(table, table)
         if not ending or table not in CONTRACT:
-            refuse_near_name(file)
             others.append(file)
         elif table in found:
             raise InputFaultError(
@@ -418,14 +420,16 @@ def find_files(path: Path) -> tuple[dict[str, Path], list[str]]:
         found["transactions"] = data[0]
         others.remove(data[0])
         notes = [f"{shorten(data[0].name)}: the only data file, taken as transactions"]
+    for file in others:
+        refuse_near_name(file, (*CONTRACT, *ALIASES))
     notes += [f"note: {shorten(o.name)} is none of the inputs, ignored" for o in others]
     return found, notes
 
 
-def refuse_near_name(file: Path) -> None:
+def refuse_near_name(file: Path, names: tuple[str, ...]) -> None:
     """Refuse a file that is named almost as an input: its rows would be missing."""
     letters = re.sub("kopie|copy|[^a-z]", "", file.name.lower().partition(".")[0])
-    inputs = {re.sub("[^a-z]", "", name): name for name in (*CONTRACT, *ALIASES)}
+    inputs = {re.sub("[^a-z]", "", name): name for name in names}
     inputs |= {letters.removesuffix("s"): name for letters, name in inputs.items()}
     if file.name.lower().endswith(DATA_ENDINGS) and letters in inputs:
         name = inputs[letters]
@@ -857,7 +861,7 @@ def refuse_sums_by_period(connection, source: Source) -> None:
 
     By chance one may be; where it is so in half of the periods, a report sums them up.
     """
-    for period in ("month", "day"):
+    for period, wrong in (("month", SUM_OF_MONTH), ("day", SUM_OF_DAY)):
         sums = connection.execute(
             f"with totals as (select date_trunc('{period}', ts) as period, sum(amount) "
             "as total from transactions group by all having total > 0 and count(*) "
@@ -875,8 +879,7 @@ def refuse_sums_by_period(connection, source: Source) -> None:
             values = ", ".join({str(amount) for *_, amount in sums})
             is_one = f"{user.text} in ({', '.join(people)})" if people else "true"
             bad = f"{is_one} and {amount.value} in ({values})"
-            fault = ("amount", f"is the sum of the others of its {period}")
-            refuse_rows(connection, source, fault, bad)
+            refuse_rows(connection, source, ("amount", wrong), bad)
 
 
 def refuse_sums_by_id(connection, source: Source) -> None:
@@ -1028,13 +1031,13 @@ def refuse_forgotten(connection, table: str) -> None:
 
     Where the input says nothing on them, nobody has ever refused.
     """
-    is_there = connection.execute(
-        "select count(*) from information_schema.columns where table_catalog = "
-        "current_database() and table_schema = ? and table_name = ? and column_name = "
-        "'user_id'",
-        [SCHEMA, table],
-    ).fetchone()[0]
-    if not is_there or table not in ("consents", "customer_status"):
+    is_there = "select count(*) from information_schema.columns where table_catalog = "
+    is_there += "current_database() and table_schema = ? and table_name = ? and "
+    is_there += "column_name = 'user_id'"
+    if (
+        table not in STATEMENTS
+        or not connection.execute(is_there, [SCHEMA, table]).fetchone()[0]
+    ):
         return
     (people,) = connection.execute(
         f"select count(distinct user_id) from {table} where user_id in "
@@ -1128,8 +1131,8 @@ def notes_on(connection, source: Source, result: dict) -> list[str]:
         if alike:
             notes.append(
                 f"note: {alike:,} user ids differ from another one only in upper and "
-                "lower case, blanks, accents' form, leading zeros or a trailing .0; "
-                "they are loaded as they are, as customers of their own"
+                "lower case, blanks, the form of accents, leading zeros or a trailing "
+                ".0; they are loaded as they are, as customers of their own"
             )
     return notes
 

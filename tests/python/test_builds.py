@@ -1231,6 +1231,23 @@ def test_the_currency_of_some_lines_is_not_that_of_all(small):
     small.build(*select, clv_currency="JPY")
 
 
+def test_a_link_to_nobody_stops_the_build(small):
+    """With the log of the test before, some of whose lines name a currency."""
+    with duckdb.connect(str(small.database)) as connection:
+        connection.execute(
+            "create or replace table clv_raw.identities as select 'c' || n as user_id, "
+            "if(n < 2, ' Guest', 'dev-' || n) as other_id from range(9) as t (n)"
+        )
+    printed = small.build(
+        "--select", "stg_identities", may_fail=True, clv_currency="JPY"
+    )
+    assert small.exit_code != 0
+    assert (
+        "clv: identities.other_id stands for nobody, such as guest or null, in 2 of 9 "
+        "rows, which would be one person: leave these links out; see them with: select"
+    ) in " ".join(printed.split())
+
+
 def test_a_chain_of_more_links_than_are_followed_stops_the_build(small):
     ids = [f"u{number:02d}" for number in range(14)]
     log = pd.DataFrame(

@@ -41,7 +41,7 @@ def test_every_optional_input_gives_the_same_marts_after_daily_runs_too(tmp_path
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
     printed = build.call(
         *(tmp_path / "scripts" / "build.sh", "--target", "emulator"),
-        *("--input", tmp_path / "input", "--vars", json.dumps(RICH), "--daily", "1"),
+        *("--input", tmp_path / "input", "--vars", json.dumps(RICH), "--daily", "2"),
     )
     print(printed)
     if "SKIPPED" in printed:

@@ -6,7 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT, dbt_runner
+from dbt.artifacts.resources import NodeConfig
 from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
+from dbt_common.dataclass_schema import ValidationError
 from dbt_common.events.base_types import EventLevel
 from dbt_common.events.event_manager import EventManager
 from dbt_common.events.types import Note
@@ -77,6 +79,14 @@ def test_an_event_is_made_for_who_writes_it(level):
     ]
     manager.fire_event(Note(msg="for debugging"), level=EventLevel.DEBUG)
     assert written == (["for debugging"] if level == logging.DEBUG else [])
+
+
+def test_what_breaks_its_schema_is_refused_each_time():
+    dbt_runner()
+    for _ in range(2):
+        NodeConfig.validate({"enabled": True})
+        with pytest.raises(ValidationError):
+            NodeConfig.validate({"enabled": "perhaps"})
 
 
 def test_variables_that_decide_nothing_are_in_no_setting():

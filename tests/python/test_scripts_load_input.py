@@ -532,6 +532,12 @@ def test_a_sheet_of_the_same_columns_is_not_left_behind(folder, database, capsys
         "transactions.xlsx has the columns of its first sheet, Orders, in the sheet "
         "2023 too, and one sheet is read: put all rows into one"
     ) in capsys.readouterr().err
+    # With a column more, too.
+    wider = attack_inputs.sheet_of(
+        [["c2", day, 20, "x"]], (*attack_inputs.COLUMNS, "note")
+    )
+    file.write_bytes(with_sheet(book, wider, "2023"))
+    assert run(folder, database) == 2
     # What is hidden is not what somebody sees and sends.
     for is_first in (True, False):
         file.write_bytes(with_sheet(book, other, "2023", "hidden", is_first))
@@ -615,6 +621,12 @@ def test_a_file_that_is_almost_an_input_is_refused(name, of, folder, database, c
     assert f"{name} is named almost as the input {of}, and is none" in (
         capsys.readouterr().err
     )
+
+
+def test_the_only_data_file_may_be_named_almost_as_the_input(folder, database):
+    (folder / "transactions_2024.csv").write_text(GOOD)
+    (folder / "customers.csv").write_text("user_id\n1\n")
+    assert run(folder, database) == 0
 
 
 @pytest.mark.parametrize("name", ["customer_segments.csv", "consents.md", "orders.csv"])
@@ -1043,6 +1055,14 @@ FAULTS = {
     "two_columns": (
         {"transactions.csv": GOOD + "3,yesterday,much\n"},
         "; also at fault: amount (1)",
+    ),
+    "whole_prices": (
+        {
+            "transactions.csv": "user_id;ts;amount\n1;2024-01-31;73,-\n"
+            "2;2024-02-29;8,5\n"
+        },
+        "transactions.amount is not a plain number such as 1234.50 in 1 of 2 rows of "
+        "transactions.csv (row 1; the first is like ##,-)",
     ),
     "bad_flag": (
         {"transactions.csv": "user_id,ts,amount,is_refund\n1,2024-01-31,2,maybe\n"},
@@ -1494,6 +1514,9 @@ def test_withdrawals_are_loaded_alone_and_beside_transactions_that_are_not(
     assert rows(database, held.format("is_granted", "consents")) == [(False,)]
     assert len(rows(database, held.format("*", "transactions"))) == 2
     assert rows(database, held.format("status", "customer_status")) == [("closed",)]
-    (folder / "consents.csv").unlink()
+    (folder / "consents.csv").rename(folder / "consents (1).csv")
+    assert run(folder, database, "--withdrawals") == 2
+    assert "is named almost as the input consents" in capsys.readouterr().err
+    (folder / "consents (1).csv").unlink()
     assert run(folder, database, "--withdrawals") == 2
     assert "holds none of consents" in capsys.readouterr().err
