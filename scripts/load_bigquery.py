@@ -25,7 +25,7 @@ from input_values import COUNT, DATE, FLAG, MONEY, SCORE, TEXT, TIMESTAMP
 from load_input import (
     CONTRACT,
     SCHEMA,
-    STATEMENTS,
+    WITHDRAWALS,
     add_reading_options,
     find_files,
     forgotten,
@@ -69,8 +69,8 @@ def is_there(client: bigquery.Client, table: str) -> bool:
 
 
 def refuse_forgotten(client: bigquery.Client, dataset: str, given: set[str]) -> None:
-    """Refuse a load without the consents or statuses that the dataset has."""
-    for table in set(STATEMENTS) - given:
+    """Refuse a load without consents, statuses or links that the dataset has."""
+    for table in set(WITHDRAWALS) - given:
         try:
             rows = client.get_table(f"{client.project}.{dataset}.{table}").num_rows
         except NotFound:

@@ -78,14 +78,13 @@ LONGEST_MESSAGE = 300
 SETTINGS = (
     "TimeZone = 'UTC'",
     "disabled_compression_methods = 'fsst,dictionary,alp,alprd'",
-    f"memory_limit = '{os.environ.get('CLV_DUCKDB_MEMORY_LIMIT', '6GB')}'",
+    f"memory_limit = '{os.environ.get('CLV_DUCKDB_MEMORY_LIMIT', '2GB')}'",
 )
 ALIASES = {"users": "customers"}
 # Of files that may hold rows, whether or not they can be read.
 DATA_ENDINGS = (*ENDINGS, ".xls", ".xlsb", ".ods", ".json", ".jsonl", ".ndjson", ".zip")
 # What says who may be contacted; loaded alone with --withdrawals.
 WITHDRAWALS = ("consents", "customer_status", "identities")
-STATEMENTS = ("consents", "customer_status")  # that a load may not forget
 
 # Input → column → type, in the order of the tables.
 CONTRACT = {
@@ -1027,15 +1026,15 @@ def create(connection, table: str, source: Source | None) -> None:
 
 
 def refuse_forgotten(connection, table: str) -> None:
-    """Refuse a load without what people of it have said on consent and status before.
+    """Refuse a load without what the last one said of its people: consent, status, links.
 
-    Where the input says nothing on them, nobody has ever refused.
+    Where the input says nothing on them, nobody has ever refused, and nobody has two ids.
     """
     is_there = "select count(*) from information_schema.columns where table_catalog = "
     is_there += "current_database() and table_schema = ? and table_name = ? and "
     is_there += "column_name = 'user_id'"
     if (
-        table not in STATEMENTS
+        table not in WITHDRAWALS
         or not connection.execute(is_there, [SCHEMA, table]).fetchone()[0]
     ):
         return

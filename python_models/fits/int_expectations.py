@@ -36,7 +36,9 @@ Discounting is continuous: the integral of (1 + d)^(-t / 365) dE[N(t)].
 
 Beyond the horizons, for the last cutoff only: `FURTHER_DAYS`, and the rest of the
 customer's life, which ends after `LIFETIME_YEARS` at the latest: a row whose horizon is
-that many years. Its expectations are exact, to the end of the row's horizon. Far
+that many years. Its expectations are exact, to the end of the row's horizon. Where
+there are many ages, what lies beyond the horizons is computed at some and is a cubic
+spline in ln(alpha + T) between them: relative error of an expectation below 2e-6. Far
 purchases are uncertain, and count for little: its distribution of spend is that of a
 shorter time, scaled to the mean of the life given a purchase. That time is
 `LIFETIME_SPREAD` times the one in which as many purchases are expected undiscounted as
@@ -94,6 +96,7 @@ LIFETIME_HALVINGS = 18  # of its length, to find a time in it
 LIFETIME_STEPS = 24  # pieces of that quadrature over a life, each longer than the last
 LEAVING_NODES = 12  # quadrature over the day of leaving, between two horizons
 LEAVING_STEPS = 12  # pieces of that quadrature over a life
+AGE_STEP, LEAST_AGES = 0.08, 16  # of ages computed, in ln(alpha + T)
 BLAS_ONE_THREAD = 262_144  # multiplications below which OpenBLAS uses one thread
 MOST_COUNT = 10_000  # of arrivals; what lies beyond counts as that many
 COUNT_TAIL = 1e-13  # purchase counts beyond this probability are left out
@@ -726,15 +729,51 @@ def beyond(pairs, parameters, season, horizons, annual_rate):
 
     def table(x, age, purchase_model, params, gamma_gamma, ahead, stage, k):
         fit = (purchase_model, params, gamma_gamma, annual_rate, ahead, stage, k)
-        parts = [lifetime(x, age, *fit)]
-        if len(further):
-            parts.insert(
-                0,
-                expectation_table(x, age, further.astype("float64"), *fit, coarse=True),
-            )
-        return np.concatenate(parts, axis=1)
+        is_pareto = purchase_model == "paretonbd"
+        # who leaves at any time does so between horizons, which are therefore not far
+        steps = np.unique([*horizons, *further]) if is_pareto else further
+
+        def at(age):
+            parts = [lifetime(x, age, *fit)]
+            if len(further):
+                days = steps.astype("float64")
+                found = expectation_table(x, age, days, *fit, coarse=True)
+                parts.insert(0, found[:, np.isin(steps, further)])
+            return np.concatenate(parts, axis=1)
+
+        if purchase_model == "bgbb":
+            return at(age)
+        pace = min(params[1], params[3]) if is_pareto else params[1]
+        return over_ages(at, age, pace)
 
     return tabulated(pairs, parameters, season, [*further, LIFETIME_DAYS], table)
+
+
+def over_ages(table, age, pace):
+    """A table at many ages, from the same at fewer ones.
+
+    Args:
+        table: function of ages, shape (m,) -> array of shape (m, h, len(MEASURES)).
+        age: time since the first purchase, shape (m,).
+        pace: the time that ages are small or large against, alpha.
+
+    Returns:
+        Array of shape (m, h, len(MEASURES)).
+    """
+    at = np.log(pace + age)
+    low, high = at.min(), at.max()
+    nodes = np.linspace(
+        low, high, max(int(np.ceil((high - low) / AGE_STEP)) + 1, LEAST_AGES)
+    )
+    if len(age) <= 2 * len(nodes):
+        return table(age)
+    found = table(np.clip(np.exp(nodes) - pace, age.min(), age.max()))
+    known = ~np.isnan(found[0, 0])
+    out = np.full((len(age), *found.shape[1:]), np.nan)
+    out[..., known] = CubicSpline(nodes, found[..., known])(at)
+    chances = out[..., 2 : 2 + TOP_COUNT]
+    out[..., 2 : 2 + TOP_COUNT] = np.minimum.accumulate(np.clip(chances, 0, 1), axis=-1)
+    return out
 
 
 def tabulated(pairs, parameters, season, horizons, table):

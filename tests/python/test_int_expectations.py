@@ -765,6 +765,75 @@ def test_only_the_last_cutoff_is_looked_at_beyond_the_horizons(expectations, inp
     assert set(again["horizon_days"]) == {18250}
 
 
+def fitted(purchase_model, params, k=1):
+    """A parameter set of the only version and stratum."""
+    names = ["r", "alpha", "a", "b"]
+    if purchase_model == "paretonbd":
+        names[2:] = ["s", "beta"]
+    empty = dict.fromkeys(("r", "alpha", "a", "b", "s", "beta"))
+    row = {**empty, **dict(zip(names, params, strict=True))}
+    row |= {"purchase_model": purchase_model, "k": k, "p": 6.0, "q": 4.0}
+    key = {"model_version": "v", "stratum": "all", "cutoff_date": CUTOFF}
+    return pd.DataFrame([key | row])
+
+
+def of_ages(pairs):
+    rows = [("all", CUTOFF, x, age) for x, age in pairs]
+    return pd.DataFrame(
+        rows, columns=["stratum", "cutoff_date", "frequency", "age_days"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("purchase_model", "params", "k"),
+    [
+        ("bgnbd", CDNOW, 1),
+        ("mbgnbd", (0.9, 400, 0.1, 5), 1),
+        ("mbgcnbd", (0.5, 10, 0.5, 2), 2),
+        ("paretonbd", (0.55, 300, 0.6, 20), 1),
+    ],
+)
+def test_between_the_ages_that_are_computed_all_is_smooth(
+    expectations, inputs, monkeypatch, purchase_model, params, k
+):
+    pairs = of_ages((x, age) for x in (0, 8) for age in range(x, 731, 3))
+    asked = pairs, fitted(purchase_model, params, k), inputs["int_season"], [365], 0.1
+    found = expectations.beyond(*asked)
+    monkeypatch.setattr(expectations, "over_ages", lambda table, age, _: table(age))
+    exact = expectations.beyond(*asked)
+    keys = [*expectations.KEYS, "horizon_days"]
+    pd.testing.assert_frame_equal(found[keys], exact[keys])
+    found, exact = found[expectations.MEASURES], exact[expectations.MEASURES]
+    assert not found.equals(exact)
+    np.testing.assert_allclose(found.iloc[:, :3], exact.iloc[:, :3], rtol=2e-6)
+    # Quantiles are read off grids that differ.
+    apart = np.abs(found[expectations.SPEND] - exact[expectations.SPEND]).to_numpy()
+    assert apart.max() < 3e-4
+    assert np.median(apart) < 2e-6
+
+
+def test_who_leaves_soon_has_a_whole_distribution_beyond_the_horizons(
+    expectations, inputs
+):
+    """Most leave within weeks, and a few stay for years."""
+    parameters = fitted("paretonbd", (0.55, 300, 0.6, 20))
+    asked = of_ages([(0, 1)]), parameters, inputs["int_season"], [30, 365], 0.1
+    found = expectations.beyond(*asked).set_index("horizon_days").loc[1095]
+    rng = np.random.default_rng(5)
+    rate = rng.gamma(0.55, 1 / 301, 2_000_000)
+    stays = rng.exponential(1 / rng.gamma(0.6, 1 / 21, len(rate)))
+    bought = rng.poisson(rate * np.minimum(stays, 1095))
+    bought = bought[bought > 0]
+    spent = np.log(rng.gamma(6 * bought) / rng.gamma(10, 1, len(bought)))
+    places = np.array([30, 40, 45, 50])
+    levels = expit(-6 + 0.2 * places)
+    np.testing.assert_allclose(
+        [found[expectations.SPEND[place]] for place in places],
+        np.quantile(spent, levels),
+        atol=0.03,
+    )
+
+
 def test_beyond_the_calendar_of_a_season_days_have_their_mean_length(
     expectations, inputs
 ):

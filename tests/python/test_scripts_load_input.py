@@ -1472,6 +1472,7 @@ def test_a_sign_that_the_currency_agrees_with_is_left_out(
     [
         ("consents", "user_id,channel,is_granted\n2,email,no\n"),
         ("customer_status", "user_id,status\n2,closed\n"),
+        ("identities", "user_id,other_id\n2,1\n"),
     ],
 )
 def test_what_was_said_on_consent_is_not_forgotten(

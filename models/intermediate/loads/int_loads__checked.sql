@@ -144,6 +144,8 @@ united as (
         profiled.lines_without_user,
         profiled.sales_amount,
         profiled.median_sale_amount,
+        profiled.repeated_days,
+        profiled.first_repeated_date,
         profiled.first_transaction_date,
         profiled.last_transaction_date,
         accepted.line_count as accepted_line_count,
@@ -375,6 +377,12 @@ judged as (
 {%- set count_chance = '3 * sqrt(greatest(coalesce({}, 0), 4))' %}
 {%- set sales_chance =
     '3 * accepted_sales_amount / sqrt(nullif(accepted_purchase_days, 0))' %}
+{#- Of all closed months: late lines are of the newest, and corrections of a few. #}
+{%- set closed_chance = {
+    'line_count': '6',
+    'sales_amount': 'closed_accepted_sales_amount '
+        ~ '/ sqrt(nullif(closed_accepted_purchase_days, 0))',
+} %}
 
 faulted as (
 
@@ -419,9 +427,7 @@ faulted as (
                 is_newest_closed
                 and abs(closed_{{ measure }} - closed_accepted_{{ measure }})
                 > {{ tolerance }} * closed_accepted_{{ measure }}
-                + {{ sales_chance.replace('accepted_', 'closed_accepted_')
-                    if measure == 'sales_amount'
-                    else count_chance.format('closed_accepted_' ~ measure) }}
+                + {{ closed_chance[measure] }}
                 then concat(
                     'transactions.{{ column }} gives ',
                     cast(
@@ -436,6 +442,17 @@ faulted as (
                     )
                 )
             {%- endfor %}
+            {%- if var('clv_duplicates') == 'order_lines' %}
+            when not is_closed and repeated_days > 0
+                then concat(
+                    'transactions has nearly every line of ',
+                    cast(first_repeated_date as {{ type_text() }}),
+                    ' twice and without order_id, as where two exports overlap',
+                    ' (such days in ', {{ month }}, ': ',
+                    cast(repeated_days as {{ type_text() }}), '): ',
+                    'clv_duplicates says whether to count them once (rows) or all (none)'
+                )
+            {%- endif %}
             when
                 is_newest
                 and missing_days > coalesce(

@@ -34,6 +34,9 @@ customer_days as (
         sum(copies) as line_count,
         sum(case when is_returned then copies else 0 end) as refund_count,
         sum(case when user_id is null then copies else 0 end) as lines_without_user,
+        sum(case when order_id is null then 1 else 0 end) as lines_without_order,
+        sum(case when order_id is null and copies > 1 then 1 else 0 end)
+            as repeated_lines,
         sum(case when not is_returned then copies * amount end) as sales_amount
     from lines
     group by 1, 2, 3
@@ -59,6 +62,32 @@ summed as (
             as first_customer,
         max(user_id) as last_customer
     from customer_days
+    group by 1, 2
+
+),
+
+-- Days of which nearly every line without an order occurs again, as where two exports overlap.
+repeated_days as (
+
+    select
+        transaction_date,
+        currency
+    from customer_days
+    group by 1, 2
+    having
+        sum(lines_without_order) >= 10
+        and sum(repeated_lines) >= 0.9 * sum(lines_without_order)
+
+),
+
+repeated as (
+
+    select
+        {{ month_start('transaction_date') }} as transaction_month,
+        currency,
+        count(*) as repeated_days,
+        min(transaction_date) as first_repeated_date
+    from repeated_days
     group by 1, 2
 
 ),
@@ -126,6 +155,8 @@ select
     {%- endfor %}
     {{ as_money('coalesce(summed.sales_amount, 0)') }} as sales_amount,
     medians.median_sale_amount,
+    cast(coalesce(repeated.repeated_days, 0) as {{ type_integer() }}) as repeated_days,
+    repeated.first_repeated_date,
     summed.first_transaction_date,
     summed.last_transaction_date,
     -- Hashes of two of its customers, which identify a later load of the same shop.
@@ -136,6 +167,10 @@ left join medians
     on
         summed.transaction_month = medians.transaction_month
         and summed.currency = medians.currency
+left join repeated
+    on
+        summed.transaction_month = repeated.transaction_month
+        and summed.currency = repeated.currency
 {%- if is_daily() %}
 
 union all
@@ -153,6 +188,8 @@ select
     lines_without_user,
     sales_amount,
     cast(null as {{ type_money() }}) as median_sale_amount,
+    0 as repeated_days,
+    cast(null as date) as first_repeated_date,
     coalesce(first_transaction_date, transaction_month) as first_transaction_date,
     coalesce(last_transaction_date, transaction_month) as last_transaction_date,
     first_customer_hash,

@@ -38,7 +38,7 @@ counted as (
         {%- if var('clv_duplicates') == 'none' %}
         copies as line_count,
         {%- elif var('clv_duplicates') == 'rows' %}
-        1 as line_count,
+        cast(1 as {{ type_integer() }}) as line_count,
         {%- else %}
         case when order_id is null then copies else 1 end as line_count,
         {%- endif %}
