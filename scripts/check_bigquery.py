@@ -133,6 +133,7 @@ BOUNDED = {
     "int_season__outcomes",
     "int_season",
     "promotion_days",
+    "season_prior",
     "int_purchases__parameters",
     "int_parameters",
     "int_drift__windows",

@@ -1026,9 +1026,10 @@ def create(connection, table: str, source: Source | None) -> None:
 
 
 def refuse_forgotten(connection, table: str) -> None:
-    """Refuse a load without what the last one said of its people: consent, status, links.
+    """Refuse a load without what the last one said of its people.
 
-    Where the input says nothing on them, nobody has ever refused, and nobody has two ids.
+    Where the input says nothing on consent, status and links, nobody has ever refused,
+    and nobody has two ids.
     """
     is_there = "select count(*) from information_schema.columns where table_catalog = "
     is_there += "current_database() and table_schema = ? and table_name = ? and "

@@ -38,8 +38,10 @@ Season (var clv_season: auto): purchases come at rate lambda s(day), so that day
 replaced by the cumulative index s wherever the model reads time, and nothing else
 changes: exact for lambda, and for dropout after a purchase. The index is that of weeks
 of the year: repeat purchases over those that the fit without a season expects of the
-same customers. It is used at a cutoff only if it made the bias of windows smaller that
-had ended by then; where there can be none of these, no season is fitted.
+same customers. A log that cannot tell it from growth is fitted with the index of seed
+season_prior, and a longer one learns how it differs from that. It is used at a cutoff
+only if it made the bias of windows smaller that had ended by then; where there can be
+none of these, no season is fitted.
 """
 
 import contextlib
@@ -66,6 +68,7 @@ DROPOUT_NODES = 64  # quadrature over the dropout probability
 MONTH = 365.25 / 12  # days
 MOST_MONTHS = 24  # that lifetimes may read: it adds 1e-15 to a likelihood
 SEASON_WEEKS = 52  # the last has eight days, or nine
+WEEK_LENGTHS = np.array([7.0] * (SEASON_WEEKS - 1) + [8.25])
 SEASON_HISTORY = 104 * 7  # days needed to distinguish a season from growth
 SEASON_PRIOR = 30  # purchases that the prior of an index weighs
 SEASON_LEAST = 0.02  # index of a week, so that time goes on
@@ -893,7 +896,6 @@ def season_index(purchases, expected, weeks):
     Returns:
         Array of shape (SEASON_WEEKS,), on average 1 over the days of a year.
     """
-    length = np.array([7.0] * (SEASON_WEEKS - 1) + [8.25])
     expected = expected * (purchases.sum() / expected.sum())
     prior = np.ones(SEASON_WEEKS)
     for group in (np.arange(SEASON_WEEKS) // 4, np.arange(SEASON_WEEKS)):
@@ -901,9 +903,33 @@ def season_index(purchases, expected, weeks):
             np.bincount(group[weeks], v, len(prior)) for v in (purchases, expected)
         )
         ratio = (actual[group] + SEASON_PRIOR * prior) / (due[group] + SEASON_PRIOR)
-        prior = ratio / np.average(ratio, weights=length)
-    index = np.maximum(prior, SEASON_LEAST)
-    return index / np.average(index, weights=length)
+        prior = ratio / np.average(ratio, weights=WEEK_LENGTHS)
+    return normalised(prior)
+
+
+def prior_season(days):
+    """The index of seed season_prior by week, on average 1; None where there is none.
+
+    Raises:
+        ValueError: if it has some weeks of the year and not all.
+    """
+    by_week = days.groupby("season_week")["prior_index"].first().astype("float64")
+    if by_week.isna().all():
+        return None
+    if by_week.isna().any():
+        raise ValueError(
+            f"season_prior.csv has {by_week.notna().sum()} weeks of the year: it needs "
+            "all 52, or none"
+        )
+    # Of weeks that no day is in, whatever: most calendars are of a year and more.
+    index = by_week.reindex(range(SEASON_WEEKS), fill_value=by_week.mean())
+    return np.round(normalised(index.to_numpy()), 6)
+
+
+def normalised(index):
+    """An index by week, on average 1 over the days of a year."""
+    index = np.maximum(index, SEASON_LEAST)
+    return index / np.average(index, weights=WEEK_LENGTHS)
 
 
 class Calendar:
@@ -911,17 +937,22 @@ class Calendar:
 
     Args:
         days: frame of one cutoff with days_ago (negative after it), season_week,
-            is_promotion, promotion_weight, and repeat_purchases.
+            prior_index, is_promotion, promotion_weight, and repeat_purchases.
     """
 
     def __init__(self, days):
         self.days = days.sort_values("days_ago", ascending=False, ignore_index=True)
         self.known = self.days[self.days["days_ago"] >= 0]
+        self.prior = prior_season(days)
 
     def can_learn(self):
         """Whether a season can be distinguished from growth."""
         purchases = self.known.loc[~self.known["is_promotion"], "repeat_purchases"]
         return len(self.known) > SEASON_HISTORY and purchases.any()
+
+    def can_try(self):
+        """Whether there is a season to fit with, learned or from elsewhere."""
+        return self.prior is not None or self.can_learn()
 
     def learn(self, rows, fits, index):
         """The index by week.
@@ -931,6 +962,8 @@ class Calendar:
             fits: dictionary stratum -> (purchase model, parameters, k).
             index: the index by week that they were fitted with.
         """
+        if not self.can_learn():
+            return self.prior
         oldest = len(self.known) - 1
         purchases = self.known["repeat_purchases"].to_numpy("float64")
         learned = ~self.known["is_promotion"].to_numpy()
@@ -941,8 +974,10 @@ class Calendar:
             customers = np.bincount(first, mine["customers"], len(self.known))
             expected += expected_daily(*fits[stratum], customers, length)
         weeks = self.known["season_week"].to_numpy("int64")
+        base = np.ones(SEASON_WEEKS) if self.prior is None else self.prior
+        expected *= base[weeks]
         index = season_index(purchases[learned], expected[learned], weeks[learned])
-        return np.round(index, 6)
+        return np.round(normalised(base * index), 6)
 
     def warped(self, rows, index):
         """The rows with recency and age in warped time."""
@@ -1028,7 +1063,7 @@ class Season:
 
     def can_be_used(self):
         """Whether there are windows enough from which a season could be proven."""
-        tried = sum(self.calendars[day].can_learn() for day in self.outcomes)
+        tried = sum(self.calendars[day].can_try() for day in self.outcomes)
         return tried >= SEASON_WINDOWS
 
     def fit(self, cutoff, rows, plain, refit):
@@ -1051,7 +1086,7 @@ class Season:
         is_better = (
             len(ended) >= SEASON_WINDOWS and within < (1 - SEASON_GAIN) * without
         )
-        if not calendar.can_learn() or not (is_better or cutoff in self.outcomes):
+        if not calendar.can_try() or not (is_better or cutoff in self.outcomes):
             return None, told
         # a fit without a season takes part of it for dropout: hence two passes
         index = calendar.learn(rows, plain, np.ones(SEASON_WEEKS))

@@ -1,6 +1,7 @@
 -- The actual value summed over the rows of the backtest, in the totals and in the cohorts is the value of
 -- the purchase days of the window, of customers who had bought by the cutoff. Every completed window
--- whose forecasts were not withheld is in all of them; with var clv_value none model_backtest is empty.
+-- whose forecasts were not withheld is in all of them; with var clv_value none model_backtest is empty and
+-- no mart has a value, also where the log has amounts.
 with days as (
 
     select *
@@ -64,7 +65,8 @@ logged as (
     select
         windows.cutoff_date,
         windows.horizon_days,
-        sum(days.value_amount) as value_amount
+        {{ 'null' if var('clv_value') == 'none' else 'sum(days.value_amount)' }}
+            as value_amount
     from windows
     inner join days
         on

@@ -137,6 +137,27 @@ def test_a_good_load_with_late_lines_passes_and_is_accepted(good, log):
     assert str(accepted["day"].iloc[0])[:10] == NEXT
 
 
+def test_exports_that_overlap_are_counted_as_clv_duplicates_says(log, tmp_path):
+    """Their lines have no order id: none says whether they are two orders or one."""
+    again = log[log["ts"].between("1998-01-05", "1998-01-31")]
+    assert again.groupby(again["ts"].dt.date).size().max() >= 10
+    build = Build(tmp_path)
+    build.load(transactions=until(pd.concat([log, again]), ACCEPTED))
+    assert "without order_id, as where two exports overlap" in checked(build)
+    assert build.exit_code != 0
+    alone = until(log, ACCEPTED).drop_duplicates()
+    for counted, lines in (("rows", len(alone)), ("none", None)):
+        checked(build, clv_duplicates=counted)
+        assert build.exit_code == 0
+        counts = build.read("select sum(line_count) as lines from clv.transactions")
+        assert counts["lines"].iloc[0] == (
+            lines or len(until(log, ACCEPTED)) + len(again)
+        )
+    # Once accepted it is no fault any more.
+    checked(build)
+    assert build.exit_code == 0
+
+
 def test_a_first_load_that_changes_within_passes_and_says_so_once(log, tmp_path):
     build = Build(tmp_path)
     cents = log.assign(

@@ -54,7 +54,7 @@ def simulate_log(season, customers, seed=3):
     return log.drop_duplicates(ignore_index=True)
 
 
-def tables(log, cutoffs, promotions=()):
+def tables(log, cutoffs, promotions=(), prior=None):
     """Histories, cutoffs, days, observed and outcomes of a log, as SQL makes them."""
     frames = [[] for _ in range(4)]
     for cutoff in cutoffs:
@@ -81,6 +81,9 @@ def tables(log, cutoffs, promotions=()):
         day = calendar["calendar_date"].dt
         calendar["days_ago"] = (cutoff - calendar["calendar_date"]).dt.days
         calendar["season_week"] = np.minimum((day.dayofyear - 1) // 7, 51)
+        calendar["prior_index"] = np.nan
+        if prior is not None:
+            calendar["prior_index"] = prior[calendar["season_week"]]
         calendar["is_promotion"] = calendar["calendar_date"].isin(promotions)
         frames[1].append(calendar.assign(promotion_weight=1.0))
         repeats = (
@@ -249,10 +252,52 @@ def test_a_shop_that_sells_in_five_weeks_of_the_year_has_such_an_index(purchases
 
 
 def test_two_years_are_needed(purchases, seasonal_log):
-    young = seasonal_log[seasonal_log["day"] > AS_OF - pd.Timedelta(days=720)]
-    found = fit(purchases, young)
+    found = fit(purchases, young(seasonal_log))
     assert (found["season"] == "").all()
     assert found["bias_with_season"].isna().all()
+
+
+def young(log):
+    return log[log["day"] > AS_OF - pd.Timedelta(days=720)]
+
+
+def test_a_young_log_uses_a_season_known_from_elsewhere_that_its_windows_prove(
+    purchases, seasonal_log
+):
+    """Of any scale. At cutoffs of less than a year too, until a second window ends."""
+    found = fit(purchases, young(seasonal_log), prior=40 * true_index(1))
+    spec = found.loc["bgnbd_season"]
+    assert (spec["season"] != "").tolist() == [False, False, True, True, True]
+    production = spec.loc[AS_OF.date()]
+    assert index_of(production) == pytest.approx(true_index(1), abs=1e-3)
+    assert production["bias_without_season"] > 0.1
+    assert production["bias_with_season"] < production["bias_without_season"] / 2
+
+
+def test_a_wrong_season_from_elsewhere_is_not_used(purchases, seasonal_log):
+    found = fit(purchases, young(seasonal_log), prior=np.roll(true_index(1), 26))
+    spec = found.loc["bgnbd_season"]
+    assert (spec["season"] == "").all()
+    production = spec.loc[AS_OF.date()]
+    assert production["bias_with_season"] > production["bias_without_season"]
+
+
+def test_a_log_of_years_corrects_a_season_from_elsewhere(purchases, seasonal_log):
+    """What differs is learned from purchases: here a peak that is not the shop's."""
+    prior = true_index(1)
+    prior[20:24] *= 1.5
+    production = fit(purchases, seasonal_log, prior=prior).loc[
+        "bgnbd_season", AS_OF.date()
+    ]
+    found, truth = index_of(production), true_index(1)
+    assert np.sqrt(np.mean((found - truth) ** 2)) < 0.08
+    assert found[20:24] == pytest.approx(truth[20:24], rel=0.15)
+
+
+def test_half_a_season_from_elsewhere_is_refused(purchases, seasonal_log):
+    prior = np.where(np.arange(52) < 30, true_index(1), np.nan)
+    with pytest.raises(ValueError, match="has 30 weeks of the year: it needs all 52"):
+        fit(purchases, young(seasonal_log), prior=prior)
 
 
 def test_a_promotion_is_not_learned_as_season(purchases, seasonal_log):

@@ -1,6 +1,6 @@
 -- grain: one row per cutoff and day, from the first line to the end of the longest horizon
--- The calendar of season-warped time: the week of the year of each day, and the weight of a one-off
--- promotion that was known at the cutoff.
+-- The calendar of season-warped time: the week of the year of each day, and what was known at the cutoff
+-- from elsewhere: the index of that week, and the weight of a one-off promotion.
 {%- set furthest = shaped('clv_horizons') | max %}
 with promotions as (
 
@@ -9,6 +9,16 @@ with promotions as (
         cast(weight as {{ type_double() }}) as weight,
         known_from
     from {{ ref('promotion_days') }}
+
+),
+
+priors as (
+
+    select
+        season_week,
+        cast(season_index as {{ type_double() }}) as season_index,
+        known_from
+    from {{ ref('season_prior') }}
 
 ),
 
@@ -48,25 +58,39 @@ days as (
     inner join numbers
         on numbers.number <= cutoffs.days_before + cutoffs.days_after
 
+),
+
+-- Weeks from 1 January on; the last has eight days, or nine.
+weeks as (
+
+    select
+        *,
+        cast(
+            least(floor((extract(dayofyear from calendar_date) - 1) / 7), 51)
+            as {{ type_integer() }}
+        ) as season_week
+    from days
+
 )
 
 select
-    days.cutoff_date,
-    days.calendar_date,
-    days.days_ago,
-    -- Weeks from 1 January on; the last has eight days, or nine.
-    cast(
-        least(floor((extract(dayofyear from days.calendar_date) - 1) / 7), 51)
-        as {{ type_integer() }}
-    ) as season_week,
+    weeks.cutoff_date,
+    weeks.calendar_date,
+    weeks.days_ago,
+    weeks.season_week,
+    priors.season_index as prior_index,
     promotions.promotion_date is not null as is_promotion,
     case
         when
             coalesce(promotions.known_from, promotions.promotion_date)
-            <= days.cutoff_date
+            <= weeks.cutoff_date
             then coalesce(promotions.weight, 1.0)
         else 1.0
     end as promotion_weight
-from days
+from weeks
 left join promotions
-    on days.calendar_date = promotions.promotion_date
+    on weeks.calendar_date = promotions.promotion_date
+left join priors
+    on
+        weeks.season_week = priors.season_week
+        and weeks.cutoff_date >= coalesce(priors.known_from, weeks.cutoff_date)

@@ -145,7 +145,7 @@ united as (
         profiled.sales_amount,
         profiled.median_sale_amount,
         profiled.repeated_days,
-        profiled.first_repeated_date,
+        profiled.last_repeated_date,
         profiled.first_transaction_date,
         profiled.last_transaction_date,
         accepted.line_count as accepted_line_count,
@@ -443,14 +443,17 @@ faulted as (
                 )
             {%- endfor %}
             {%- if var('clv_duplicates') == 'order_lines' %}
-            when not is_closed and repeated_days > 0
+            -- Unless the last load that was accepted had these days.
+            when
+                repeated_days > 0
+                and coalesce(last_repeated_date > accepted_as_of_date, true)
                 then concat(
                     'transactions has nearly every line of ',
-                    cast(first_repeated_date as {{ type_text() }}),
+                    cast(last_repeated_date as {{ type_text() }}),
                     ' twice and without order_id, as where two exports overlap',
                     ' (such days in ', {{ month }}, ': ',
                     cast(repeated_days as {{ type_text() }}), '): ',
-                    'clv_duplicates says whether to count them once (rows) or all (none)'
+                    'clv_duplicates says whether they count once (rows) or all (none)'
                 )
             {%- endif %}
             when

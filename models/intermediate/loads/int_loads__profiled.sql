@@ -86,7 +86,7 @@ repeated as (
         {{ month_start('transaction_date') }} as transaction_month,
         currency,
         count(*) as repeated_days,
-        min(transaction_date) as first_repeated_date
+        max(transaction_date) as last_repeated_date
     from repeated_days
     group by 1, 2
 
@@ -156,7 +156,7 @@ select
     {{ as_money('coalesce(summed.sales_amount, 0)') }} as sales_amount,
     medians.median_sale_amount,
     cast(coalesce(repeated.repeated_days, 0) as {{ type_integer() }}) as repeated_days,
-    repeated.first_repeated_date,
+    repeated.last_repeated_date,
     summed.first_transaction_date,
     summed.last_transaction_date,
     -- Hashes of two of its customers, which identify a later load of the same shop.
@@ -189,7 +189,7 @@ select
     sales_amount,
     cast(null as {{ type_money() }}) as median_sale_amount,
     0 as repeated_days,
-    cast(null as date) as first_repeated_date,
+    cast(null as date) as last_repeated_date,
     coalesce(first_transaction_date, transaction_month) as first_transaction_date,
     coalesce(last_transaction_date, transaction_month) as last_transaction_date,
     first_customer_hash,
