@@ -1,7 +1,7 @@
 -- The actual value summed over the rows of the backtest, in the totals and in the cohorts is the value of
 -- the purchase days of the window, of customers who had bought by the cutoff. Every completed window
--- whose forecasts were not withheld is in all of them; with var clv_value none model_backtest is empty and
--- no mart has a value, also where the log has amounts.
+-- whose forecasts were not withheld is in all of them. With var clv_value none no mart has a value, also
+-- where the log has amounts, and model_backtest is of purchases.
 with days as (
 
     select *
@@ -36,6 +36,7 @@ reported as (
         actual_value_amount as value_amount
     from {{ ref('customer_equity') }}
     where is_completed
+    {%- if var('clv_value') != 'none' %}
 
     union all
 
@@ -47,6 +48,7 @@ reported as (
         sum(actual_value_amount) as value_amount
     from {{ ref('model_backtest') }}
     group by 1, 2, 3, 4
+    {%- endif %}
 
 ),
 
