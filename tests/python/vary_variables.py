@@ -62,8 +62,6 @@ SETTINGS = [
     {"clv_history_from": "2024-01-01"},
     *({"clv_holdout_share": each} for each in (0, 1)),
     {"clv_min_cell": 1},
-    {"clv_segment_percentiles": {"vip": 0.99}},
-    {"clv_at_risk_thresholds": {"probability_alive": 0.3}},
     {"clv_suppressed_statuses": ["closed"]},
     {"clv_offer_caps": {"default": 10, "01_vip": 50}},
     {"clv_consent_channels": ["sms"]},
