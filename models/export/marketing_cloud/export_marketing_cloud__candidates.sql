@@ -40,6 +40,24 @@ segments as (
 
 ),
 
+-- The id under which a customer with several was first known, by which control groups are drawn: an id
+-- that is linked later moves nobody out of one.
+first_known as (
+
+    select
+        identities.customer_id,
+        remembered.customer_id as drawn_by
+    from {{ ref('int_identities__resolved') }} as identities
+    inner join {{ ref('int_segments__remembered') }} as remembered
+        on identities.identifier = remembered.customer_id
+    {{ seen('remembered', 'refreshed_on') | indent(4) }}
+    qualify row_number() over (
+        partition by identities.customer_id
+        order by remembered.refreshed_on, remembered.customer_id
+    ) = 1
+
+),
+
 -- The tenant's own key: that of the id that names the customer, else of the smallest.
 subscribers as (
 
@@ -136,7 +154,7 @@ eligible as (
         {%- for campaign, share in campaign_shares() | dictsort %}
         {{ hash_bucket(
             "concat('" ~ var('clv_holdout_salt') ~ "', '|" ~ campaign
-            ~ "|', customers.customer_id)",
+            ~ "|', coalesce(first_known.drawn_by, customers.customer_id))",
             10000
         ) }}
         >= {{ (share * 10000) | round | int }} + 10000 * judged.freezes_{{ loop.index }}
@@ -155,6 +173,8 @@ eligible as (
     from customers
     inner join segments
         on customers.customer_id = segments.customer_id
+    left join first_known
+        on customers.customer_id = first_known.customer_id
     cross join judged
 
 ),

@@ -240,34 +240,99 @@ runs as (
 
 ),
 
-last_runs as (
+{%- set lost = {
+    'consents_are_lost': ('consent_users', 'consents_before', 'consents'),
+    'refusals_are_lost': ('refusing_users', 'refusals_before', 'consents'),
+    'statuses_are_lost': ('suppressed_users', 'suppressions_before', 'customer_status'),
+    'links_are_lost': ('linked_users', 'links_before', 'identities'),
+} %}
 
-    select runs.*
+sent as (
+
+    {% for counted, before, _ in lost.values() -%}
+    select
+        runs.target,
+        runs.run_number,
+        runs.run_id,
+        runs.started_at,
+        '{{ before }}' as what,
+        runs.{{ counted }} as counted
     from runs
     inner join senders
         on
             runs.target = senders.target
             and runs.run_id = senders.run_id
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
+
+),
+
+stepped as (
+
+    select
+        *,
+        counted < 0.97 * lag(counted) over (
+            partition by target, what
+            order by run_number, run_id
+        ) as is_accepted
+    from sent
+
+),
+
+accepted as (
+
+    select
+        target,
+        what,
+        max(case when is_accepted then run_number else 0 end) as run_number
+    from stepped
+    group by 1, 2
+
+),
+
+-- The most that there were since a loss was accepted: many small losses are a large one.
+most as (
+
+    select sent.*
+    from sent
+    inner join accepted
+        on
+            sent.target = accepted.target
+            and sent.what = accepted.what
+            and sent.run_number >= accepted.run_number
     qualify row_number() over (
-        partition by runs.target
-        order by runs.run_number desc, runs.run_id desc
+        partition by sent.target, sent.what
+        order by sent.counted desc, sent.run_number desc, sent.run_id desc
     ) = 1
 
 ),
 
 -- Who was erased since is not lost.
-erasures as (
+remaining as (
 
     select
-        last_runs.target,
-        count(*) as erasures
-    from {{ source('clv_state', 'erasures') }} as erased
-    cross join targets
-    inner join last_runs
-        on
-            targets.target = last_runs.target
-            and erased.recorded_at >= last_runs.started_at
-    group by 1
+        most.target,
+        most.what,
+        max(most.counted) as counted,
+        count(erased.recorded_at) as erasures
+    from most
+    left join {{ source('clv_state', 'erasures') }} as erased
+        on most.started_at <= erased.recorded_at
+    group by 1, 2
+
+),
+
+befores as (
+
+    select
+        {%- for _, before, _ in lost.values() %}
+        max(case when what = '{{ before }}' then counted end) as {{ before }},
+        max(case when what = '{{ before }}' then counted - erasures end)
+            as {{ before }}_left,
+        {%- endfor %}
+        target
+    from remaining
+    group by {{ 2 * lost | length + 1 }}
 
 ),
 
@@ -293,15 +358,14 @@ facts as (
         unknown_channels.first_shown,
         unknown_channels.last_shown,
         unknown_channels.channel_count,
-        coalesce(last_runs.consent_users, 0) as consents_before,
-        coalesce(last_runs.refusing_users, 0) as refusals_before,
-        coalesce(last_runs.suppressed_users, 0) as suppressions_before,
-        coalesce(last_runs.linked_users, 0) as links_before,
+        {%- for _, before, _ in lost.values() %}
+        coalesce(befores.{{ before }}, 0) as {{ before }},
+        befores.{{ before }}_left,
+        {%- endfor %}
         useless_statuses.first_status,
         useless_statuses.last_status,
         useless_statuses.status_count,
         useless_statuses.ominous_statuses,
-        coalesce(erasures.erasures, 0) as erasures,
         grants.newest_at
     from targets
     cross join counts
@@ -309,18 +373,10 @@ facts as (
     cross join unknown_channels
     cross join useless_statuses
     cross join grants
-    left join last_runs
-        on targets.target = last_runs.target
-    left join erasures
-        on targets.target = erasures.target
+    left join befores
+        on targets.target = befores.target
 
 ),
-{%- set lost = {
-    'consents_are_lost': ('consent_users', 'consents_before', 'consents'),
-    'refusals_are_lost': ('refusing_users', 'refusals_before', 'consents'),
-    'statuses_are_lost': ('suppressed_users', 'suppressions_before', 'customer_status'),
-    'links_are_lost': ('linked_users', 'links_before', 'identities'),
-} %}
 
 checks as (
 
@@ -430,13 +486,14 @@ judged as (
             {%- for check, (counted, before, input) in lost.items() %}
             when
                 checks.check_name = '{{ check }}'
-                and facts.{{ counted }} + facts.erasures < 0.97 * facts.{{ before }}
+                and facts.{{ counted }}
+                < facts.{{ before }}_left - 0.03 * facts.{{ before }}
                 then concat(
                     'input {{ input }} has ',
                     cast(facts.{{ counted }} as {{ type_text() }}), ' of the ',
                     cast(facts.{{ before }} as {{ type_text() }}), ' user ids ',
                     {{ "'that refuse '" if counted == 'refusing_users' else "''" }},
-                    'that it had when the target was last written'
+                    'that it had when the target was written'
                 )
             {%- endfor %}
         end as sentence

@@ -4,6 +4,7 @@
 {%- set needed = shaped('clv_consent_channels') %}
 {#- Links that the build did not know; those that it knew are one customer already. #}
 {%- set hops = 4 %}
+{%- set midnight = local_start(local_date('consents.updated_at')) %}
 with identities as (
 
     select
@@ -36,7 +37,8 @@ answers as (
                 else consents.updated_at
             end
         ) as known_grant_at,
-        -- One at midnight is of a day without a time, and outlasts a grant of that day.
+        -- One at midnight, of UTC or of the zone of the calendar, is of a day without a time, and outlasts a
+        -- grant of that day.
         max(
             case
                 when coalesce(consents.is_granted, false) then null
@@ -44,6 +46,7 @@ answers as (
                     extract(hour from consents.updated_at) = 0
                     and extract(minute from consents.updated_at) = 0
                     and extract(second from consents.updated_at) = 0
+                    or consents.updated_at = {{ midnight | indent(20) }}
                     then consents.updated_at + interval 86399 second
                 else consents.updated_at
             end

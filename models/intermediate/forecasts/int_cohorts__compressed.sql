@@ -1,6 +1,7 @@
 -- grain: one row per cutoff, month of first purchase, country, model version, stratum, frequency, age, stage
 -- Sums over customers with the same history: of the published forecast and of the actuals. Given alive
--- they have the same expected purchases, so these sums suffice for a forecast of any day ahead.
+-- they have the same expected purchases, so these sums suffice for a forecast of any day ahead. Nothing is
+-- expected of suppressed customers, whose history remains.
 {%- set horizons = shaped('clv_horizons') %}
 with cutoffs as (
 
@@ -21,9 +22,20 @@ histories as (
 
 ),
 
+statuses as (
+
+    select
+        customer_id,
+        is_suppressed
+    from {{ ref('int_customers__status') }}
+
+),
+
 predictions as (
 
-    select expected.*
+    select
+        expected.*,
+        1.0 as counted
     from {{ ref('int_predictions__expected') }} as expected
     inner join cutoffs
         on expected.cutoff_date = cutoffs.cutoff_date
@@ -32,7 +44,9 @@ predictions as (
     union all
 
     -- At the as-of date, those of the version that serves each customer.
-    select expected.*
+    select
+        expected.*,
+        case when statuses.is_suppressed then 0.0 else 1.0 end as counted
     from {{ ref('int_predictions__expected') }} as expected
     inner join cutoffs
         on expected.cutoff_date = cutoffs.cutoff_date
@@ -40,6 +54,8 @@ predictions as (
         on
             expected.customer_id = served.customer_id
             and expected.model_version = served.model_version
+    left join statuses
+        on expected.customer_id = statuses.customer_id
     where cutoffs.is_production
 
 ),
@@ -60,14 +76,17 @@ select
     predictions.frequency,
     predictions.age_days,
     predictions.stage_quarters,
-    sum(predictions.probability_alive * predictions.expected_value)
-        as value_per_purchase,
+    sum(
+        predictions.counted
+        * predictions.probability_alive * predictions.expected_value
+    ) as value_per_purchase,
     {%- for horizon in horizons %}
-    sum(predictions.expected_purchases_{{ horizon }}d)
-        as expected_purchases_{{ horizon }}d,
-    sum(predictions.expected_value_{{ horizon }}d) as expected_value_{{ horizon }}d,
-    sum(predictions.value_variance_{{ horizon }}d) as value_variance_{{ horizon }}d,
-    sum(predictions.clv_{{ horizon }}d) as clv_{{ horizon }}d,
+    {%- for measure in [
+        'expected_purchases', 'expected_value', 'value_variance', 'clv'
+    ] %}
+    sum(predictions.counted * predictions.{{ measure }}_{{ horizon }}d)
+        as {{ measure }}_{{ horizon }}d,
+    {%- endfor %}
     sum(outcomes.purchases_{{ horizon }}d) as actual_purchases_{{ horizon }}d,
     sum(outcomes.value_{{ horizon }}d) as actual_value_{{ horizon }}d,
     {%- endfor %}

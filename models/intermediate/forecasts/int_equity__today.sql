@@ -1,5 +1,5 @@
 -- grain: one row per horizon: expected value of all customers who have bought, as of the as-of date
--- The sum of the served scores. Its post-hook stores it in clv_state: no later run can recompute it.
+-- The sum of the served scores; suppressed customers count, and nothing is expected of them. Its post-hook stores it in clv_state: no later run can recompute it.
 {%- set horizons = shaped('clv_horizons') %}
 with champion as (
 
@@ -17,9 +17,19 @@ cutoffs as (
 
 ),
 
+statuses as (
+
+    select
+        customer_id,
+        is_suppressed
+    from {{ ref('int_customers__status') }}
+
+),
+
 paired as (
 
     select
+        case when statuses.is_suppressed then 0.0 else 1.0 end as counted,
         {%- for horizon in horizons %}
         expected.expected_purchases_{{ horizon }}d,
         expected.expected_value_{{ horizon }}d,
@@ -40,6 +50,8 @@ paired as (
         on
             expected.customer_id = served.customer_id
             and expected.model_version = served.model_version
+    left join statuses
+        on expected.customer_id = statuses.customer_id
 
 ),
 
@@ -48,12 +60,13 @@ summed as (
     select
         cutoff_date as as_of_date,
         {%- for horizon in horizons %}
-        sum(expected_purchases_{{ horizon }}d) as expected_purchases_{{ horizon }}d,
-        sum(expected_value_{{ horizon }}d * factor_{{ horizon }}d)
+        sum(counted * expected_purchases_{{ horizon }}d)
+            as expected_purchases_{{ horizon }}d,
+        sum(counted * expected_value_{{ horizon }}d * factor_{{ horizon }}d)
             as expected_value_{{ horizon }}d,
-        sum(value_variance_{{ horizon }}d * power(factor_{{ horizon }}d, 2))
+        sum(counted * value_variance_{{ horizon }}d * power(factor_{{ horizon }}d, 2))
             as value_variance_{{ horizon }}d,
-        sum(clv_{{ horizon }}d) as clv_{{ horizon }}d,
+        sum(counted * clv_{{ horizon }}d) as clv_{{ horizon }}d,
         {%- endfor %}
         count(*) as customers
     from paired

@@ -241,9 +241,15 @@ select
     {{ as_money('cost_amount') }} as cost_amount,
     cost_per_customer,
     {{ as_money('uplift * treated_customers') }} as incremental_margin,
-    uplift / nullif(cost_per_customer, 0) - 1 as actual_roi,
-    (uplift - reach) / nullif(cost_per_customer, 0) - 1 as actual_roi_lower_95,
-    (uplift + reach) / nullif(cost_per_customer, 0) - 1 as actual_roi_upper_95,
+    -- Nothing is earned on a treatment that costs no more than the control.
+    {%- for column, earned in {
+        'actual_roi': 'uplift',
+        'actual_roi_lower_95': '(uplift - reach)',
+        'actual_roi_upper_95': '(uplift + reach)',
+    }.items() %}
+    case when cost_per_customer > 0 then {{ earned }} / cost_per_customer - 1 end
+        as {{ column }},
+    {%- endfor %}
     predicted_uplift,
     predicted_uplift / nullif(planned_cost_per_customer, 0) - 1 as predicted_roi,
     is_over_budget,
