@@ -322,7 +322,7 @@ remaining as (
 
 ),
 
-befores as (
+earlier as (
 
     select
         {%- for _, before, _ in lost.values() %}
@@ -359,8 +359,8 @@ facts as (
         unknown_channels.last_shown,
         unknown_channels.channel_count,
         {%- for _, before, _ in lost.values() %}
-        coalesce(befores.{{ before }}, 0) as {{ before }},
-        befores.{{ before }}_left,
+        coalesce(earlier.{{ before }}, 0) as {{ before }},
+        earlier.{{ before }}_left,
         {%- endfor %}
         useless_statuses.first_status,
         useless_statuses.last_status,
@@ -373,8 +373,8 @@ facts as (
     cross join unknown_channels
     cross join useless_statuses
     cross join grants
-    left join befores
-        on targets.target = befores.target
+    left join earlier
+        on targets.target = earlier.target
 
 ),
 
