@@ -1,8 +1,7 @@
 {#
     P(at least one purchase) of the corrected forecast: the model's log-probability of no purchase times the ratio
     of corrected to modelled purchases. Where few are expected it is the first order of that, for 1 - exp() has
-    few digits left of so small a number. At most the purchases that are expected (Markov): of a month in which
-    there can be one only, they are the probability.
+    few digits left of so small a number.
 #}
 {% macro corrected_chance(expected, base_purchases, base_chance) -%}
     case
@@ -13,12 +12,8 @@
             )
         when {{ base_purchases }} < 1e-9 then 1 - exp(-{{ expected }})
         else
-            least(
-                {{ expected }},
-                1 - power(
-                    greatest(1 - {{ base_chance }}, 1e-300),
-                    {{ expected }} / {{ base_purchases }}
-                )
+            1 - power(
+                greatest(1 - {{ base_chance }}, 1e-300), {{ expected }} / {{ base_purchases }}
             )
     end
 {%- endmacro %}

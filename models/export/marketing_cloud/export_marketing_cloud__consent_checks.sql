@@ -308,17 +308,31 @@ most as (
 ),
 
 -- Who was erased since is not lost.
+erased as (
+
+    select
+        most.target,
+        most.what,
+        count(*) as erasures
+    from most
+    inner join {{ source('clv_state', 'erasures') }} as erasures
+        on most.started_at <= erasures.recorded_at
+    group by 1, 2
+
+),
+
 remaining as (
 
     select
         most.target,
         most.what,
-        max(most.counted) as counted,
-        count(erased.recorded_at) as erasures
+        most.counted,
+        coalesce(erased.erasures, 0) as erasures
     from most
-    left join {{ source('clv_state', 'erasures') }} as erased
-        on most.started_at <= erased.recorded_at
-    group by 1, 2
+    left join erased
+        on
+            most.target = erased.target
+            and most.what = erased.what
 
 ),
 

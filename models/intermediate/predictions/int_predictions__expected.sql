@@ -217,14 +217,18 @@ likely as (
 
 ),
 
+-- At most the expected purchases (Markov): of a month in which there can be one only, they are the chance.
 consistent as (
 
     select
         {%- for horizon in horizons %}
-        greatest(
-            {%- for shorter in horizons[:loop.index] %}
-            likely_{{ shorter }}d{{ ',' if not loop.last }}
-            {%- endfor %}
+        least(
+            expected_purchases_{{ horizon }}d,
+            greatest(
+                {%- for shorter in horizons[:loop.index] %}
+                likely_{{ shorter }}d{{ ',' if not loop.last }}
+                {%- endfor %}
+            )
         ) as probability_purchase_{{ horizon }}d,
         {%- endfor %}
         *
