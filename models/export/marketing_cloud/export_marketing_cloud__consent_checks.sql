@@ -247,23 +247,34 @@ runs as (
     'links_are_lost': ('linked_users', 'links_before', 'identities'),
 } %}
 
+whats as (
+
+    {% for _, before, _ in lost.values() -%}
+    select '{{ before }}' as what
+    {{- '\n\n    union all\n\n    ' if not loop.last }}
+    {%- endfor %}
+
+),
+
 sent as (
 
-    {% for counted, before, _ in lost.values() -%}
     select
         runs.target,
         runs.run_number,
         runs.run_id,
         runs.started_at,
-        '{{ before }}' as what,
-        runs.{{ counted }} as counted
+        whats.what,
+        case whats.what
+            {%- for counted, before, _ in lost.values() %}
+            when '{{ before }}' then runs.{{ counted }}
+            {%- endfor %}
+        end as counted
     from runs
     inner join senders
         on
             runs.target = senders.target
             and runs.run_id = senders.run_id
-    {{- '\n\n    union all\n\n    ' if not loop.last }}
-    {%- endfor %}
+    cross join whats
 
 ),
 
@@ -282,27 +293,23 @@ stepped as (
 accepted as (
 
     select
-        target,
-        what,
-        max(case when is_accepted then run_number else 0 end) as run_number
+        *,
+        max(case when is_accepted then run_number else 0 end) over (
+            partition by target, what
+        ) as accepted_number
     from stepped
-    group by 1, 2
 
 ),
 
 -- The most that there were since a loss was accepted: many small losses are a large one.
 most as (
 
-    select sent.*
-    from sent
-    inner join accepted
-        on
-            sent.target = accepted.target
-            and sent.what = accepted.what
-            and sent.run_number >= accepted.run_number
+    select *
+    from accepted
+    where run_number >= accepted_number
     qualify row_number() over (
-        partition by sent.target, sent.what
-        order by sent.counted desc, sent.run_number desc, sent.run_id desc
+        partition by target, what
+        order by counted desc, run_number desc, run_id desc
     ) = 1
 
 ),
