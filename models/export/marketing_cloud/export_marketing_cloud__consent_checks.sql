@@ -247,7 +247,7 @@ runs as (
     'links_are_lost': ('linked_users', 'links_before', 'identities'),
 } %}
 
-whats as (
+kinds as (
 
     {% for _, before, _ in lost.values() -%}
     select '{{ before }}' as what
@@ -263,8 +263,8 @@ sent as (
         runs.run_number,
         runs.run_id,
         runs.started_at,
-        whats.what,
-        case whats.what
+        kinds.what,
+        case kinds.what
             {%- for counted, before, _ in lost.values() %}
             when '{{ before }}' then runs.{{ counted }}
             {%- endfor %}
@@ -274,7 +274,7 @@ sent as (
         on
             runs.target = senders.target
             and runs.run_id = senders.run_id
-    cross join whats
+    cross join kinds
 
 ),
 
