@@ -7,7 +7,7 @@ usage: load_bigquery.py --input PATH --project NAME [--dataset clv_raw] [--locat
 The files are read and checked as by load_input.py, in a scratch file, and nothing is
 loaded before all of it is found good. Each table is then replaced by one load job,
 which costs nothing; a new one is partitioned by the month of its ts. A folder without
-the consents or statuses that the dataset has is refused. Logs in as gcloud
+the consents, statuses or identities that the dataset has is refused. Logs in as gcloud
 does; with --endpoint, an emulator, not at all.
 """
 

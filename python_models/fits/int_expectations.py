@@ -750,12 +750,12 @@ def beyond(pairs, parameters, season, horizons, annual_rate):
 
 
 def over_ages(table, age, pace):
-    """A table at many ages, from the same at fewer ones.
+    """A table at many ages: a cubic spline in ln(pace + age) through fewer of them.
 
     Args:
         table: function of ages, shape (m,) -> array of shape (m, h, len(MEASURES)).
         age: time since the first purchase, shape (m,).
-        pace: the time that ages are small or large against, alpha.
+        pace: alpha, of Pareto/NBD the smaller of alpha and beta; in the unit of age.
 
     Returns:
         Array of shape (m, h, len(MEASURES)).

@@ -921,7 +921,7 @@ def prior_season(days):
             f"season_prior.csv has {by_week.notna().sum()} weeks of the year: it needs "
             "all 52, or none"
         )
-    # Of weeks that no day is in, whatever: most calendars are of a year and more.
+    # A week that no day of the calendar is in is not read.
     index = by_week.reindex(range(SEASON_WEEKS), fill_value=by_week.mean())
     return np.round(normalised(index.to_numpy()), 6)
 

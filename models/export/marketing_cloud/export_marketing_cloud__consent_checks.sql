@@ -240,6 +240,8 @@ runs as (
 
 ),
 
+{#- Share of the user ids that may be missing. #}
+{%- set tolerated = 0.03 %}
 {%- set lost = {
     'consents_are_lost': ('consent_users', 'consents_before', 'consents'),
     'refusals_are_lost': ('refusing_users', 'refusals_before', 'consents'),
@@ -278,11 +280,12 @@ sent as (
 
 ),
 
+-- A larger loss stops the export, so a run that sent rows after one had been told to accept it.
 stepped as (
 
     select
         *,
-        counted < 0.97 * lag(counted) over (
+        counted < (1 - {{ tolerated }}) * lag(counted) over (
             partition by target, what
             order by run_number, run_id
         ) as is_accepted
@@ -508,7 +511,7 @@ judged as (
             when
                 checks.check_name = '{{ check }}'
                 and facts.{{ counted }}
-                < facts.{{ before }}_left - 0.03 * facts.{{ before }}
+                < facts.{{ before }}_left - {{ tolerated }} * facts.{{ before }}
                 then concat(
                     'input {{ input }} has ',
                     cast(facts.{{ counted }} as {{ type_text() }}), ' of the ',

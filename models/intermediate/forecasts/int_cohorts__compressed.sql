@@ -35,7 +35,7 @@ predictions as (
 
     select
         expected.*,
-        1.0 as counted
+        1.0 as weight
     from {{ ref('int_predictions__expected') }} as expected
     inner join cutoffs
         on expected.cutoff_date = cutoffs.cutoff_date
@@ -46,7 +46,7 @@ predictions as (
     -- At the as-of date, those of the version that serves each customer.
     select
         expected.*,
-        case when statuses.is_suppressed then 0.0 else 1.0 end as counted
+        case when statuses.is_suppressed then 0.0 else 1.0 end as weight
     from {{ ref('int_predictions__expected') }} as expected
     inner join cutoffs
         on expected.cutoff_date = cutoffs.cutoff_date
@@ -77,14 +77,14 @@ select
     predictions.age_days,
     predictions.stage_quarters,
     sum(
-        predictions.counted
+        predictions.weight
         * predictions.probability_alive * predictions.expected_value
     ) as value_per_purchase,
     {%- for horizon in horizons %}
     {%- for measure in [
         'expected_purchases', 'expected_value', 'value_variance', 'clv'
     ] %}
-    sum(predictions.counted * predictions.{{ measure }}_{{ horizon }}d)
+    sum(predictions.weight * predictions.{{ measure }}_{{ horizon }}d)
         as {{ measure }}_{{ horizon }}d,
     {%- endfor %}
     sum(outcomes.purchases_{{ horizon }}d) as actual_purchases_{{ horizon }}d,

@@ -1,5 +1,6 @@
 -- grain: one row per horizon: expected value of all customers who have bought, as of the as-of date
--- The sum of the served scores; suppressed customers count, and nothing is expected of them. Its post-hook stores it in clv_state: no later run can recompute it.
+-- The sum of the served scores; nothing is expected of suppressed customers, who are in the count. Its
+-- post-hook stores it in clv_state: no later run can recompute it.
 {%- set horizons = shaped('clv_horizons') %}
 with champion as (
 
@@ -29,7 +30,7 @@ statuses as (
 paired as (
 
     select
-        case when statuses.is_suppressed then 0.0 else 1.0 end as counted,
+        case when statuses.is_suppressed then 0.0 else 1.0 end as weight,
         {%- for horizon in horizons %}
         expected.expected_purchases_{{ horizon }}d,
         expected.expected_value_{{ horizon }}d,
@@ -60,13 +61,13 @@ summed as (
     select
         cutoff_date as as_of_date,
         {%- for horizon in horizons %}
-        sum(counted * expected_purchases_{{ horizon }}d)
+        sum(weight * expected_purchases_{{ horizon }}d)
             as expected_purchases_{{ horizon }}d,
-        sum(counted * expected_value_{{ horizon }}d * factor_{{ horizon }}d)
+        sum(weight * expected_value_{{ horizon }}d * factor_{{ horizon }}d)
             as expected_value_{{ horizon }}d,
-        sum(counted * value_variance_{{ horizon }}d * power(factor_{{ horizon }}d, 2))
+        sum(weight * value_variance_{{ horizon }}d * power(factor_{{ horizon }}d, 2))
             as value_variance_{{ horizon }}d,
-        sum(counted * clv_{{ horizon }}d) as clv_{{ horizon }}d,
+        sum(weight * clv_{{ horizon }}d) as clv_{{ horizon }}d,
         {%- endfor %}
         count(*) as customers
     from paired

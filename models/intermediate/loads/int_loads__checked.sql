@@ -149,6 +149,7 @@ united as (
         profiled.first_transaction_date,
         profiled.last_transaction_date,
         accepted.line_count as accepted_line_count,
+        accepted.duplicate_count as accepted_duplicate_count,
         accepted.purchase_days as accepted_purchase_days,
         accepted.refund_count as accepted_refund_count,
         accepted.sales_amount as accepted_sales_amount,
@@ -443,10 +444,13 @@ faulted as (
                 )
             {%- endfor %}
             {%- if var('clv_duplicates') == 'order_lines' %}
-            -- Unless the last load that was accepted had these days.
+            -- Unless the last load that was accepted had these lines, nine at least of a day.
             when
                 repeated_days > 0
-                and coalesce(last_repeated_date > accepted_as_of_date, true)
+                and coalesce(
+                    last_repeated_date > accepted_as_of_date
+                    or duplicate_count >= accepted_duplicate_count + 9, true
+                )
                 then concat(
                     'transactions has nearly every line of ',
                     cast(last_repeated_date as {{ type_text() }}),
